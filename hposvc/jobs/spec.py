@@ -1,0 +1,206 @@
+"""The job a person posts: one model for HTTP, for YAML files, and for the runner.
+
+Only ``kind`` and ``dataset`` are required. Every other field has a default that is good enough to be left
+alone; the stored spec shows what was filled in. What a field means mathematically is in docs/solver.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
+
+Kind = Literal["data_reweighting", "regularization_tuning"]
+Auto = Literal["auto"]
+
+# Finite, because JSON decoders and YAML let NaN and infinities through.
+PositiveFloat = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+
+
+class SpecModel(BaseModel):
+    """Base of every part of a spec: unknown fields are refused, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RandomSplit(SpecModel):
+    """A seeded random split, stratified by class. The three fractions add up to one."""
+
+    train: Fraction = 0.6
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> RandomSplit:
+        total = self.train + self.validation + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + validation + test must be 1, not {total:g}")
+        return self
+
+
+class ColumnSplit(SpecModel):
+    """A split that the data brings along: a column that says ``train``, ``validation`` or ``test`` for each row."""
+
+    column: ColumnName
+
+
+class FoldSplit(SpecModel):
+    """Cross-validation above: ``folds`` lower models share λ, and each is judged on the rows that it did not see."""
+
+    test: Fraction = 0.2
+    folds: Annotated[StrictInt, Field(ge=2, le=20)] = 5
+    seed: Seed = 0
+
+
+class LabelNoise(SpecModel):
+    """Wrong labels planted in the training rows, to try things out. The solver never learns which rows."""
+
+    rate: Fraction
+    seed: Seed = 0
+
+
+class DatasetSpec(SpecModel):
+    """Which data, which columns of it, and how they are divided."""
+
+    id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:_.-]+$")]
+    label: ColumnName = "target"
+    features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
+    id_column: ColumnName | None = None
+    split: RandomSplit | ColumnSplit | FoldSplit = RandomSplit()
+    label_noise: LabelNoise | None = None
+
+
+class LinearModel(SpecModel):
+    """One affine map: softmax regression for classes, linear regression for numbers."""
+
+    type: Literal["linear"] = "linear"
+
+
+class MLPModel(SpecModel):
+    """Fully connected layers with one activation between them."""
+
+    type: Literal["mlp"]
+    hidden: Annotated[list[Annotated[StrictInt, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=16)] = [256]
+    activation: Literal["relu", "gelu", "tanh"] = "relu"
+
+
+ModelSpec = Annotated[LinearModel | MLPModel, Field(discriminator="type")]
+
+
+class HyperparametersSpec(SpecModel):
+    """What is tuned: one λ per row or class (reweighting), per model, layer, feature or parameter (regularization).
+
+    ``shrinkage`` is ρ of ρ‖λ − mean λ‖², added to the upper loss; ``selection`` is the fraction of the validation
+    rows that never enters the hypergradient and decides which iterate is the answer.
+    """
+
+    per: Literal["row", "class", "model", "layer", "feature", "parameter"] | None = None
+    penalty: Literal["l2"] = "l2"
+    initial: float | Auto = "auto"
+    shrinkage: NonNegativeFloat | Auto = "auto"
+    selection: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = "auto"
+
+    @field_validator("initial")
+    @classmethod
+    def _finite(cls, value: float | Auto) -> float | Auto:
+        if value != "auto" and not -50 <= value <= 50:
+            raise ValueError("must be 'auto' or a number between -50 and 50 (λ is on a logarithmic scale)")
+        return value
+
+
+class LowerSpec(SpecModel):
+    """How the model is trained between two upper steps."""
+
+    learning_rate: PositiveFloat | Auto = "auto"
+    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    steps: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
+    batch_size: Annotated[StrictInt, Field(ge=2, le=10_000_000)] | None = None
+    weight_decay: NonNegativeFloat | Auto = "auto"
+
+
+class UpperSpec(SpecModel):
+    """How λ moves along the hypergradient."""
+
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: PositiveFloat | Auto = "auto"
+    bounds: tuple[float, float] | None = None
+    clip_norm: PositiveFloat | None = None
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not -1e6 <= value[0] < value[1] <= 1e6:
+            raise ValueError("must be two finite numbers, the lower one first")
+        return value
+
+
+class SolverSpec(SpecModel):
+    """The hypergradient and the two optimizers around it."""
+
+    estimator: Literal["one_step"] = "one_step"
+    oracle: Literal["finite_difference", "exact"] = "finite_difference"
+    radius: PositiveFloat | Auto = "auto"
+    lower: LowerSpec = LowerSpec()
+    upper: UpperSpec = UpperSpec()
+    certify_every: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 0
+    dtype: Literal["float32", "float64"] = "float32"
+    seed: Seed = 0
+
+
+class StopSpec(SpecModel):
+    """When a job is done; the first rule that holds ends it, and the result says which."""
+
+    iterations: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 500
+    max_seconds: PositiveFloat | None = None
+    patience: Annotated[StrictInt, Field(ge=1, le=10_000_000)] | None = None
+    min_delta: NonNegativeFloat = 0.0
+    hypergradient_tolerance: PositiveFloat | None = None
+
+
+class ResourcesSpec(SpecModel):
+    """Where the job may run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+
+class JobSpec(SpecModel):
+    """A bilevel job: tune λ above, train the model below."""
+
+    kind: Kind
+    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    dataset: DatasetSpec
+    model: ModelSpec = LinearModel()
+    hyperparameters: HyperparametersSpec = HyperparametersSpec()
+    solver: SolverSpec = SolverSpec()
+    stop: StopSpec = StopSpec()
+    checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 100
+    resources: ResourcesSpec = ResourcesSpec()
+    priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = 0
+    max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
+
+    @model_validator(mode="after")
+    def _per_fits_kind(self) -> JobSpec:
+        allowed = PER[self.kind]
+        per = self.hyperparameters.per
+        if per is not None and per not in allowed:
+            raise ValueError(f"hyperparameters.per: {per!r} does not fit {self.kind}; choose one of {', '.join(allowed)}")
+        return self
+
+    @property
+    def per(self) -> str:
+        """The granularity of λ, with the default of the kind filled in."""
+        return self.hyperparameters.per or PER[self.kind][0]
+
+
+# The granularities of λ that each kind knows; the first is its default.
+PER: dict[Kind, tuple[str, ...]] = {
+    "data_reweighting": ("row", "class"),
+    "regularization_tuning": ("feature", "model", "layer", "parameter"),
+}
