@@ -1,0 +1,175 @@
+"""What the service answers: one pydantic model per resource, shared by the API, the command line and the client.
+
+JSON has no NaN and no infinities, so they travel as the strings ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+
+from hposvc.jobs.spec import JobSpec, Kind
+from hposvc.jobs.states import State
+
+NonFinite = Literal["NaN", "Infinity", "-Infinity"]
+
+
+def to_json_number(value: float) -> float | NonFinite:
+    """``value`` itself when it is finite, otherwise its name."""
+    if math.isfinite(value):
+        return value
+    if math.isnan(value):
+        return "NaN"
+    return "Infinity" if value > 0 else "-Infinity"
+
+
+def to_json(value: Any) -> Any:
+    """``value`` (of dicts, lists, strings, numbers) with every non-finite number replaced by its name."""
+    if isinstance(value, float):
+        return to_json_number(value)
+    if isinstance(value, dict):
+        return {key: to_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [to_json(item) for item in value]
+    return value
+
+
+# A double that may be non-finite; pydantic reads the three names back into numbers by itself.
+Number = Annotated[float, PlainSerializer(to_json_number, return_type=float | NonFinite, when_used="json")]
+
+
+class Resource(BaseModel):
+    """Base of everything that the service answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Progress(Resource):
+    """How far a job is: the last iteration in the database, and the number that was asked for."""
+
+    iteration: int
+    iterations: int
+
+
+class Latest(Resource):
+    """The losses of the newest iteration; null before the first one."""
+
+    upper_loss: Number | None
+    hypergradient_norm: Number | None
+
+
+class Best(Resource):
+    """The lowest finite upper loss so far, and where it was; null before the first one."""
+
+    upper_loss: Number | None
+    iteration: int | None
+
+
+class JobError(Resource):
+    """Why a job failed: a reason to branch on, a message to read, and what to do about it."""
+
+    reason: str
+    message: str
+    remedy: str
+    iteration: int | None = None
+
+
+class JobLinks(Resource):
+    """Where the job and what belongs to it are found, as paths of this service."""
+
+    self: str
+    iterations: str
+    events: str
+    dashboard: str
+
+
+class JobResource(Resource):
+    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag."""
+
+    id: str
+    kind: Kind
+    name: str | None
+    tags: list[str]
+    state: State
+    attempt: int
+    version: int
+    phase: str | None
+    worker: str | None
+    progress: Progress
+    latest: Latest
+    best: Best
+    result: dict[str, Any] | None
+    error: JobError | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    spec: JobSpec
+    links: JobLinks
+
+
+class JobPage(Resource):
+    """One page of a list of jobs, newest first; ``next_page`` is the token of the next one, null on the last."""
+
+    items: list[JobResource]
+    next_page: str | None
+
+
+class IterationColumns(Resource):
+    """Iterations of a job by column, ascending. ``next_after`` is what to pass as ``after`` to get only newer ones."""
+
+    iteration: list[int]
+    upper_loss: list[Number]
+    hypergradient_norm: list[Number]
+    lower_loss: list[Number | None]
+    upper_score: list[Number | None]
+    selection_loss: list[Number | None]
+    fd_relative_error: list[Number | None]
+    seconds: list[Number | None]
+    total: int
+    next_after: int
+    downsampled: bool = False
+
+
+class EventResource(Resource):
+    """One line of a job's history. ``seq`` counts from 1 within the job and leaves nothing out."""
+
+    seq: int
+    at: datetime
+    attempt: int
+    type: str
+    data: dict[str, Any]
+
+
+class EventPage(Resource):
+    """Events of a job in order; ``next_after`` is what to pass as ``after`` to get only newer ones."""
+
+    items: list[EventResource]
+    next_after: int
+
+
+class ArtifactResource(Resource):
+    """A file that a job left: ``size`` in bytes, ``sha256`` in hexadecimal, ``url`` in the artifact store."""
+
+    name: str
+    kind: str
+    size: int
+    sha256: str
+    url: str
+    iteration: int | None
+    created_at: datetime
+
+
+class WorkerResource(Resource):
+    """A worker and what it does; one whose heartbeat is old is gone."""
+
+    id: str
+    host: str
+    device: str
+    state: Literal["compiling", "ready", "busy", "draining"]
+    job_id: str | None
+    progress_message: str | None
+    versions: dict[str, str]
+    heartbeat_at: datetime
