@@ -1,0 +1,109 @@
+"""The settings: environment variables that start with ``HPOSVC_``, a ``.env`` file, and secrets as files."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
+
+SECRETS_DIRECTORY = Path("/run/secrets")  # where Docker, Podman and Kubernetes mount secrets as files
+
+
+def default_data_dir() -> Path:
+    """``hposvc`` below the user's data directory, as the XDG base directory specification has it."""
+    return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "hposvc"
+
+
+class Settings(BaseSettings):
+    """What can be set from outside. Every field has a default that works on one machine with nothing prepared.
+
+    The first place that names a setting wins: keyword arguments, the environment, ``.env`` in the working directory,
+    a file in ``/run/secrets`` named like the variable in lower case, the default.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="HPOSVC_",
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        secrets_dir=SECRETS_DIRECTORY if SECRETS_DIRECTORY.is_dir() else None,
+        extra="ignore",  # .env may hold the variables of other programs
+        frozen=True,
+    )
+
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Directory of the database, the artifacts and the address of the running server.",
+    )
+    database_url: str = Field(
+        default="",
+        repr=False,
+        description="SQLAlchemy URL: sqlite:///… or postgresql+psycopg://…; by default a SQLite file in data_dir.",
+    )
+    store_url: str = Field(
+        default="",
+        repr=False,
+        description="fsspec URL of the artifact store: file:///… or s3://…; by default a folder in data_dir.",
+    )
+    host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
+    trust_network: bool = Field(
+        default=False,
+        description="Listen on an address other than loopback although nobody is asked for a key: "
+        "everybody who can reach the port can use the service.",
+    )
+    url: str | None = Field(
+        default=None,
+        description="Server that the commands speak to; by default the one running on this data_dir.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
+    log_format: Literal["console", "json"] = Field(default="console", description="How it is logged.")
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, value: Path) -> Path:
+        return value.expanduser().absolute()
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("http://", "https://")):
+            raise ValueError("must start with http:// or https://")
+        return value.rstrip("/") if value else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _below_data_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in the two URLs that depend on ``data_dir``."""
+        data_dir = Path(values.get("data_dir") or default_data_dir()).expanduser().absolute()
+        values.setdefault("database_url", f"sqlite:///{data_dir / 'hposvc.sqlite3'}")
+        values.setdefault("store_url", (data_dir / "store").as_uri())
+        return values
+
+    @property
+    def server_file(self) -> Path:
+        """Where a running server leaves its address for the commands on the same machine."""
+        return self.data_dir / "server.json"
+
+    @classmethod
+    def origins(cls) -> dict[str, str]:
+        """Where each setting comes from: ``environment``, ``.env``, ``secret file`` or ``default``."""
+        origins = dict.fromkeys(cls.model_fields, "default")
+        sources: list[tuple[str, PydanticBaseSettingsSource]] = [
+            ("secret file", SecretsSettingsSource(cls)),
+            (".env", DotEnvSettingsSource(cls)),
+            ("environment", EnvSettingsSource(cls)),
+        ]
+        for origin, source in sources:  # the strongest last
+            origins |= dict.fromkeys(cls.model_fields.keys() & source().keys(), origin)
+        return origins
