@@ -1,0 +1,26 @@
+"""Data sets in: reading, checking, dividing, standardizing, label noise. Knows nothing of Jittor, HTTP or SQL."""
+
+from hposvc.data import bundled
+from hposvc.data.dataset import Dataset, Table, select
+from hposvc.data.noise import PlantedNoise
+from hposvc.data.prepare import Prepared, check, load, prepare, problems
+from hposvc.data.problems import DataError, Problem
+from hposvc.data.splits import Part, Scaling, Splits
+
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Part",
+    "PlantedNoise",
+    "Prepared",
+    "Problem",
+    "Scaling",
+    "Splits",
+    "Table",
+    "bundled",
+    "check",
+    "load",
+    "prepare",
+    "problems",
+    "select",
+]

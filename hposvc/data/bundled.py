@@ -1,0 +1,44 @@
+"""The data sets that come with scikit-learn: there from the start, nothing to upload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+from sklearn import datasets as sklearn_datasets
+
+from hposvc.data.dataset import Table
+
+_LABEL = "target"
+_LOADERS: dict[str, tuple[str, Callable[[], Any]]] = {
+    "sklearn:digits": ("Handwritten digits, 8 × 8 pixels", sklearn_datasets.load_digits),
+    "sklearn:wine": ("Wine cultivars by chemical analysis", sklearn_datasets.load_wine),
+    "sklearn:breast_cancer": ("Breast cancer, Wisconsin diagnostic", sklearn_datasets.load_breast_cancer),
+    "sklearn:iris": ("Iris species by flower size", sklearn_datasets.load_iris),
+    "sklearn:diabetes": ("Diabetes progression after one year", sklearn_datasets.load_diabetes),
+}
+
+
+def names() -> list[str]:
+    """The ids of all bundled sets."""
+    return list(_LOADERS)
+
+
+@cache
+def table(dataset_id: str) -> Table:
+    """The columns of one bundled set. Raises KeyError for an id that is not in ``names()``."""
+    title, loader = _LOADERS[dataset_id]
+    bunch = loader()
+    columns = {str(name): bunch.data[:, i].astype(np.float64) for i, name in enumerate(bunch.feature_names)}
+    categories = {}
+    if "target_names" in bunch:
+        categories[_LABEL] = tuple(str(name) for name in bunch.target_names)
+        columns[_LABEL] = bunch.target.astype(np.int64)
+    else:
+        columns[_LABEL] = bunch.target.astype(np.float64)
+    for values in columns.values():
+        values.flags.writeable = False  # the table is shared between callers
+    image_shape = (*bunch.images.shape[1:], 1) if "images" in bunch else None
+    return Table(dataset_id, title, columns, categories, _LABEL, image_shape)

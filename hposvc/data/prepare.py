@@ -1,0 +1,152 @@
+"""From a job spec to the arrays of its job, and everything that can be refused before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from hposvc.data import bundled
+from hposvc.data.dataset import Dataset, select
+from hposvc.data.noise import PlantedNoise, plant
+from hposvc.data.problems import DataError, Problem
+from hposvc.data.splits import Rows, Splits, divide, standardize
+from hposvc.jobs.spec import DatasetSpec, FoldSplit, JobSpec
+
+# A job keeps a dozen arrays of the size of its parameters and of its activations.
+MOST_PARAMETERS = 50_000_000
+MOST_ACTIVATIONS = 500_000_000
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The rows of a job, and apart from them what was planted: ``planted`` never goes to a solver."""
+
+    splits: Splits
+    planted: PlantedNoise | None
+
+
+def load(spec: DatasetSpec) -> Dataset:
+    """The data set that ``spec`` names. Raises DataError with all problems found, each naming its field."""
+    if spec.id not in bundled.names():
+        raise DataError(
+            [Problem("dataset.id", f"there is no data set {spec.id!r}", f"choose one of {', '.join(bundled.names())}")]
+        )
+    return select(bundled.table(spec.id), spec)
+
+
+def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
+    """Divide, plant, standardize: always the same arrays for the same spec. Raises DataError."""
+    rows = divide(dataset, spec)
+    labels, planted = dataset.targets[rows.train], None
+    noise = spec.dataset.label_noise
+    if noise is not None:
+        if dataset.classes is None:
+            raise DataError(list(_noise_problems(dataset, spec)))
+        labels, planted = plant(labels, rows.train, len(dataset.classes), len(dataset.targets), noise)
+    return Prepared(standardize(dataset, rows, labels), planted)
+
+
+def check(spec: JobSpec) -> None:
+    """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
+    found = problems(load(spec.dataset), spec)
+    if found:
+        raise DataError(found)
+
+
+def problems(dataset: Dataset, spec: JobSpec) -> list[Problem]:
+    """Everything about ``spec`` that cannot work on ``dataset``; empty if it can run."""
+    found = [problem for rule in _RULES for problem in rule(dataset, spec)]
+    try:
+        rows = divide(dataset, spec)
+    except DataError as error:
+        return found + error.problems
+    return found + list(_batch_problems(rows, spec))
+
+
+def _class_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    if dataset.classes is None:
+        if np.ptp(dataset.targets) == 0:
+            yield Problem(
+                "dataset.label",
+                f"column {dataset.target_name!r} has the same value in every row",
+                "name a column that varies",
+            )
+    elif len(dataset.classes) < 2:
+        yield Problem(
+            "dataset.label", f"column {dataset.target_name!r} holds a single class", "name a column with at least two"
+        )
+    elif len(dataset.classes) > len(dataset.targets) // 3:
+        yield Problem(
+            "dataset.label",
+            f"column {dataset.target_name!r} has {len(dataset.classes)} classes in {len(dataset.targets)} rows",
+            "name a column with at least three rows to a class, or store numbers as floats",
+        )
+
+
+def _noise_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    if dataset.task == "regression" and spec.dataset.label_noise is not None:
+        yield Problem(
+            "dataset.label_noise",
+            f"column {dataset.target_name!r} holds numbers, and only classes can be swapped",
+            "leave label_noise out, or name a label column of classes",
+        )
+
+
+def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    if spec.per == "class" and dataset.task == "regression":
+        yield Problem(
+            "hyperparameters.per",
+            f"column {dataset.target_name!r} holds numbers, so there are no classes to weight",
+            "use per: row",
+        )
+    if spec.kind == "data_reweighting" and isinstance(spec.dataset.split, FoldSplit):
+        yield Problem(
+            "dataset.split.folds",
+            "weights are judged on rows that can be trusted, and folds would judge them on the rows in doubt",
+            "divide the rows into train, validation and test",
+        )
+
+
+def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    hidden = [] if spec.model.type == "linear" else spec.model.hidden
+    widths = [dataset.features.shape[1], *hidden, len(dataset.classes or "1")]
+    parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
+    if parameters > MOST_PARAMETERS:
+        yield Problem("model.hidden", f"this model has {parameters:,} parameters", f"stay below {MOST_PARAMETERS:,}")
+    batch = min(spec.solver.lower.batch_size or len(dataset.targets), len(dataset.targets))
+    if batch * max(widths) > MOST_ACTIVATIONS:
+        yield Problem(
+            "solver.lower.batch_size",
+            f"a batch of {batch:,} rows by {max(widths):,} units does not fit in memory",
+            f"use a batch_size of at most {max(2, MOST_ACTIVATIONS // max(widths)):,}",
+        )
+
+
+def _batch_problems(rows: Rows, spec: JobSpec) -> Iterator[Problem]:
+    size, total = spec.solver.lower.batch_size, len(rows.train)
+    if size is None:
+        return
+    if size > total:
+        yield Problem(
+            "solver.lower.batch_size",
+            f"{size} is more than the {total} training rows",
+            f"use at most {total}, or null for all rows at once",
+        )
+    elif total % size == 1:
+        better = next(other for other in range(size - 1, 1, -1) if total % other != 1) if size > 2 else size + 1
+        yield Problem(
+            "solver.lower.batch_size",
+            f"{size} leaves a last batch of one row ({total} training rows)",
+            f"use {better}, for example",
+        )
+
+
+_RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Problem]], ...] = (
+    _class_problems,
+    _noise_problems,
+    _reweighting_problems,
+    _size_problems,
+)

@@ -1,0 +1,271 @@
+"""Dividing the rows of a data set, and standardizing them by what the training rows say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from hposvc.data.dataset import Array, Dataset, Floats, Integers
+from hposvc.data.problems import DataError, Problem
+from hposvc.jobs.spec import ColumnSplit, FoldSplit, JobSpec, RandomSplit
+
+# Fewer rows than this cannot say which of two hyperparameters is better.
+FEWEST_ROWS = 4
+# Of the validation rows; see docs/decisions/guarding-the-upper-level.md.
+DEFAULT_SELECTION = 0.3
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Standardization by the training rows: x ↦ (x − mean) / scale per feature, and the same for numeric targets.
+
+    A constant feature has scale 1 and becomes 0. Targets that are classes have mean 0 and scale 1.
+    """
+
+    mean: Floats
+    scale: Floats
+    target_mean: float = 0.0
+    target_scale: float = 1.0
+
+    def features(self, features: Floats) -> Floats:
+        """Standardize ``features`` (m, d)."""
+        return (features - self.mean) / self.scale
+
+    def targets(self, targets: Array) -> Array:
+        """Standardize numeric ``targets`` (m,); classes stay as they are."""
+        if np.issubdtype(targets.dtype, np.integer):
+            return targets
+        return (targets - self.target_mean) / self.target_scale
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows of a data set: standardized ``features`` (m, d), ``targets`` (m,), and their indices ``rows`` (m,)."""
+
+    features: Floats
+    targets: Array
+    rows: Integers
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of a job by the part they play.
+
+    ``train`` shapes the model, ``validation`` the hyperparameters. ``selection`` was carved out of the validation rows:
+    it never enters a hypergradient and decides which answer is handed over. ``test`` only scores. With cross-validation
+    ``folds`` (len(train),) numbers the fold of each training row and ``validation`` is None: each fold's rows are held
+    out of one lower model and judge it.
+    """
+
+    train: Part
+    validation: Part | None
+    selection: Part | None
+    test: Part
+    folds: Integers | None
+    scaling: Scaling
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Row indices by part, before anything is computed from them."""
+
+    train: Integers
+    validation: Integers
+    selection: Integers
+    test: Integers
+    folds: Integers | None = None
+
+
+def divide(dataset: Dataset, spec: JobSpec) -> Rows:
+    """Divide the rows as ``spec.dataset.split`` says, then carve the selection rows out of the validation rows.
+
+    Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all problems.
+    """
+    split = spec.dataset.split
+    if isinstance(split, ColumnSplit):
+        rows = _by_column(dataset, split)
+    elif isinstance(split, FoldSplit):
+        rows = _in_folds(dataset, split)
+    else:
+        rows = _at_random(dataset, split)
+    fraction = DEFAULT_SELECTION if spec.hyperparameters.selection == "auto" else spec.hyperparameters.selection
+    if rows.folds is None and fraction:
+        seed = 0 if isinstance(split, ColumnSplit) else split.seed
+        rows = _carve_selection(dataset, rows, fraction, seed, automatic=spec.hyperparameters.selection == "auto")
+    problems = _missing(dataset, rows)
+    if problems:
+        raise DataError(problems)
+    return rows
+
+
+def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
+    """Build the parts, with ``train_targets`` (len(rows.train),) in the place of the training rows' own targets."""
+    statistics = StandardScaler().fit(dataset.features[rows.train])
+    numbers = dataset.task == "regression"
+    deviation = float(np.std(train_targets)) if numbers else 0.0
+    scaling = Scaling(
+        mean=statistics.mean_,
+        scale=statistics.scale_,
+        target_mean=float(np.mean(train_targets)) if numbers else 0.0,
+        target_scale=deviation if deviation > 0 else 1.0,
+    )
+
+    def part(indices: Integers, targets: Array) -> Part:
+        return Part(scaling.features(dataset.features[indices]), scaling.targets(targets), indices)
+
+    return Splits(
+        train=part(rows.train, train_targets),
+        validation=part(rows.validation, dataset.targets[rows.validation]) if rows.folds is None else None,
+        selection=part(rows.selection, dataset.targets[rows.selection]) if len(rows.selection) else None,
+        test=part(rows.test, dataset.targets[rows.test]),
+        folds=rows.folds,
+        scaling=scaling,
+    )
+
+
+def _by_column(dataset: Dataset, split: ColumnSplit) -> Rows:
+    parts = dataset.parts if dataset.parts is not None else np.array([])
+    least = {"train": FEWEST_ROWS, "validation": FEWEST_ROWS, "test": 1}
+    unknown = sorted(set(np.unique(parts)) - set(least))
+    if unknown:
+        raise DataError(
+            [
+                Problem(
+                    "dataset.split.column",
+                    f"column {split.column!r} says {', '.join(unknown[:5])}",
+                    "write train, validation or test in every row",
+                )
+            ]
+        )
+    rows = {part: np.flatnonzero(parts == part) for part in least}
+    few = [
+        Problem(
+            "dataset.split.column",
+            f"column {split.column!r} gives {len(rows[part])} rows to {part}",
+            f"mark at least {fewest} rows as {part}",
+        )
+        for part, fewest in least.items()
+        if len(rows[part]) < fewest
+    ]
+    if few:
+        raise DataError(few)
+    return Rows(rows["train"], rows["validation"], np.array([], dtype=np.int64), rows["test"])
+
+
+def _at_random(dataset: Dataset, split: RandomSplit) -> Rows:
+    _require_rows_per_class(dataset, 3, "dataset.split", "one row for each part")
+    total = len(dataset.targets)
+    validation, test = round(split.validation * total), round(split.test * total)
+    _require_part(dataset, "dataset.split.validation", validation, max(FEWEST_ROWS, _classes(dataset)))
+    _require_part(dataset, "dataset.split.test", test, max(1, _classes(dataset)))
+    _require_part(dataset, "dataset.split.train", total - validation - test, max(FEWEST_ROWS, _classes(dataset)))
+    rest, test_rows = _separate(dataset, np.arange(total), test, split.seed)
+    train_rows, validation_rows = _separate(dataset, rest, validation, split.seed)
+    return Rows(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
+
+
+def _in_folds(dataset: Dataset, split: FoldSplit) -> Rows:
+    _require_rows_per_class(
+        dataset, split.folds + 1, "dataset.split.folds", "one row for the test and one for each fold"
+    )
+    total = len(dataset.targets)
+    test = round(split.test * total)
+    _require_part(dataset, "dataset.split.test", test, max(1, _classes(dataset)))
+    _require_part(dataset, "dataset.split.folds", (total - test) // split.folds, 2)
+    train_rows, test_rows = _separate(dataset, np.arange(total), test, split.seed)
+    kind = KFold if dataset.task == "regression" else StratifiedKFold
+    folds = np.empty(len(train_rows), dtype=np.int64)
+    for fold, (_, held_out) in enumerate(
+        kind(split.folds, shuffle=True, random_state=split.seed).split(train_rows, dataset.targets[train_rows])
+    ):
+        folds[held_out] = fold
+    nothing = np.array([], dtype=np.int64)
+    return Rows(train_rows, nothing, nothing, test_rows, folds)
+
+
+def _carve_selection(dataset: Dataset, rows: Rows, fraction: float, seed: int, *, automatic: bool) -> Rows:
+    selection = round(fraction * len(rows.validation))
+    remaining = len(rows.validation) - selection
+    if min(selection, remaining) < FEWEST_ROWS:
+        if automatic:
+            return rows
+        raise DataError(
+            [
+                Problem(
+                    "hyperparameters.selection",
+                    f"{fraction:g} of {len(rows.validation)} validation rows leaves {remaining} "
+                    f"to tune on, {selection} to select on",
+                    f"leave at least {FEWEST_ROWS} rows on either side, or use auto",
+                )
+            ]
+        )
+    tuning, selecting = _separate(dataset, rows.validation, selection, seed)
+    return Rows(rows.train, tuning, selecting, rows.test)
+
+
+def _separate(dataset: Dataset, rows: Integers, second: int, seed: int) -> tuple[Integers, Integers]:
+    """Move ``second`` of ``rows`` into a second part, stratified by class where each class can be in both parts."""
+    labels = dataset.targets[rows]
+    stratify = None
+    if dataset.task == "classification":
+        counts = np.unique(labels, return_counts=True)[1]
+        if counts.min() >= 2 and min(second, len(rows) - second) >= len(counts):
+            stratify = labels
+    first_rows, second_rows = train_test_split(rows, test_size=second, random_state=seed, stratify=stratify)
+    return first_rows, second_rows
+
+
+def _classes(dataset: Dataset) -> int:
+    return len(dataset.classes or ())
+
+
+def _require_rows_per_class(dataset: Dataset, least: int, field: str, why: str) -> None:
+    if dataset.classes is None:
+        return
+    counts = np.bincount(dataset.targets, minlength=len(dataset.classes))
+    few = [f"{name} ({count})" for name, count in zip(dataset.classes, counts, strict=True) if count < least]
+    if few:
+        raise DataError(
+            [
+                Problem(
+                    field,
+                    f"these classes have too few rows: {', '.join(few[:5])}"
+                    + (f" and {len(few) - 5} more" if len(few) > 5 else ""),
+                    f"give every class at least {least} rows, {why}, or drop the class",
+                )
+            ]
+        )
+
+
+def _require_part(dataset: Dataset, field: str, rows: int, least: int) -> None:
+    if rows < least:
+        raise DataError(
+            [
+                Problem(
+                    field,
+                    f"this leaves {rows} of {len(dataset.targets)} rows",
+                    f"choose a division that leaves at least {least}",
+                )
+            ]
+        )
+
+
+def _missing(dataset: Dataset, rows: Rows) -> list[Problem]:
+    """Classes that the model would have to predict without ever having seen a row of them."""
+    if dataset.classes is None:
+        return []
+    counts = np.bincount(dataset.targets[rows.train], minlength=len(dataset.classes))
+    return [
+        Problem(
+            "dataset.split",
+            f"class {dataset.classes[index]!r} has no training rows",
+            "give the training rows a larger part, or drop the class",
+        )
+        for index in np.flatnonzero(counts == 0)
+    ]
