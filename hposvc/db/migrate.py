@@ -1,0 +1,109 @@
+"""Migrations forward, and the check at start that the database is what the code expects."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from hposvc import queue
+from hposvc.db.engine import create_engine
+from hposvc.db.tables import metadata
+
+VERSION_TABLE = "hposvc_alembic_version"
+_ADVISORY_LOCK = 0x68706F737663  # "hposvc"
+
+
+class SchemaError(RuntimeError):
+    """The database is not at the version of this code; the message says what to do."""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", os.fspath(files("migrations")).replace("%", "%%"))  # type: ignore[call-overload]
+    return config
+
+
+def head() -> str:
+    """The newest revision that this code knows."""
+    return str(ScriptDirectory.from_config(_config()).get_current_head())
+
+
+def current(connection: sa.Connection) -> str | None:
+    """The revision of the database; None for one that was never migrated."""
+    return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
+
+
+@contextmanager
+def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A writing transaction that only one migration at a time gets."""
+    with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+        yield connection
+
+
+def upgrade(url: str) -> None:
+    """Bring the database at ``url``, our tables and those of the queue, to the newest revision; safe to repeat.
+
+    Everything happens in one transaction on either engine, and several processes may call it at once.
+    Raises SchemaError for a database of a newer version, DatabaseURLError for a URL that cannot be used.
+    """
+    engine = create_engine(url)
+    try:
+        with _exclusive(engine) as connection:
+            _refuse_newer(current(connection))
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        queue.migrate(engine.url)
+    finally:
+        engine.dispose()
+
+
+def check(url: str) -> None:
+    """Raise SchemaError unless the tables at ``url`` are those of this code: right revision, no column astray."""
+    engine = create_engine(url)
+    try:
+        with engine.connect() as connection:
+            revision = current(connection)
+            _refuse_newer(revision)
+            if revision != head():
+                at = "has no tables yet" if revision is None else f"is at revision {revision}, behind {head()}"
+                raise SchemaError(f"the database {at}; run `hposvc db upgrade`")
+            drift = _drift(connection)
+        if drift:
+            raise SchemaError(
+                "the tables differ from what this version made, so someone changed them by hand:\n  "
+                + "\n  ".join(drift)
+                + "\nRestore them from a backup, or undo the change."
+            )
+    finally:
+        engine.dispose()
+
+
+def _refuse_newer(revision: str | None) -> None:
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaError(f"the database is at revision {revision}, which this version does not know; upgrade hposvc")
+
+
+def _drift(connection: sa.Connection) -> list[str]:
+    """How our tables differ from the code, one line each."""
+
+    def ours(name: str | None, type_: str, parent_names: object) -> bool:
+        return type_ != "table" or name in metadata.tables  # the queue's tables stand beside ours
+
+    options = {"version_table": VERSION_TABLE, "include_name": ours, "compare_type": False}
+    differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    return [" ".join(str(part) for part in difference) for difference in differences]

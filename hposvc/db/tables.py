@@ -1,0 +1,217 @@
+"""The tables, for SQLAlchemy Core.
+
+Times are seconds since 1970 (UTC) by the clock of the database, never by that of a worker: see ``now``. Non-finite
+numbers are kept by the explicit column ``nonfinite``, because SQLite turns NaN into NULL: see ``hposvc.db.numbers``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_N_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+DEFAULT_TENANT = "default"
+
+JSONType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
+    """The time of the database, in seconds since 1970."""
+
+    type = Double()
+    inherit_cache = True
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **_: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: Any, **_: Any) -> str:
+    return "(extract(epoch FROM clock_timestamp())::double precision)"
+
+
+def _job_id(**options: Any) -> Column[str]:
+    return Column("job_id", String(64), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False, **options)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", String(200), nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("name", String(200), nullable=False),
+    Column("hash", String(64), nullable=False, unique=True),  # SHA-256; the key itself is never kept
+    Column("scopes", JSONType, nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("last_used_at", Double),
+    Column("revoked_at", Double),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("content_sha256", String(64), nullable=False),
+    Column("columns", JSONType, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+    UniqueConstraint("tenant_id", "content_sha256"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("name", String(200)),
+    Column("tags", JSONType, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("spec", JSONType, nullable=False),
+    Column("state", String(16), nullable=False),
+    # The fence: every write of a worker names the attempt that it was given.
+    Column("attempt", Integer, nullable=False),
+    # Attempts lost to crashes since the job was submitted or retried; at max_attempts the job fails.
+    Column("losses", Integer, nullable=False, default=0),
+    Column("max_attempts", Integer, nullable=False),
+    Column("worker_id", String(64)),
+    Column("lease_until", Double),
+    Column("phase", String(64)),
+    # Progress, so that lists never touch the iterations.
+    Column("iteration", BigInteger, nullable=False, default=0),
+    Column("iterations", BigInteger, nullable=False),
+    Column("upper_loss", Double),
+    Column("hypergradient_norm", Double),
+    Column("nonfinite", JSONType),
+    Column("best_upper_loss", Double),
+    Column("best_iteration", BigInteger),
+    Column("result", JSONType),
+    Column("error", JSONType),
+    Column("last_event", BigInteger, nullable=False, default=0),
+    Column("version", BigInteger, nullable=False, default=1),
+    Column("traceparent", String(64)),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("queued_at", Double, nullable=False, default=now()),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
+    Index("ix_jobs_tenant_state_created", "tenant_id", "state", "created_at", "id"),
+    Index("ix_jobs_state_lease", "state", "lease_until"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _job_id(primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("worker_id", String(64), nullable=False),
+    Column("started_at", Double, nullable=False, default=now()),
+    Column("resumed_from", BigInteger),  # iteration of the checkpoint; null for the start
+    Column("finished_at", Double),
+    Column("outcome", String(32)),  # succeeded | failed | cancelled | paused | released | lost
+    Column("message", Text),
+)
+
+iterations = Table(
+    "iterations",
+    metadata,
+    _job_id(primary_key=True),
+    Column("iteration", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("upper_loss", Double),
+    Column("hypergradient_norm", Double),
+    Column("lower_loss", Double),
+    Column("upper_score", Double),
+    Column("selection_loss", Double),
+    Column("fd_relative_error", Double),
+    Column("seconds", Double),
+    Column("nonfinite", JSONType),
+)
+
+events = Table(
+    "events",
+    metadata,
+    _job_id(primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False, default=now()),
+    Column("attempt", Integer, nullable=False),
+    Column("type", String(32), nullable=False),
+    Column("data", JSONType, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    _job_id(primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("kind", String(32), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("iteration", BigInteger),
+    Column("attempt", Integer, nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("device", String(255), nullable=False),
+    Column("versions", JSONType, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("job_id", String(64)),
+    Column("progress_message", Text),
+    Column("started_at", Double, nullable=False, default=now()),
+    Column("heartbeat_at", Double, nullable=False, default=now(), index=True),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("tenant_id", ForeignKey("tenants.id"), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    _job_id(),
+    Column("created_at", Double, nullable=False, default=now()),
+)

@@ -1,0 +1,153 @@
+"""What a person can do to jobs: submit, cancel, pause, resume, retry. Each is one transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+
+import sqlalchemy as sa
+
+from hposvc.db.engine import write
+from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
+from hposvc.failpoints import failpoint
+from hposvc.jobs import queries
+from hposvc.jobs.queries import JobNotFound
+from hposvc.jobs.records import add_event, change_of_state
+from hposvc.jobs.resources import JobResource
+from hposvc.jobs.spec import JobSpec
+from hposvc.jobs.states import Action, IllegalTransition, State, move
+from hposvc.queue import Publisher
+
+__all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
+
+
+class IdempotencyConflict(Exception):
+    """The key was used before, for a different job. Carries ``key`` and ``job_id``."""
+
+    def __init__(self, key: str, job_id: str) -> None:
+        self.key = key
+        self.job_id = job_id
+        super().__init__(f"the idempotency key {key!r} belongs to job {job_id}, whose spec is different; use a new key")
+
+
+def check_spec(spec: JobSpec) -> None:
+    """Check ``spec`` against its dataset. Raises hposvc.data.DataError."""
+    from hposvc.data import check  # here: it loads scikit-learn, which a process that only reads need not
+
+    check(spec)
+
+
+class Jobs:
+    """The jobs of a database, for those who ask. Safe to share between threads."""
+
+    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec) -> None:
+        self._engine = engine
+        self._check = check
+        self._publisher = Publisher(engine)
+
+    def submit(
+        self,
+        spec: JobSpec,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        idempotency_key: str | None = None,
+        traceparent: str | None = None,
+    ) -> JobResource:
+        """Queue a job. A key that was used before answers with the job that it made then.
+
+        Raises DataError if the spec does not fit its dataset, and IdempotencyConflict; neither leaves a row behind.
+        """
+        self._check(spec)
+        fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+        try:
+            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+        except sa.exc.IntegrityError:
+            if idempotency_key is None:
+                raise
+            # Another request with this key committed in between; now it is there to be found.
+            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+
+    def _submit(
+        self, spec: JobSpec, tenant: str, key: str | None, fingerprint: str, traceparent: str | None
+    ) -> JobResource:
+        with write(self._engine) as connection:
+            failpoint("submit.begin")
+            if key is not None:
+                used = connection.execute(
+                    idempotency_keys.select().where(
+                        idempotency_keys.c.tenant_id == tenant, idempotency_keys.c.key == key
+                    )
+                ).first()
+                if used is not None and used.fingerprint != fingerprint:
+                    raise IdempotencyConflict(key, used.job_id)
+                if used is not None:
+                    return queries.get_in(connection, used.job_id, tenant=tenant)
+            job_id = f"job_{secrets.token_hex(10)}"
+            connection.execute(
+                jobs.insert().values(
+                    id=job_id,
+                    tenant_id=tenant,
+                    kind=spec.kind,
+                    name=spec.name,
+                    tags=spec.tags,
+                    priority=spec.priority,
+                    spec=spec.model_dump(mode="json"),
+                    state=State.QUEUED,
+                    attempt=1,
+                    max_attempts=spec.max_attempts,
+                    iterations=spec.stop.iterations,
+                    traceparent=traceparent,
+                )
+            )
+            if key is not None:
+                connection.execute(
+                    idempotency_keys.insert().values(tenant_id=tenant, key=key, fingerprint=fingerprint, job_id=job_id)
+                )
+            add_event(connection, job_id, 1, "state", {"state": State.QUEUED})
+            failpoint("submit.job_inserted")
+            self._publisher.enqueue(connection, job_id, 1, priority=spec.priority, tenant=tenant)
+            failpoint("submit.enqueued")
+            job = queries.get_in(connection, job_id, tenant=tenant)
+        failpoint("submit.committed")
+        return job
+
+    def cancel(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Stop the job for good; a worker that holds it stops first. Raises JobNotFound, IllegalTransition."""
+        return self._request(job_id, tenant, Action.CANCEL)
+
+    def pause(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Stop the job at its next iteration, with a checkpoint. Raises JobNotFound, IllegalTransition."""
+        return self._request(job_id, tenant, Action.PAUSE)
+
+    def resume(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Queue a paused job again, from its checkpoint. Raises JobNotFound, IllegalTransition."""
+        return self._request(job_id, tenant, Action.RESUME)
+
+    def retry(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Queue a failed or cancelled job again, from its last checkpoint if it has one, with all its attempts.
+
+        Raises JobNotFound, IllegalTransition.
+        """
+        return self._request(job_id, tenant, Action.RETRY)
+
+    def _request(self, job_id: str, tenant: str, action: Action) -> JobResource:
+        mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
+            if row is None:
+                raise JobNotFound(job_id)
+            target = move(job_id, State(row.state), action)
+            if target == row.state:
+                return queries.get_in(connection, job_id, tenant=tenant)
+            values = change_of_state(target)
+            attempt = row.attempt
+            if target is State.QUEUED:
+                attempt += 1
+                values |= {"attempt": attempt, "error": None, "finished_at": None}
+                if action is Action.RETRY:
+                    values |= {"losses": 0}
+                self._publisher.enqueue(connection, job_id, attempt, priority=row.priority, tenant=tenant)
+            connection.execute(jobs.update().where(*mine).values(values))
+            add_event(connection, job_id, attempt, "state", {"state": target, "by": action})
+            return queries.get_in(connection, job_id, tenant=tenant)

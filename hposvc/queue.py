@@ -1,0 +1,101 @@
+"""The delivery engine, DBOS Transact, behind a handful of functions.
+
+DBOS keeps a durable queue in the service's own database and hands each delivery to one worker. It only delivers:
+the row in ``jobs`` decides whether a delivery still means anything (see ``hposvc.jobs.fence``). Its recovery and its
+cancellation are never relied on: a delivery is for one attempt, and a lost attempt is enqueued anew as the next.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowSerializationFormat
+
+# Fixed: a delivery must reach workers of any version. A change of meaning of the arguments takes a new number.
+APPLICATION_NAME = "hposvc"
+APPLICATION_VERSION = "1"
+QUEUE = "hposvc_jobs"
+DELIVERY = "hposvc_delivery"
+POLL_SECONDS = 0.25
+
+HIGHEST_PRIORITY = 1000  # of a job, where larger is sooner; DBOS counts the other way, from 1
+
+# A worker that dies keeps its deliveries to itself, so the names of DBOS's logger are ours to quieten.
+logging.getLogger("dbos").setLevel(logging.WARNING)
+
+
+def migrate(url: sa.URL) -> None:
+    """Bring the queue's own tables in the database at ``url`` up to date; safe to repeat."""
+    DBOS.migrate(url.render_as_string(hide_password=False))
+
+
+def delivery_id(job_id: str, attempt: int) -> str:
+    """The name of the delivery of one attempt; enqueuing it twice is the same as once."""
+    return f"{job_id}:{attempt}"
+
+
+class Publisher:
+    """Enqueues deliveries inside the caller's transactions."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._client = DBOSClient(system_database_engine=engine, application_name=APPLICATION_NAME, lazy=True)
+
+    def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, *, priority: int, tenant: str) -> None:
+        """Deliver this attempt to one worker, once ``connection`` commits.
+
+        Higher priorities go first, then older ones; tenants take turns (each is a partition of the queue).
+        """
+        self._client.enqueue_in_transaction(
+            connection,
+            {
+                "queue_name": QUEUE,
+                "workflow_name": DELIVERY,
+                "workflow_id": delivery_id(job_id, attempt),
+                "app_version": APPLICATION_VERSION,
+                "priority": HIGHEST_PRIORITY + 1 - priority,
+                "queue_partition_key": tenant,
+                "serialization_type": WorkflowSerializationFormat.PORTABLE,
+            },
+            job_id,
+            attempt,
+        )
+
+
+def waiting(connection: sa.Connection) -> sa.TableClause:
+    """The queue's table of deliveries, for joining: columns ``workflow_uuid`` and ``status``."""
+    schema = None if connection.dialect.name == "sqlite" else "dbos"
+    return sa.table("workflow_status", sa.column("workflow_uuid"), sa.column("status"), schema=schema)
+
+
+class Consumer:
+    """Receives deliveries in this process, one at a time, until it is closed. One per process: DBOS is a singleton."""
+
+    def __init__(self, url: sa.URL, worker_id: str, deliver: Callable[[str, int], None]) -> None:
+        """Start receiving. ``deliver(job_id, attempt)`` runs on a thread of the queue; while it runs, nothing comes."""
+        config: DBOSConfig = {
+            "name": APPLICATION_NAME,
+            "system_database_url": url.render_as_string(hide_password=False),
+            "application_version": APPLICATION_VERSION,
+            "executor_id": worker_id,  # new with every process, so DBOS finds nothing to recover
+            "run_migrations": False,
+            "use_listen_notify": False,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+        self._dbos = DBOS(config=config)
+
+        def delivery(job_id: str, attempt: int) -> None:
+            deliver(job_id, attempt)
+
+        DBOS.workflow(name=DELIVERY)(delivery)
+        DBOS.listen_queues([QUEUE])
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE, worker_concurrency=1, partition_worker_concurrency=1, polling_interval_sec=POLL_SECONDS
+        )
+
+    def close(self) -> None:
+        """Stop receiving. Returns when the queue's threads are gone; a delivery that still runs is left alone."""
+        DBOS.destroy(destroy_registry=True)
