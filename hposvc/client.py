@@ -1,0 +1,202 @@
+"""A client of the service: the HTTP calls, typed, with retries that cannot submit a job twice.
+
+>>> with Client("http://127.0.0.1:8080") as client:
+...     job = client.submit({"kind": "data_reweighting", "dataset": {"id": "sklearn:digits"}})
+...     print(client.wait(job.id).result["sentence"])
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
+
+import httpx
+
+from hposvc import __version__
+from hposvc.jobs.resources import IterationColumns, JobPage, JobResource, WorkerResource
+from hposvc.jobs.spec import JobSpec
+from hposvc.jobs.states import TERMINAL
+
+Spec = JobSpec | Mapping[str, Any] | bytes
+
+ATTEMPTS = 4
+FIRST_PAUSE = 0.25  # seconds before the first retry; doubled for each one after
+LONGEST_PAUSE = 10.0
+TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+class ClientError(Exception):
+    """The service did not do what was asked. The message says why, and what to do about it where that is known."""
+
+
+class ServerUnreachableError(ClientError):
+    """Nothing answers at the service's address."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        super().__init__(f"no answer from {url}: {reason}")
+
+
+class ProblemError(ClientError):
+    """The service refused: its problem document (RFC 9457), readable.
+
+    ``status`` is the HTTP status, ``type`` the stable name of the problem, ``errors`` what is wrong field by field
+    (``field``, ``message``, ``remedy``), ``document`` everything the service said.
+    """
+
+    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
+        self.status = status
+        self.document = dict(document)
+        self.type = str(document.get("type", "about:blank"))
+        self.title = str(document.get("title", f"HTTP {status}"))
+        self.detail = str(document.get("detail", ""))
+        self.errors: list[dict[str, Any]] = list(document.get("errors", []))
+        lines = [f"{error['field']}: {error['message']} ({error['remedy']})" for error in self.errors]
+        super().__init__("\n  ".join([f"{self.title}:", *lines]) if lines else f"{self.title}: {self.detail}")
+
+
+class Client:
+    """One service. Close it, or use it as a context manager; ``transport`` replaces the network in tests."""
+
+    def __init__(self, url: str, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url,
+            timeout=timeout,
+            transport=transport,
+            headers={"User-Agent": f"hposvc/{__version__}"},
+            trust_env=False,  # a proxy has no business between a person and the service on the same machine
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def submit(self, spec: Spec, *, idempotency_key: str | None = None) -> JobResource:
+        """Post a job. ``spec`` is a JobSpec, a mapping of the same shape, or a YAML or JSON document as bytes.
+
+        Requests that get lost are repeated under one idempotency key, so that one call makes one job; give your own key
+        to make that hold across processes. Raises ProblemError naming every field that is wrong.
+        """
+        content, media_type = _encode(spec)
+        headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
+        return JobResource.model_validate(self._call("POST", "/v1/jobs", headers=headers, content=content))
+
+    def check(self, spec: Spec) -> JobSpec:
+        """What ``submit`` would store, with every default filled in; nothing is submitted. Raises ProblemError."""
+        content, media_type = _encode(spec)
+        headers = {"Content-Type": media_type}
+        answer = self._call("POST", "/v1/jobs", params={"dry_run": "true"}, headers=headers, content=content)
+        return JobSpec.model_validate(answer["spec"])
+
+    def job(self, job_id: str) -> JobResource:
+        """The job as it stands now."""
+        return JobResource.model_validate(self._call("GET", f"/v1/jobs/{job_id}"))
+
+    def jobs_page(self, *, page: str | None = None, limit: int | None = None, **filters: str | None) -> JobPage:
+        """One page of jobs, newest first. Filters: ``state``, ``kind``, ``tag``, ``text``."""
+        params = {**filters, "page": page, "limit": None if limit is None else str(limit)}
+        given = {name: value for name, value in params.items() if value is not None}
+        return JobPage.model_validate(self._call("GET", "/v1/jobs", params=given))
+
+    def jobs(self, **filters: str | None) -> Iterator[JobResource]:
+        """Every job that passes the filters of ``jobs_page``, newest first, page after page."""
+        page = None
+        while True:
+            answer = self.jobs_page(page=page, limit=None, **filters)
+            yield from answer.items
+            if (page := answer.next_page) is None:
+                return
+
+    def iterations(self, job_id: str, *, after: int = 0, limit: int | None = None) -> IterationColumns:
+        """The iterations beyond ``after``, by column; pass ``next_after`` of one answer as ``after`` of the next."""
+        params = {"after": after} if limit is None else {"after": after, "limit": limit}
+        return IterationColumns.model_validate(self._call("GET", f"/v1/jobs/{job_id}/iterations", params=params))
+
+    def cancel(self, job_id: str) -> JobResource:
+        """Stop the job for good. Raises ProblemError (409) when it has ended."""
+        return self._act(job_id, "cancel")
+
+    def pause(self, job_id: str) -> JobResource:
+        """Stop the job at its next iteration; ``resume`` goes on from there."""
+        return self._act(job_id, "pause")
+
+    def resume(self, job_id: str) -> JobResource:
+        """Queue a paused job again."""
+        return self._act(job_id, "resume")
+
+    def retry(self, job_id: str) -> JobResource:
+        """Queue a failed or cancelled job again, as its next attempt."""
+        return self._act(job_id, "retry")
+
+    def workers(self) -> list[WorkerResource]:
+        """The workers that the service knows."""
+        return [WorkerResource.model_validate(worker) for worker in self._call("GET", "/v1/workers")["items"]]
+
+    def is_ready(self) -> bool:
+        """Whether the service answers and has what it needs to take jobs; asks once."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx.TransportError:
+            return False
+
+    def wait(self, job_id: str, *, interval: float = 1.0) -> JobResource:
+        """The job once it has ended, however it did; looks every ``interval`` seconds."""
+        while (job := self.job(job_id)).state not in TERMINAL:
+            time.sleep(interval)
+        return job
+
+    def _act(self, job_id: str, action: str) -> JobResource:
+        return JobResource.model_validate(self._call("POST", f"/v1/jobs/{job_id}/{action}"))
+
+    def _call(self, method: str, path: str, **request: Any) -> Any:
+        """The decoded answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""
+        pause = FIRST_PAUSE
+        for attempt in range(1, ATTEMPTS + 1):
+            last = attempt == ATTEMPTS
+            try:
+                response = self._http.request(method, path, **request)
+            except httpx.TransportError as error:
+                if last:
+                    raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+            else:
+                if response.is_success:
+                    return response.json()
+                if last or response.status_code not in TRY_AGAIN:
+                    raise ProblemError(response.status_code, _document(response))
+                pause = max(pause, _retry_after(response))
+            time.sleep(min(pause, LONGEST_PAUSE))
+            pause *= 2
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _encode(spec: Spec) -> tuple[bytes, str]:
+    """The body of a request and its media type."""
+    if isinstance(spec, bytes):
+        return spec, "application/yaml"
+    if isinstance(spec, JobSpec):
+        return spec.model_dump_json(exclude_unset=True).encode(), "application/json"
+    return json.dumps(spec).encode(), "application/json"
+
+
+def _document(response: httpx.Response) -> Mapping[str, Any]:
+    """The problem document of an error, or what can be said when something else than the service answered."""
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        document = response.json()
+        if isinstance(document, dict):
+            return document
+    return {"title": f"HTTP {response.status_code}", "detail": response.text[:200] or response.reason_phrase}
+
+
+def _retry_after(response: httpx.Response) -> float:
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else 0.0
