@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -100,7 +101,7 @@ class Client:
 
     def job(self, job_id: str) -> JobResource:
         """The job as it stands now."""
-        return JobResource.model_validate(self._call("GET", f"/v1/jobs/{job_id}"))
+        return JobResource.model_validate(self._call("GET", _path(job_id)))
 
     def jobs_page(self, *, page: str | None = None, limit: int | None = None, **filters: str | None) -> JobPage:
         """One page of jobs, newest first. Filters: ``state``, ``kind``, ``tag``, ``text``."""
@@ -120,7 +121,7 @@ class Client:
     def iterations(self, job_id: str, *, after: int = 0, limit: int | None = None) -> IterationColumns:
         """The iterations beyond ``after``, by column; pass ``next_after`` of one answer as ``after`` of the next."""
         params = {"after": after} if limit is None else {"after": after, "limit": limit}
-        return IterationColumns.model_validate(self._call("GET", f"/v1/jobs/{job_id}/iterations", params=params))
+        return IterationColumns.model_validate(self._call("GET", _path(job_id, "iterations"), params=params))
 
     def cancel(self, job_id: str) -> JobResource:
         """Stop the job for good. Raises ProblemError (409) when it has ended."""
@@ -156,7 +157,7 @@ class Client:
         return job
 
     def _act(self, job_id: str, action: str) -> JobResource:
-        return JobResource.model_validate(self._call("POST", f"/v1/jobs/{job_id}/{action}"))
+        return JobResource.model_validate(self._call("POST", _path(job_id, action)))
 
     def _call(self, method: str, path: str, **request: Any) -> Any:
         """The decoded answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""
@@ -177,6 +178,10 @@ class Client:
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
+
+
+def _path(job_id: str, *rest: str) -> str:
+    return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
 
 
 def _encode(spec: Spec) -> tuple[bytes, str]:

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
         """Where a running server leaves its address for the commands on the same machine."""
         return self.data_dir / "server.json"
 
+    def environment(self) -> dict[str, str]:
+        """The same settings as variables, for a child process."""
+        values = self.model_dump(mode="json", exclude_none=True)
+        return {f"HPOSVC_{name.upper()}": str(value) for name, value in values.items()}
+
     @classmethod
     def origins(cls) -> dict[str, str]:
         """Where each setting comes from: ``environment``, ``.env``, ``secret file`` or ``default``."""

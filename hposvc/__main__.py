@@ -1,0 +1,5 @@
+"""``python -m hposvc`` is the ``hposvc`` command."""
+
+from hposvc.cli import main
+
+main()

@@ -1,0 +1,102 @@
+"""One process of the service, in this process: the API or a worker. The only place that knows the two deployables."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from hposvc import logs
+from hposvc.faults import Exit, Fault
+from hposvc.settings import Settings
+
+
+def run_api(settings: Settings) -> None:
+    """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
+
+    Raises Fault: a database that is behind, a port that is taken, an address that others could reach without a key.
+    """
+    import uvicorn
+
+    from api.app import create_app
+
+    logs.configure(settings.log_level, settings.log_format)
+    with _listen(settings) as listener, _stopped_by_signals():
+        config = uvicorn.Config(
+            create_app(settings),
+            log_config=None,
+            access_log=settings.log_level == "debug",  # an open page asks once a second
+            timeout_graceful_shutdown=5,
+        )
+        with _announced(settings.server_file, _address(settings.host, listener.getsockname()[1])):
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def run_worker(settings: Settings) -> int:
+    """Work off jobs until SIGINT or SIGTERM; the exit status."""
+    from workers import supervisor
+
+    logs.configure(settings.log_level, settings.log_format)
+    return supervisor.main(settings)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    if not _is_loopback(settings.host) and not settings.trust_network:
+        raise Fault(
+            f"{settings.host} can be reached from other machines, and this version asks nobody for a key",
+            "Listen on 127.0.0.1, or set HPOSVC_TRUST_NETWORK=true where the network itself keeps others out.",
+            code=Exit.USAGE,
+        )
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise Fault(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+            "Choose another port with --port (0 takes a free one), or stop what listens there.",
+        ) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(host: str, port: int) -> str:
+    """A URL that reaches the server from this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextlib.contextmanager
+def _announced(file: Path, url: str) -> Iterator[None]:
+    """Leave the address where the commands look for it; take it away at the end unless another server wrote its own."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"url": url, "pid": os.getpid()})
+    fresh = file.with_suffix(f".{os.getpid()}")
+    fresh.write_text(content)
+    fresh.replace(file)  # atomic: a reader sees the old address or the new one
+    try:
+        yield
+    finally:
+        if file.is_file() and file.read_text() == content:
+            file.unlink()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """At a signal, uvicorn stops and then raises it again, which would end the process before it has tidied up."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda *_: None) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
