@@ -79,9 +79,13 @@ def list_(
     limit: int = 50,
     page_token: str | None = None,
 ) -> JobPage:
-    """A page of jobs, newest first. ``text`` is looked for in names and ids. Raises InvalidPageToken."""
+    """A page of jobs, newest first, without their results, which may be long.
+
+    ``text`` is looked for in names and ids. Raises InvalidPageToken.
+    """
     limit = max(1, min(limit, MAX_PAGE))
-    query = jobs.select().where(jobs.c.tenant_id == tenant)
+    columns = [column for column in jobs.c if column is not jobs.c.result]
+    query = sa.select(*columns, sa.null().label("result")).where(jobs.c.tenant_id == tenant)
     if state is not None:
         query = query.where(jobs.c.state == state)
     if kind is not None:
@@ -111,7 +115,7 @@ def iterations(
     table = tables.iterations
     mine = table.c.job_id == job_id
     with read(engine) as connection:
-        _assert_exists(connection, job_id, tenant)
+        assert_exists(connection, job_id, tenant)
         total = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
         query = table.select().where(mine, table.c.iteration > after)
         rows = connection.execute(query.order_by(table.c.iteration).limit(limit)).mappings().all()
@@ -131,7 +135,7 @@ def events(
     """The history of a job after event ``after``, at most ``limit`` events. Raises JobNotFound."""
     query = tables.events.select().where(tables.events.c.job_id == job_id, tables.events.c.seq > after)
     with read(engine) as connection:
-        _assert_exists(connection, job_id, tenant)
+        assert_exists(connection, job_id, tenant)
         rows = connection.execute(query.order_by(tables.events.c.seq).limit(limit)).mappings().all()
     items = [
         EventResource(seq=row["seq"], at=_time(row["at"]), attempt=row["attempt"], type=row["type"], data=row["data"])
@@ -143,7 +147,7 @@ def events(
 def artifacts(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> list[ArtifactResource]:
     """The files of a job, checkpoints included, by name. Raises JobNotFound."""
     with read(engine) as connection:
-        _assert_exists(connection, job_id, tenant)
+        assert_exists(connection, job_id, tenant)
         query = tables.artifacts.select().where(tables.artifacts.c.job_id == job_id).order_by(tables.artifacts.c.name)
         rows = connection.execute(query).mappings().all()
     return [ArtifactResource(**{**row, "created_at": _time(row["created_at"])}) for row in rows]
@@ -184,7 +188,8 @@ def job_resource(row: sa.RowMapping) -> JobResource:
     )
 
 
-def _assert_exists(connection: sa.Connection, job_id: str, tenant: str) -> None:
+def assert_exists(connection: sa.Connection, job_id: str, tenant: str) -> None:
+    """Raise JobNotFound unless there is such a job of this tenant."""
     if connection.execute(sa.select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)).first() is None:
         raise JobNotFound(job_id)
 

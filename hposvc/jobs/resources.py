@@ -9,7 +9,7 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
 from hposvc.jobs.spec import JobSpec, Kind
 from hposvc.jobs.states import State
@@ -38,7 +38,11 @@ def to_json(value: Any) -> Any:
 
 
 # A double that may be non-finite; pydantic reads the three names back into numbers by itself.
-Number = Annotated[float, PlainSerializer(to_json_number, return_type=float | NonFinite, when_used="json")]
+Number = Annotated[
+    float,
+    PlainSerializer(to_json_number, return_type=float | NonFinite, when_used="json"),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
+]
 
 
 class Resource(BaseModel):
@@ -117,8 +121,32 @@ class JobPage(Resource):
     next_page: str | None
 
 
+class Bucket(Resource):
+    """One metric over many buckets of iterations. ``min`` and ``max`` are over finite values, ``nonfinite`` counts the
+    others."""
+
+    first: list[Number | None]
+    min: list[float | None]
+    max: list[float | None]
+    nonfinite: list[int]
+
+
+class Buckets(Resource):
+    """What lies in each bucket: its ``first`` iteration, the ``count`` of them, and what the metrics did there."""
+
+    first: list[int]
+    count: list[int]
+    upper_loss: Bucket
+    hypergradient_norm: Bucket
+    lower_loss: Bucket
+    selection_loss: Bucket
+
+
 class IterationColumns(Resource):
-    """Iterations of a job by column, ascending. ``next_after`` is what to pass as ``after`` to get only newer ones."""
+    """Iterations of a job by column, ascending. ``next_after`` is what to pass as ``after`` to get only newer ones.
+
+    ``downsampled`` columns hold the last iteration of each of the ``buckets``.
+    """
 
     iteration: list[int]
     upper_loss: list[Number]
@@ -131,6 +159,7 @@ class IterationColumns(Resource):
     total: int
     next_after: int
     downsampled: bool = False
+    buckets: Buckets | None = None
 
 
 class EventResource(Resource):
