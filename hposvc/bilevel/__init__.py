@@ -1,0 +1,56 @@
+"""Bilevel optimization with hypergradients by finite differences, on Jittor.
+
+Pure functions over explicit state: nothing here knows of jobs, HTTP or databases. A notebook needs three lines:
+
+    problem = ReweightingProblem(train=(X, y), upper_rows=(Xv, yv), n_classes=10)
+    state = initial_state(problem, config := SolveConfig())
+    iterations = [i for batch in solve(problem, config, state) for i in batch]
+"""
+
+from hposvc.bilevel.models import MLP, Linear
+from hposvc.bilevel.optimizers import Schedule
+from hposvc.bilevel.problem import Problem, Rows
+from hposvc.bilevel.regularization import RegularizationProblem
+from hposvc.bilevel.reweighting import ReweightingProblem
+from hposvc.bilevel.solve import (
+    ONE_STEP,
+    Diverged,
+    Iteration,
+    Lower,
+    SolveConfig,
+    SolverState,
+    Stop,
+    Unrolled,
+    Upper,
+    initial_state,
+    solve,
+)
+from hposvc.bilevel.train import Fit, Scores, best_single_strength, evaluate, fit, fit_rows, predict
+
+__all__ = [
+    "MLP",
+    "ONE_STEP",
+    "Diverged",
+    "Fit",
+    "Iteration",
+    "Linear",
+    "Lower",
+    "Problem",
+    "RegularizationProblem",
+    "ReweightingProblem",
+    "Rows",
+    "Schedule",
+    "Scores",
+    "SolveConfig",
+    "SolverState",
+    "Stop",
+    "Unrolled",
+    "Upper",
+    "best_single_strength",
+    "evaluate",
+    "fit",
+    "fit_rows",
+    "initial_state",
+    "predict",
+    "solve",
+]

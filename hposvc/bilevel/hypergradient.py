@@ -1,0 +1,138 @@
+"""Hypergradients of F(w(λ), λ), each a few lines on the second-order oracle.
+
+The lower level is a sequence of steps, each differentiated as it was taken:
+
+    m_{k+1} = μ m_k + ∇_w f_k(w_k, λ)        w_{k+1} = w_k − ξ_k m_{k+1}
+
+The reverse recursion carries a, the derivative of F(w_K) with respect to w, and b, that with respect to m:
+
+    c = b − ξ a;   h += H_λw(w_k) c;   a += H_ww(w_k) c;   b = μ c
+
+which for μ = 0 is the familiar h −= ξ H_λw p, p −= ξ H_ww p. Counting only the last T steps truncates it; T = 1 is the
+one-step estimator of DARTS, exact for one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from hposvc.bilevel.models import Var, constant
+from hposvc.bilevel.oracle import Oracle, automatic_radius, directional_derivative, step_size
+from hposvc.bilevel.runtime import jt
+
+
+class Objective(NamedTuple):
+    """A lower objective on fixed rows: f(w, λ) = loss(lift(w), λ) with ``lift`` linear."""
+
+    lift: Callable[[list[Var]], list[Var]]
+    loss: Callable[[list[Var], list[Var]], Var]
+
+
+class Point(NamedTuple):
+    """Where a lower step started: its objective, w there, and ξ, shape (1,)."""
+
+    objective: Objective
+    w: list[Var]
+    rate: Var
+    lifted: list[Var] | None  # L w, kept where only one step is differentiated; otherwise recomputed, to spare memory
+
+
+class Step(NamedTuple):
+    """What a lower step returns; ``point`` is where it was taken from."""
+
+    point: Point
+    w: list[Var]
+    velocity: list[Var]
+    loss: Var
+
+
+class Products(NamedTuple):
+    """H_λw p, and H_ww p where it was asked for."""
+
+    mixed: list[Var]
+    hessian: list[Var]
+
+
+@dataclass(frozen=True)
+class SecondOrder:
+    """The oracle with its settings: ``radius`` None is automatic, times ``factor`` (which adapts)."""
+
+    oracle: Oracle = "finite_difference"
+    radius: float | None = None
+    factor: float = 1.0
+
+    def products(self, point: Point, lam: list[Var], p: list[Var], *, mixed: bool = True, hessian: bool) -> Products:
+        """H_λw p and H_ww p of the point's objective at (point.w, λ)."""
+        u = point.objective.lift(point.w) if point.lifted is None else point.lifted
+        t = point.objective.lift(p)
+        if self.radius is None:
+            radius = automatic_radius(point.w, self.factor)
+        else:
+            radius = constant(self.radius * self.factor, p[0])
+        along = directional_derivative(
+            lambda lifted: point.objective.loss(lifted, lam), u, t, self.oracle, step_size(p, radius)
+        )
+        wanted = [*(lam if mixed else []), *(point.w if hessian else [])]
+        gradients = detach(jt.grad(along, wanted))
+        split = len(lam) if mixed else 0
+        return Products(gradients[:split], gradients[split:])
+
+
+def lower_step(
+    objective: Objective, w: list[Var], velocity: list[Var], lam: list[Var], rate: Var, momentum: Var | None, keep: bool
+) -> Step:
+    """One step of SGD with heavy-ball momentum. ``keep`` keeps L w for the estimator."""
+    lifted = objective.lift(w)
+    loss = objective.loss(lifted, lam)
+    gradient = detach(jt.grad(loss, w))
+    if momentum is not None:
+        gradient = [momentum * m + g for m, g in zip(velocity, gradient, strict=True)]
+    moved = detach([a - rate * g for a, g in zip(w, gradient, strict=True)])
+    point = Point(objective, w, rate, lifted if keep else None)
+    return Step(point, moved, detach(gradient) if momentum is not None else [], loss.detach())
+
+
+class Response(NamedTuple):
+    """dF/dλ through w, and dF/dw₀ where the start is a variable too."""
+
+    hypergradient: list[Var]
+    start: list[Var]
+
+
+def unrolled(
+    points: Sequence[Point],
+    lam: list[Var],
+    upper_gradient: list[Var],
+    momentum: Var | None,
+    second_order: SecondOrder,
+    with_start: bool = False,
+) -> Response:
+    """Reverse through the lower steps that began at ``points``, the last of them first.
+
+    ``upper_gradient`` is ∇_w F at the end of the steps. Memory holds the w of each point, not their graphs.
+    """
+    h = [jt.zeros_like(array) for array in lam]
+    a, b = upper_gradient, [jt.zeros_like(array) for array in upper_gradient]
+    for k in reversed(range(len(points))):
+        point = points[k]
+        c = [y - point.rate * x for x, y in zip(a, b, strict=True)] if momentum is not None else _scaled(a, point.rate)
+        further = k > 0 or with_start
+        products = second_order.products(point, lam, c, hessian=further)
+        h = [x + y for x, y in zip(h, products.mixed, strict=True)]
+        if further:
+            a = [x + y for x, y in zip(a, products.hessian, strict=True)]
+            if momentum is not None:
+                b = [momentum * x for x in c]
+            jt.sync([*a, *b, *h])  # one graph per step, so that memory does not grow with their number
+    return Response(h, a if with_start else [])
+
+
+def _scaled(a: list[Var], rate: Var) -> list[Var]:
+    return [-rate * x for x in a]
+
+
+def detach(arrays: list[Var]) -> list[Var]:
+    """The same values without their history."""
+    return [array.detach() for array in arrays]

@@ -1,0 +1,125 @@
+"""Models and losses as pure functions of a list of parameters.
+
+Every model is ``head(lift(w, x))`` where ``lift`` is *linear* in the parameters: it holds the pre-activations of the
+first layer beside the parameters themselves. A perturbation w ± ηp of the parameters is then a perturbation
+``lift(w) ± η·lift(p)`` that needs one product with the data for p and none for either sign, and that never rounds
+w ± ηp before a product (see SOLVER.md "Speed" for what that is worth on tensor cores).
+
+Shapes: x is (n, d); w alternates weight matrices and biases, ``[W₀ (d, h), b₀ (h,), W₁ (h, k), b₁ (k,), …]``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.bilevel.runtime import jt
+
+Var = Any  # jittor.Var; Jittor ships no types
+Arrays = list[NDArray[Any]]
+Activation = Literal["relu", "gelu", "tanh"]
+Loss = Literal["cross_entropy", "squared_error"]
+
+
+class Model(Protocol):
+    """What the problems need of a model."""
+
+    def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
+        """Fresh parameters, as float64 arrays."""
+
+    def lift(self, w: list[Var], x: Var) -> list[Var]:
+        """A linear map of ``w``: the first pre-activations, without bias, then ``w`` itself."""
+
+    def head(self, u: list[Var]) -> Var:
+        """Outputs (n, k) from lifted parameters: logits of k classes, or k = 1 prediction."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One affine map: softmax regression or linear regression. Starts at zero, the loss being convex."""
+
+    def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
+        return [np.zeros((features, outputs)), np.zeros(outputs)]
+
+    def lift(self, w: list[Var], x: Var) -> list[Var]:
+        return [jt.matmul(x, w[0]), *w]
+
+    def head(self, u: list[Var]) -> Var:
+        z, _, bias = u
+        return z + bias
+
+
+@dataclass(frozen=True)
+class MLP:
+    """Fully connected layers with one activation between them."""
+
+    hidden: tuple[int, ...] = (256,)
+    activation: Activation = "relu"
+
+    def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
+        """Weights N(0, 2/fan-in) for relu and gelu (He et al., 2015), N(0, 1/fan-in) for tanh; biases zero."""
+        gain = 1.0 if self.activation == "tanh" else 2.0
+        sizes = (features, *self.hidden, outputs)
+        w: Arrays = []
+        for rows, columns in zip(sizes[:-1], sizes[1:], strict=True):
+            w += [rng.normal(0.0, math.sqrt(gain / rows), (rows, columns)), np.zeros(columns)]
+        return w
+
+    def lift(self, w: list[Var], x: Var) -> list[Var]:
+        return [jt.matmul(x, w[0]), *w]
+
+    def head(self, u: list[Var]) -> Var:
+        z, _, bias, *deeper = u
+        activate = ACTIVATIONS[self.activation]
+        z = z + bias
+        for weight, bias in zip(deeper[::2], deeper[1::2], strict=True):
+            z = jt.matmul(activate(z), weight) + bias
+        return z
+
+
+def relu(z: Var) -> Var:
+    """max(z, 0), as a product: Jittor's own relu is a branch that does not vectorize."""
+    return z * (z > 0)
+
+
+def gelu(z: Var) -> Var:
+    """The tanh form of z·Φ(z) (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    half, slope, cubic = (constant(c, z) for c in (0.5, math.sqrt(2 / math.pi), 0.044715))
+    return half * z * (1 + jt.tanh(slope * (z + cubic * z * z * z)))
+
+
+def tanh(z: Var) -> Var:
+    return jt.tanh(z)
+
+
+ACTIVATIONS = {"relu": relu, "gelu": gelu, "tanh": tanh}
+
+
+def cross_entropy(logits: Var, onehot: Var) -> Var:
+    """−log softmax(logits)[label] of each row, shape (n,). ``onehot`` is (n, k)."""
+    top = logits.max(1, keepdims=True).stop_grad()  # the loss does not depend on it, its rounding does
+    shifted = logits - top
+    return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)
+
+
+def squared_error(predicted: Var, target: Var) -> Var:
+    """(prediction − target)² of each row, shape (n,)."""
+    residual = predicted - target
+    return (residual * residual).sum(1)
+
+
+LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
+
+
+def constant(value: float, like: Var) -> Var:
+    """A scalar in the precision of ``like``: Jittor rounds a Python float to float32 even beside float64."""
+    return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
+
+
+def device_array(value: NDArray[Any], dtype: str) -> Var:
+    """``value`` on the device, with ``dtype`` kept (Jittor alone makes float64 into float32)."""
+    return jt.array(np.ascontiguousarray(value, dtype=dtype), dtype=dtype)

@@ -1,0 +1,59 @@
+"""Second-order products of a loss along a direction, by one idea in two forms.
+
+For f(w, λ) and a direction p shaped like w, both products that bilevel optimization needs are the gradient of the
+directional derivative D_p f:
+
+    H_ww p = ∇_w D_p f(w, λ)        H_λw p = ∇_λ D_p f(w, λ)
+
+- ``exact``: D_p f = ⟨∇_w f, p⟩, so its gradient is double backward (Pearlmutter, 1994).
+- ``finite_difference``: D_p f ≈ (f(w + ηp, λ) − f(w − ηp, λ)) / 2η with η = r/‖p‖ (Liu, Simonyan and Yang, DARTS,
+  ICLR 2019), so its gradient is the difference of two gradients, and only of those asked for: when only λ is,
+  no backward pass through the model is run at all.
+
+With f = φ ∘ L (see :mod:`hposvc.bilevel.problem`) the difference is taken at ``L w ± η L p``: w itself is never moved,
+the products with the data for w are those that the lower step already made, and H_ww p runs one transposed product
+for the difference instead of two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from hposvc.bilevel.models import Var, constant
+from hposvc.bilevel.problem import dot, squared_norm
+from hposvc.bilevel.runtime import jt
+
+Oracle = Literal["finite_difference", "exact"]
+Lifted = Callable[[list[Var]], Var]
+"""φ(·, λ): the loss at lifted parameters, with everything else fixed."""
+
+# Truncation falls with η² and rounding grows with 1/η, so the best radius is of the order of eps^(1/3).
+RADIUS_FACTOR = 2.0
+
+# Squares of anything below this vanish in float32, so no smaller norm can be told from zero.
+SMALLEST_NORM = 1e-18
+
+
+def automatic_radius(w: list[Var], factor: float = 1.0) -> Var:
+    """R = c · eps^(1/3) · (1 + ‖w‖): a perturbation norm on the scale of the weights, shape (1,)."""
+    eps = float(np.finfo(str(w[0].dtype)).eps)
+    scale = 1 + jt.sqrt(squared_norm(w))
+    return (constant(factor * RADIUS_FACTOR * eps ** (1 / 3), scale) * scale).stop_grad()
+
+
+def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var) -> Var:
+    """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only)."""
+    if oracle == "exact":
+        return dot(jt.grad(loss(u), u), t)
+    ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
+    behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
+    return (ahead - behind) / (2 * step)
+
+
+def step_size(p: list[Var], radius: Var) -> Var:
+    """η = r/‖p‖, shape (1,). The floor keeps η finite: p = 0 then gives a product of exactly zero."""
+    norm = jt.sqrt(squared_norm(p))
+    return (radius / jt.maximum(norm, constant(SMALLEST_NORM, norm))).stop_grad()

@@ -1,0 +1,206 @@
+"""What a bilevel problem is, and what the two supervised kinds share.
+
+    min over λ of  F(w(λ), λ),    w(λ) = argmin over w of f(w, λ)
+
+A problem states its lower loss as ``f(w, λ) = φ(L w, λ)`` with ``L`` linear (:meth:`Problem.lift`), because every
+second-order product along a direction p then needs ``L p`` once and nothing else of p. Where there is no such
+structure, L is the identity.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.bilevel.models import LOSSES, Arrays, Linear, Loss, Model, Var, constant, device_array
+from hposvc.bilevel.runtime import jt
+
+Rows = tuple[NDArray[Any], NDArray[Any]]
+"""Features (n, d) and targets (n,): class indices (integers) or numbers (floats)."""
+
+Precision = Literal["float32", "float64"]
+
+
+class Batch(NamedTuple):
+    """Rows of the lower level on the device. ``rows`` (m,) are their indices, or None for all of them in order."""
+
+    features: Var
+    targets: Var
+    rows: Var | None
+
+
+class Upper(NamedTuple):
+    """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²)."""
+
+    loss: Var
+    score: Var
+
+
+class Problem(Protocol):
+    """What :func:`hposvc.bilevel.solve` needs. w and λ are lists of arrays; losses are scalars of shape (1,)."""
+
+    dtype: Precision
+
+    @property
+    def lower_rows(self) -> int:
+        """How many rows the lower level has, for mini-batches."""
+
+    def initial_w(self, rng: np.random.Generator) -> Arrays:
+        """Where the lower level starts."""
+
+    def initial_lambda(self) -> Arrays:
+        """Where the upper level starts."""
+
+    def lower_batch(self, rows: NDArray[np.int64] | None) -> Any:
+        """The rows of one lower step on the device; None means all."""
+
+    def lift(self, w: list[Var], batch: Any) -> list[Var]:
+        """L w: linear in w."""
+
+    def lower_loss(self, u: list[Var], lam: list[Var], batch: Any) -> Var:
+        """φ(u, λ), so that f(w, λ) = φ(L w, λ)."""
+
+    def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+        """F(w, λ) and the score of w."""
+
+    def selection_loss(self, w: list[Var]) -> Var | None:
+        """The loss of w on rows that no gradient ever sees, or None without such rows."""
+
+
+class DeviceRows(NamedTuple):
+    """A part of the data on the device: features (n, d), targets (n, k) as one-hot rows or one column, labels (n,)."""
+
+    features: Var
+    targets: Var
+    labels: Var | None
+    variance: float  # of a numeric target, for R²
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Supervised(ABC):
+    """Learning from rows: the fields and losses that both kinds of problem share.
+
+    ``train`` shapes the model and ``upper`` judges the hyperparameters; ``selection`` is scored and never
+    differentiated. ``n_classes`` is None for regression. ``weight_decay`` adds (c/2)‖W‖² over weight matrices to the
+    lower loss, and ``shrinkage`` adds ρ‖λ − mean λ‖² per array of λ to the upper loss.
+    """
+
+    train: Rows
+    upper_rows: Rows
+    selection: Rows | None = None
+    model: Model = Linear()
+    n_classes: int | None
+    weight_decay: float = 0.0
+    shrinkage: float = 0.0
+    dtype: Precision = "float32"
+
+    @property
+    def loss(self) -> Loss:
+        return "squared_error" if self.n_classes is None else "cross_entropy"
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the model's output."""
+        return self.n_classes or 1
+
+    @property
+    def lower_rows(self) -> int:
+        return len(self.train[1])
+
+    def initial_w(self, rng: np.random.Generator) -> Arrays:
+        return self.model.initial(self.train[0].shape[1], self.outputs, rng)
+
+    @abstractmethod
+    def initial_lambda(self) -> Arrays:
+        """Where the upper level starts."""
+
+    def lower_batch(self, rows: NDArray[np.int64] | None) -> Batch:
+        data = self._train
+        if rows is None:
+            return Batch(data.features, data.targets, None)
+        index = jt.array(rows.astype(np.int32))
+        return Batch(data.features[index], data.targets[index], index)
+
+    def lift(self, w: list[Var], batch: Batch) -> list[Var]:
+        return self.model.lift(w, batch.features)
+
+    def row_losses(self, u: list[Var], targets: Var) -> Var:
+        """The loss of each row, shape (n,)."""
+        return LOSSES[self.loss](self.model.head(u), targets)
+
+    @abstractmethod
+    def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
+        """φ(u, λ)."""
+
+    def decay(self, u: list[Var]) -> Var:
+        """(c/2)‖W‖² over the weight matrices in lifted parameters."""
+        weights = u[1::2]
+        return constant(self.weight_decay / 2, weights[0]) * squared_norm(weights)
+
+    def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+        rows = self._upper
+        outputs = self.model.head(self.model.lift(w, rows.features))
+        losses = LOSSES[self.loss](outputs, rows.targets)
+        loss = losses.mean()
+        if rows.labels is not None:
+            score = (jt.argmax(outputs, 1)[0] == rows.labels).float32().mean()
+        else:
+            score = 1 - loss / constant(rows.variance, loss)
+        if self.shrinkage:
+            loss = loss + constant(self.shrinkage, loss) * spread(lam)
+        return Upper(loss, score.stop_grad())
+
+    def selection_loss(self, w: list[Var]) -> Var | None:
+        rows = self._selection
+        if rows is None:
+            return None
+        return self.row_losses(self.model.lift(w, rows.features), rows.targets).mean()
+
+    @cached_property
+    def _train(self) -> DeviceRows:
+        return self.on_device(self.train)
+
+    @cached_property
+    def _upper(self) -> DeviceRows:
+        return self.on_device(self.upper_rows)
+
+    @cached_property
+    def _selection(self) -> DeviceRows | None:
+        return None if self.selection is None else self.on_device(self.selection)
+
+    def on_device(self, rows: Rows) -> DeviceRows:
+        """``rows`` as arrays on the device, in the precision of the problem."""
+        features, targets = rows
+        if self.n_classes is None:
+            column = targets.reshape(-1, 1)
+            variance = float(np.var(targets)) or 1.0  # a constant target: R² is minus the squared error
+            return DeviceRows(device_array(features, self.dtype), device_array(column, self.dtype), None, variance)
+        onehot = np.eye(self.n_classes)[targets]
+        labels = jt.array(targets.astype(np.int32))
+        return DeviceRows(device_array(features, self.dtype), device_array(onehot, self.dtype), labels, 1.0)
+
+
+def squared_norm(arrays: list[Var]) -> Var:
+    """‖a‖² over a list of arrays, shape (1,)."""
+    total = (arrays[0] * arrays[0]).sum()
+    for array in arrays[1:]:
+        total = total + (array * array).sum()
+    return total
+
+
+def dot(left: list[Var], right: list[Var]) -> Var:
+    """⟨a, b⟩ over two lists of arrays of the same shapes, shape (1,)."""
+    total = (left[0] * right[0]).sum()
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total = total + (a * b).sum()
+    return total
+
+
+def spread(lam: list[Var]) -> Var:
+    """Σ ‖λ − mean λ‖², the mean being taken within each array of λ."""
+    return squared_norm([array - array.mean() for array in lam])

@@ -1,0 +1,57 @@
+"""Data reweighting: how much should each training row, or class, count?
+
+    f(w, λ) = (1/n) Σ σ(λ_g(i)) ℓ_i(w) + (c/2)‖W‖²        F(w) = mean loss on trusted rows
+
+λ holds one logit per row or class; σ is the logistic function, so weights stay within (0, 1) and start at 1/2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.bilevel.models import Arrays, Var
+from hposvc.bilevel.problem import Batch, Supervised
+from hposvc.bilevel.runtime import jt
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ReweightingProblem(Supervised):
+    """One weight per training ``row`` or per ``class``; ``upper_rows`` are the rows that can be trusted."""
+
+    per: Literal["row", "class"] = "row"
+    initial: float = 0.0
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """Which entry of λ each training row takes, shape (n,)."""
+        return np.arange(self.lower_rows) if self.per == "row" else self.train[1].astype(np.int64)
+
+    def initial_lambda(self) -> Arrays:
+        size = self.lower_rows if self.per == "row" else self.outputs
+        return [np.full(size, float(self.initial))]
+
+    def row_weights(self, lam: Arrays) -> NDArray[np.float64]:
+        """σ(λ) of each training row, shape (n,)."""
+        logits = np.asarray(lam[0], dtype=np.float64)[self.groups]
+        weights: NDArray[np.float64] = 0.5 * (1 + np.tanh(logits / 2))
+        return weights
+
+    def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
+        losses = self.row_losses(u, batch.targets)
+        loss = (self._weights(lam[0], batch.rows) * losses).mean()
+        return loss + self.decay(u) if self.weight_decay else loss
+
+    def _weights(self, lam: Var, rows: Var | None) -> Var:
+        if self.per == "class":
+            groups = self._groups if rows is None else self._groups[rows]
+            return jt.sigmoid(lam)[groups]
+        return jt.sigmoid(lam if rows is None else lam[rows])
+
+    @cached_property
+    def _groups(self) -> Var:
+        return jt.array(self.groups.astype(np.int32))

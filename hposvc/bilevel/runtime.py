@@ -1,0 +1,172 @@
+"""Start Jittor: offline, with oneDNN products, leaving the process as it was found.
+
+Importing Jittor takes over signal handlers, turns off TLS checks, replaces ``sys.exit`` and the excepthook, raises
+the recursion and stack limits and reseeds the global random generators. :func:`start` imports it and puts all of
+that back. Flush-to-zero of denormals stays on: Jittor's kernels are compiled for it.
+
+Other modules write ``from hposvc.bilevel.runtime import jt``; the first attribute taken from ``jt`` starts Jittor on
+the CPU if :func:`start` was not called before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import random
+import shutil
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+Device = Literal["cpu", "cuda"]
+
+ONEDNN_FOLDER = "dnnl_lnx_2.2.0_cpu_gomp"
+ONEDNN_WHEELS = "onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0"
+
+# Jittor reads its options from the environment, once, at import.
+ENVIRONMENT = {
+    "use_mpi": "0",
+    "use_nccl": "0",
+    "use_cutt": "0",  # cutt and cutlass would be downloaded
+    "use_cutlass": "0",
+    "use_parallel_op_compiler": "0",  # the parallel compiler crashes now and then
+    "gdb_path": "",
+    "cache_name": "default",  # otherwise the name of whatever git branch the environment lies in
+}
+
+# What Jittor's handlers turn into an immediate exit.
+SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGCHLD,
+    signal.SIGQUIT,
+    signal.SIGSEGV,
+    signal.SIGFPE,
+    signal.SIGBUS,
+    signal.SIGILL,
+    signal.SIGABRT,
+)
+
+
+class RuntimeStartError(RuntimeError):
+    """Jittor could not be started. ``remedy`` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message} {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+class _Jittor:
+    """Jittor, imported when the first attribute is asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(_module(), name)
+        setattr(self, name, value)  # found directly from now on
+        return value
+
+
+jt: Any = _Jittor()
+_device: Device = "cpu"
+
+
+def start(device: Device = "cpu", seed: int = 0) -> None:
+    """Import Jittor for ``device`` and seed it. Repeated calls only seed; the device of a process cannot change.
+
+    Must first be called from the main thread, because only that may restore signal handlers.
+    The first start on a machine compiles Jittor, which takes minutes; see :mod:`hposvc.warmup`.
+
+    Raises:
+        RuntimeStartError: a compiler, oneDNN or the CUDA toolkit is missing, or the device is not the one started.
+    """
+    global _device
+    if "jittor" in sys.modules:
+        if device != _device:
+            raise RuntimeStartError(f"Jittor already runs on {_device}.", f"Use a new process for {device}.")
+    else:
+        _device = device
+    module = _module()
+    module.flags.use_cuda = int(_device == "cuda")
+    module.set_seed(seed)
+
+
+def _module() -> Any:
+    if "jittor" not in sys.modules:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeStartError(
+                "Jittor was first used outside the main thread.", "Call runtime.start() there first."
+            )
+        if shutil.which(os.environ.get("cc_path", "g++")) is None:
+            raise RuntimeStartError(
+                "Jittor needs g++ at run time and found none.", "Install g++ (Debian: apt install g++)."
+            )
+        link_onednn()
+        os.environ.update(ENVIRONMENT)
+        os.environ.setdefault("log_silent", "1")
+        os.environ["nvcc_path"] = _nvcc() if _device == "cuda" else ""  # a stray nvcc breaks an import for the CPU
+        with _process_left_as_found():
+            pass
+    return sys.modules["jittor"]
+
+
+def _nvcc() -> str:
+    nvcc = os.environ.get("nvcc_path") or shutil.which("nvcc")
+    if not nvcc:
+        raise RuntimeStartError("No CUDA compiler (nvcc) was found.", "Install the CUDA 12.2 toolkit, or use the CPU.")
+    return nvcc
+
+
+def link_onednn() -> None:
+    """Put the oneDNN of the installed wheels where Jittor looks for it, so that it downloads nothing.
+
+    Without it Jittor falls back to plain loops, ten times slower.
+    """
+    library, headers = Path(sys.prefix, "lib"), Path(sys.prefix, "include")
+    if not (library / "libmkldnn.so").exists() or not (headers / "dnnl.hpp").exists():
+        raise RuntimeStartError("oneDNN 2.2 is not installed in this environment.", f"Run: pip install {ONEDNN_WHEELS}")
+    folder = Path.home() / ".cache" / "jittor" / "mkl" / ONEDNN_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, target in (("lib", library), ("include", headers)):
+        link = folder / name
+        if link.is_symlink() and link.readlink() == target:
+            continue
+        if link.exists() and not link.is_symlink():
+            continue  # a download of Jittor's own: the same version, leave it
+        fresh = folder / f".{name}.{os.getpid()}"
+        fresh.symlink_to(target)
+        fresh.replace(link)  # atomic, for processes that start together
+
+
+@contextlib.contextmanager
+def _process_left_as_found() -> Iterator[None]:
+    """Undo what Jittor's import does to signals, TLS, exit and exception hooks, limits and random generators."""
+    import resource
+
+    handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    fault_handler = faulthandler.is_enabled()
+    https_context = ssl._create_default_https_context
+    leave, hook = sys.exit, sys.excepthook
+    recursion_limit, stack_limit = sys.getrecursionlimit(), resource.getrlimit(resource.RLIMIT_STACK)
+    random_state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:  # None: installed by something other than Python, which cannot put it back
+                signal.signal(number, handler)
+        if fault_handler:
+            faulthandler.enable()
+        ssl._create_default_https_context = https_context
+        sys.exit, sys.excepthook = leave, hook
+        sys.setrecursionlimit(recursion_limit)
+        hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+        resource.setrlimit(resource.RLIMIT_STACK, (stack_limit[0], hard))
+        random.setstate(random_state)
+        np.random.set_state(numpy_state)

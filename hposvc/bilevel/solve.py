@@ -1,0 +1,465 @@
+"""The outer loop: lower steps, hypergradient, upper step, as a generator over an explicit state.
+
+    state = initial_state(problem, config)
+    for batch in solve(problem, config, state):
+        for iteration in batch: ...
+
+Values are read from the device once per batch. Whoever stops iterating pauses: ``state`` is whole at every yield, and
+:meth:`SolverState.to_bytes` saves it. Whatever is random or ordered is a function of the seed and a counter in the
+state, so a run that was stopped and resumed is bit-identical on the CPU to one that was not, mid-epoch too.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load, save
+
+from hposvc.bilevel.curvature import power_iteration, random_direction, stable_rate
+from hposvc.bilevel.hypergradient import (
+    Objective,
+    Point,
+    SecondOrder,
+    detach,
+    lower_step,
+    unrolled,
+)
+from hposvc.bilevel.models import Var, constant, device_array
+from hposvc.bilevel.optimizers import (
+    Moments,
+    Schedule,
+    UpperOptimizer,
+    clip,
+    initial_moments,
+    project,
+    update,
+)
+from hposvc.bilevel.oracle import Oracle
+from hposvc.bilevel.problem import Precision, Problem, squared_norm
+from hposvc.bilevel.runtime import jt
+from hposvc.bilevel.train import fit
+
+FLUSH_ITERATIONS, FLUSH_SECONDS = 50, 0.5
+
+# The lower curvature is measured again this often: strengths and weights change it as they move.
+CURVATURE_EVERY, CURVATURE_FIRST, CURVATURE_AGAIN = 10, 20, 2
+
+# The automatic radius is adapted this often, and at the first iteration until it is balanced.
+RADIUS_EVERY, RADIUS_ROUNDS = 100, 8
+
+# An automatic upper rate moves no entry of λ by more than this in the first step; Adam's steps keep that scale.
+UPPER_STEP = 0.1
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Differentiate through the last ``truncate`` lower steps of an iteration; None means all of them."""
+
+    truncate: int | None = None
+
+
+ONE_STEP = Unrolled(truncate=1)
+"""Only the last lower step counts: DARTS, and exact when ``Lower.steps`` is 1."""
+
+
+@dataclass(frozen=True)
+class Lower:
+    """How the model moves between two upper steps: SGD with momentum, continuing from where it was."""
+
+    learning_rate: float | Literal["auto"] = "auto"
+    momentum: float = 0.0
+    steps: int = 1
+    batch_size: int | None = None
+    schedule: Schedule = Schedule()
+
+
+@dataclass(frozen=True)
+class Upper:
+    """How λ moves along the hypergradient. ``clip_norm`` bounds ‖h‖, ``bounds`` every entry of λ."""
+
+    optimizer: UpperOptimizer = "adam"
+    learning_rate: float | Literal["auto"] = "auto"
+    bounds: tuple[float, float] | None = None
+    clip_norm: float | None = None
+    schedule: Schedule = Schedule()
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The first rule that holds ends the run; ``SolverState.stopped_by`` names it."""
+
+    iterations: int = 500
+    max_seconds: float | None = None
+    patience: int | None = None
+    min_delta: float = 0.0
+    hypergradient_tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class SolveConfig:
+    """Everything about a run that is not the problem.
+
+    ``radius`` None is automatic and adapts. ``certify_every`` n stores the error bar of the hypergradient with every
+    n-th iteration. ``warm_start`` begins with the lower level solved at the initial λ.
+    """
+
+    estimator: Unrolled = ONE_STEP
+    oracle: Oracle = "finite_difference"
+    radius: float | None = None
+    lower: Lower = Lower()
+    upper: Upper = Upper()
+    stop: Stop = Stop()
+    certify_every: int = 0
+    warm_start: bool = False
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Iteration:
+    """One iteration, counted from 1. Losses are those of its own point: nothing is reported that was not differentiated.
+
+    ``upper_loss`` is F(w, λ) where the hypergradient was taken; ``lower_loss`` that of the last lower step, before it;
+    ``upper_score`` accuracy or R² on the upper rows; ``fd_relative_error`` the error bar where certified; ``seconds``
+    the solver's own time up to the end of this iteration.
+    """
+
+    iteration: int
+    upper_loss: float
+    hypergradient_norm: float
+    lower_loss: float
+    upper_score: float
+    selection_loss: float | None
+    fd_relative_error: float | None
+    seconds: float
+
+
+class Diverged(RuntimeError):
+    """A loss or hypergradient became infinite or NaN. ``values`` holds them by name, ``iteration`` says when."""
+
+    def __init__(self, iteration: int, values: dict[str, float]) -> None:
+        listed = ", ".join(f"{name} = {value:g}" for name, value in values.items())
+        super().__init__(
+            f"The run diverged at iteration {iteration}: {listed}. "
+            "Use a smaller learning rate (or leave it automatic), or bounds on λ."
+        )
+        self.iteration = iteration
+        self.values = values
+
+
+@dataclass
+class SolverState:
+    """Everything a run needs to go on. Arrays live on the device; the rest are plain numbers.
+
+    ``best_lam`` is the λ of ``best_iteration``: the best by ``best_value``, the selection loss where there are
+    selection rows and otherwise the upper loss.
+    """
+
+    w: list[Var]
+    velocity: list[Var]
+    lam: list[Var]
+    first_moment: list[Var]
+    second_moment: list[Var]
+    best_lam: list[Var]
+    direction: list[Var]
+    curvature: list[Var]
+    iteration: int = 0
+    lower_steps: int = 0
+    upper_rate: float | None = None
+    radius_factor: float = 1.0
+    best_iteration: int = 0
+    best_value: float = math.inf
+    patience_value: float = math.inf
+    patience_iteration: int = 0
+    zero_iterations: int = 0
+    seconds: float = 0.0
+    stopped_by: str | None = None
+    dtype: Precision = field(default="float32")
+
+    def to_bytes(self) -> bytes:
+        """The state as safetensors: arrays by name, numbers as JSON in the header."""
+        arrays = {f"{name}.{i}": array.numpy() for name in _ARRAYS for i, array in enumerate(getattr(self, name))}
+        return bytes(save(arrays, metadata={"numbers": json.dumps({name: getattr(self, name) for name in _NUMBERS})}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SolverState:
+        """The state that :meth:`to_bytes` saved. Raises ValueError if ``data`` is not one."""
+        try:
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            numbers = json.loads(header["__metadata__"]["numbers"])
+            arrays = load(data)
+        except Exception as error:
+            raise ValueError(f"not a saved solver state: {error}") from error
+        lists: dict[str, list[Var]] = {name: [] for name in _ARRAYS}
+        for key in sorted(arrays, key=lambda key: int(key.rpartition(".")[2])):
+            lists[key.rpartition(".")[0]].append(device_array(arrays[key], numbers["dtype"]))
+        return cls(**lists, **numbers)
+
+
+_ARRAYS = ("w", "velocity", "lam", "first_moment", "second_moment", "best_lam", "direction", "curvature")
+_NUMBERS = tuple(name for name in SolverState.__dataclass_fields__ if name not in _ARRAYS)
+
+
+def initial_state(problem: Problem, config: SolveConfig) -> SolverState:
+    """The state before the first iteration: a fresh model, the initial λ, and the curvature for an automatic rate."""
+    dtype = problem.dtype
+    start, start_lam = problem.initial_w(_rng(config, "w")), problem.initial_lambda()
+    if config.warm_start:
+        start = fit(problem, start_lam, w=start).w
+    w = [device_array(a, dtype) for a in start]
+    lam = [device_array(a, dtype) for a in start_lam]
+    moments = initial_moments(config.upper.optimizer, lam)
+    state = SolverState(
+        w=w,
+        velocity=[jt.zeros_like(a) for a in w] if config.lower.momentum else [],
+        lam=lam,
+        first_moment=moments.first,
+        second_moment=moments.second,
+        best_lam=lam,
+        direction=[],
+        curvature=[],
+        dtype=dtype,
+    )
+    if config.lower.learning_rate == "auto":
+        state.direction = random_direction(start, _rng(config, "direction"), dtype)
+        _measure_curvature(problem, config, state, CURVATURE_FIRST)
+    return state
+
+
+def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator[list[Iteration]]:
+    """Run from ``state`` until a stopping rule holds, yielding iterations in batches; ``state`` advances in place.
+
+    Raises:
+        Diverged: after everything up to and including the offending iteration was yielded.
+    """
+    pending: list[_Pending] = []
+    began = flushed = time.monotonic()
+    before = state.seconds
+    while state.stopped_by is None:
+        if state.iteration >= config.stop.iterations:
+            state.stopped_by = "iterations"
+            break
+        pending.append(_iterate(problem, config, state))
+        now = time.monotonic()
+        pending[-1] = pending[-1]._replace(seconds=before + now - began)
+        state.seconds = before + now - began
+        due = (
+            state.iteration % FLUSH_ITERATIONS == 0
+            or state.iteration >= config.stop.iterations
+            or now - flushed >= FLUSH_SECONDS
+            or _reads_each(config.stop)
+        )
+        if not due:
+            continue
+        records, failure = _read(pending, state)
+        pending = []
+        flushed = now
+        state.stopped_by = _rule(config.stop, state, records[-1])
+        yield records
+        if failure is not None:
+            raise failure
+        # The time spent by whoever takes the records is not the solver's.
+        began, before = time.monotonic(), state.seconds
+
+
+class _Pending(NamedTuple):
+    """An iteration whose values are still on the device, and the λ it was taken at."""
+
+    iteration: int
+    names: tuple[str, ...]
+    values: Var
+    lam: list[Var]
+    seconds: float
+
+
+def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pending:
+    """One upper iteration as one lazy graph; nothing is read from the device unless the radius adapts."""
+    lower, upper = config.lower, config.upper
+    if lower.learning_rate == "auto" and state.iteration and state.iteration % CURVATURE_EVERY == 0:
+        _measure_curvature(problem, config, state, CURVATURE_AGAIN)
+
+    lam = state.lam
+    momentum = constant(lower.momentum, lam[0]) if lower.momentum else None
+    counted = lower.steps if config.estimator.truncate is None else min(config.estimator.truncate, lower.steps)
+    rate = _lower_rate(config, state)
+    w, velocity = state.w, state.velocity
+    points: list[Point] = []
+    for k in range(lower.steps):
+        step = lower_step(
+            _objective(problem, config, state.lower_steps + k), w, velocity, lam, rate, momentum, keep=counted == 1
+        )
+        w, velocity = step.w, step.velocity
+        points = [*points, step.point][-counted:]
+        if lower.steps > 1:
+            jt.sync([*w, *velocity])
+
+    value = problem.upper(w, lam)
+    gradients = detach(jt.grad(value.loss, [*w, *lam]))
+    upper_gradient, direct = gradients[: len(w)], gradients[len(w) :]
+
+    def response(second_order: SecondOrder) -> list[Var]:
+        return unrolled(points, lam, upper_gradient, momentum, second_order).hypergradient
+
+    if config.oracle == "finite_difference" and config.radius is None and state.iteration % RADIUS_EVERY == 0:
+        state.radius_factor = _adapted(response, state.radius_factor, RADIUS_ROUNDS if state.iteration == 0 else 1)
+    second_order = SecondOrder(config.oracle, config.radius, state.radius_factor)
+    through_w = response(second_order)
+    h = detach([a + b for a, b in zip(direct, through_w, strict=True)])
+
+    names = ["upper_loss", "hypergradient_norm", "lower_loss", "upper_score"]
+    values = [value.loss, jt.sqrt(squared_norm(h)), step.loss, value.score]
+    selection = problem.selection_loss(w)
+    if selection is not None:
+        names, values = [*names, "selection_loss"], [*values, selection]
+    if config.certify_every and (state.iteration + 1) % config.certify_every == 0:
+        wider = response(SecondOrder(config.oracle, config.radius, 2 * state.radius_factor))
+        names, values = [*names, "fd_relative_error"], [*values, _relative_gap(through_w, wider)]
+    record = jt.concat(values, 0).detach()
+
+    if upper.clip_norm is not None:
+        h = clip(h, upper.clip_norm)
+    moved, moments = update(
+        upper.optimizer,
+        lam,
+        h,
+        Moments(state.first_moment, state.second_moment),
+        _upper_rate(config, state, h),
+        state.iteration + 1,
+    )
+    if upper.bounds is not None:
+        moved = project(moved, upper.bounds)
+
+    state.w, state.velocity = w, velocity
+    state.lam = detach(moved)
+    state.first_moment, state.second_moment = detach(moments.first), detach(moments.second)
+    state.iteration += 1
+    state.lower_steps += lower.steps
+    jt.sync([record, *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
+    return _Pending(state.iteration, tuple(names), record, lam, 0.0)
+
+
+def _objective(problem: Problem, config: SolveConfig, step: int) -> Objective:
+    """The lower objective of the ``step``-th lower step of the run, counted from 0."""
+    batch = problem.lower_batch(batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, step))
+    return Objective(lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch))
+
+
+def batch_rows(rows: int, batch_size: int | None, seed: int, step: int) -> NDArray[np.int64] | None:
+    """The rows of a lower step: each epoch is a fresh permutation, cut into whole batches; a remainder waits its turn."""
+    if batch_size is None or batch_size >= rows:
+        return None
+    epoch, position = divmod(step, rows // batch_size)
+    order = np.random.default_rng([seed, epoch, 1]).permutation(rows)
+    return order[position * batch_size : (position + 1) * batch_size]
+
+
+def _rng(config: SolveConfig, purpose: str) -> np.random.Generator:
+    return np.random.default_rng([config.seed, *purpose.encode()])
+
+
+def _measure_curvature(problem: Problem, config: SolveConfig, state: SolverState, steps: int) -> None:
+    objective = _objective(problem, config, state.lower_steps)
+    point = Point(objective, state.w, constant(1.0, state.w[0]), None)
+    found = power_iteration(point, state.lam, state.direction, SecondOrder(config.oracle, config.radius), steps)
+    state.curvature, state.direction = [found.value], found.direction
+
+
+def _lower_rate(config: SolveConfig, state: SolverState) -> Var:
+    scheduled = config.lower.schedule(state.iteration, config.stop.iterations)
+    if config.lower.learning_rate == "auto":
+        margin = 1.0 if config.lower.batch_size is None else 0.5  # one batch curves more than all rows do
+        return stable_rate(state.curvature[0], margin * scheduled)
+    return constant(config.lower.learning_rate * scheduled, state.w[0])
+
+
+def _upper_rate(config: SolveConfig, state: SolverState, h: list[Var]) -> float:
+    if state.upper_rate is None:
+        if config.upper.learning_rate != "auto":
+            state.upper_rate = config.upper.learning_rate
+        elif config.upper.optimizer == "adam":
+            state.upper_rate = UPPER_STEP
+        else:
+            largest = max(float(np.abs(a.numpy()).max()) for a in h)
+            state.upper_rate = UPPER_STEP / largest if largest > 0 else UPPER_STEP
+    return state.upper_rate * config.upper.schedule(state.iteration, config.stop.iterations)
+
+
+def _relative_gap(a: list[Var], b: list[Var]) -> Var:
+    """‖a − b‖ / ‖a‖, shape (1,); zero where both are."""
+    gap = jt.sqrt(squared_norm([x - y for x, y in zip(a, b, strict=True)]))
+    norm = jt.sqrt(squared_norm(a))
+    return gap / jt.maximum(norm, constant(np.finfo(str(norm.dtype)).tiny, norm))
+
+
+def _adapted(response: Any, factor: float, rounds: int) -> float:
+    """The radius factor, halved or doubled until truncation and rounding balance.
+
+    Between r/2, r and 2r the product changes by a quarter as much on the narrow side where truncation (∝ r²) rules, and
+    by twice as much where rounding (∝ 1/r) does.
+    """
+    for _ in range(rounds):
+        narrow, middle, wide = (
+            response(SecondOrder("finite_difference", None, factor * scale)) for scale in (0.5, 1.0, 2.0)
+        )
+        below, above = (float(_relative_gap(middle, other).numpy()[0]) for other in (narrow, wide))
+        if not (math.isfinite(below) and math.isfinite(above)) or max(below, above) == 0:
+            break
+        if below < 0.35 * above:
+            factor *= 0.5
+        elif below > 1.4 * above:
+            factor *= 2.0
+        else:
+            break
+    return factor
+
+
+def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration], Diverged | None]:
+    """The values of pending iterations, up to the first that is not finite; updates what the rules look at."""
+    records = []
+    for item in pending:
+        values = dict(zip(item.names, (float(v) for v in item.values.numpy()), strict=True))
+        records.append(
+            Iteration(
+                iteration=item.iteration,
+                upper_loss=values["upper_loss"],
+                hypergradient_norm=values["hypergradient_norm"],
+                lower_loss=values["lower_loss"],
+                upper_score=values["upper_score"],
+                selection_loss=values.get("selection_loss"),
+                fd_relative_error=values.get("fd_relative_error"),
+                seconds=item.seconds,
+            )
+        )
+        checked = {name: values[name] for name in ("upper_loss", "hypergradient_norm", "lower_loss")}
+        if not all(math.isfinite(value) for value in checked.values()):
+            return records, Diverged(item.iteration, checked)
+        judged = values.get("selection_loss", values["upper_loss"])
+        if judged < state.best_value:
+            state.best_value, state.best_iteration, state.best_lam = judged, item.iteration, item.lam
+    return records, None
+
+
+def _reads_each(stop: Stop) -> bool:
+    """Whether a rule looks at values, so that they are read every iteration and the rule falls on the same one always."""
+    return stop.patience is not None or stop.hypergradient_tolerance is not None
+
+
+def _rule(stop: Stop, state: SolverState, last: Iteration) -> str | None:
+    """The name of the rule that ends the run after ``last``, if any."""
+    if last.upper_loss < state.patience_value - stop.min_delta:
+        state.patience_value, state.patience_iteration = last.upper_loss, last.iteration
+    if stop.hypergradient_tolerance is not None and last.hypergradient_norm <= stop.hypergradient_tolerance:
+        return "hypergradient_tolerance"
+    if stop.patience is not None and last.iteration - state.patience_iteration >= stop.patience:
+        return "patience"
+    if last.iteration >= stop.iterations:
+        return "iterations"
+    if stop.max_seconds is not None and last.seconds >= stop.max_seconds:
+        return "max_seconds"
+    return None

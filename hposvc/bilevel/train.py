@@ -1,0 +1,151 @@
+"""Training to convergence: the lower level alone, for refits, rivals and starting points.
+
+Full-batch L-BFGS (Nocedal, 1980; SciPy's L-BFGS-B) on gradients from Jittor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from hposvc.bilevel.models import LOSSES, Arrays, Model, Var, constant, device_array
+from hposvc.bilevel.problem import Precision, Problem, Rows, Supervised, squared_norm
+from hposvc.bilevel.runtime import jt
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A trained model: parameters, the loss that was minimized, and how the training ended."""
+
+    w: Arrays
+    loss: float
+    iterations: int
+    converged: bool
+
+
+class Scores(NamedTuple):
+    """Mean loss and accuracy (classes) or R² (numbers) of a model on some rows."""
+
+    loss: float
+    score: float
+
+
+def fit(
+    problem: Problem,
+    lam: Arrays,
+    *,
+    w: Arrays | None = None,
+    seed: int = 0,
+    iterations: int = 1000,
+    tolerance: float = 1e-6,
+) -> Fit:
+    """w(λ): the lower level of ``problem`` minimized at fixed λ over all its rows.
+
+    Starts at ``w``, or from scratch with ``seed``. ``tolerance`` bounds the largest entry of the final gradient.
+    """
+    start = problem.initial_w(np.random.default_rng(seed)) if w is None else w
+    fixed = [device_array(array, problem.dtype) for array in lam]
+    batch = problem.lower_batch(None)
+    return _minimize(
+        lambda v: problem.lower_loss(problem.lift(v, batch), fixed, batch), start, problem.dtype, iterations, tolerance
+    )
+
+
+def fit_rows(
+    model: Model,
+    rows: Rows,
+    n_classes: int | None,
+    *,
+    row_weights: NDArray[np.float64] | None = None,
+    weight_decay: float = 0.0,
+    dtype: Precision = "float32",
+    seed: int = 0,
+    iterations: int = 1000,
+    tolerance: float = 1e-6,
+) -> Fit:
+    """Minimize Σ s_i ℓ_i(w) / Σ s_i + (c/2)‖W‖² from scratch; ``row_weights`` are the s_i, 1 by default."""
+    features, targets = rows
+    columns = np.eye(n_classes)[targets] if n_classes is not None else targets.reshape(-1, 1)
+    x, y = device_array(features, dtype), device_array(columns, dtype)
+    weights = np.ones(len(targets)) if row_weights is None else row_weights
+    s = device_array(weights / weights.sum(), dtype)
+    loss = LOSSES["cross_entropy" if n_classes is not None else "squared_error"]
+
+    def objective(w: list[Var]) -> Var:
+        value = (s * loss(model.head(model.lift(w, x)), y)).sum()
+        return value + constant(weight_decay / 2, value) * squared_norm(w[::2])
+
+    start = model.initial(features.shape[1], columns.shape[1], np.random.default_rng(seed))
+    return _minimize(objective, start, dtype, iterations, tolerance)
+
+
+def predict(
+    model: Model, w: Arrays, features: NDArray[np.float64], dtype: Precision = "float32"
+) -> NDArray[np.float64]:
+    """Probabilities (n, k) of a classifier, or predictions (n, 1), for ``features`` (n, d)."""
+    outputs = _outputs(model, w, features, dtype)
+    if outputs.shape[1] == 1:
+        return outputs
+    weights: NDArray[np.float64] = np.exp(outputs - outputs.max(1, keepdims=True))
+    return weights / weights.sum(1, keepdims=True)
+
+
+def evaluate(model: Model, w: Arrays, rows: Rows, n_classes: int | None, dtype: Precision = "float32") -> Scores:
+    """Mean loss (cross-entropy or squared error) and score (accuracy or R²) on ``rows``, summed in float64."""
+    features, targets = rows
+    outputs = _outputs(model, w, features, dtype)
+    if n_classes is None:
+        squares = (outputs[:, 0] - targets) ** 2
+        variance = float(np.var(targets)) or 1.0
+        return Scores(float(squares.mean()), float(1 - squares.mean() / variance))
+    shifted = outputs - outputs.max(1, keepdims=True)
+    losses = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(targets)), targets]
+    return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
+
+
+def best_single_strength(problem: Supervised, grid: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+    """The one value for all of λ whose converged model has the lowest loss on the upper rows, and the loss of each."""
+    losses = []
+    w: Arrays | None = None
+    for value in np.sort(grid)[::-1]:  # from strong to weak: each fit starts from the simpler model before it
+        w = fit(problem, [np.full(a.shape, value) for a in problem.initial_lambda()], w=w).w
+        losses.append(evaluate(problem.model, w, problem.upper_rows, problem.n_classes, problem.dtype).loss)
+    return float(np.sort(grid)[::-1][int(np.argmin(losses))]), np.array(losses[::-1])
+
+
+def _outputs(model: Model, w: Arrays, features: NDArray[np.float64], dtype: Precision) -> NDArray[np.float64]:
+    x, parameters = device_array(features, dtype), [device_array(a, dtype) for a in w]
+    outputs: NDArray[np.float64] = model.head(model.lift(parameters, x)).numpy().astype(np.float64)
+    return outputs
+
+
+def _minimize(
+    objective: Callable[[list[Var]], Var], start: Arrays, dtype: Precision, iterations: int, tolerance: float
+) -> Fit:
+    shapes = [a.shape for a in start]
+    ends = np.cumsum([a.size for a in start])[:-1]
+
+    def unpack(flat: NDArray[np.float64]) -> Arrays:
+        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+
+    def value_and_gradient(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w = [device_array(a, dtype) for a in unpack(flat)]
+        loss = objective(w)
+        gradient = jt.grad(loss, w)
+        jt.sync([loss, *gradient])
+        return float(loss.numpy()[0]), np.concatenate([g.numpy().astype(np.float64).ravel() for g in gradient])
+
+    flat = np.concatenate([a.ravel() for a in start]).astype(np.float64)
+    found = minimize(
+        value_and_gradient,
+        flat,
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 0.0, "maxcor": 20},
+    )
+    return Fit(unpack(found.x), float(found.fun), int(found.nit), bool(found.success))
