@@ -7,17 +7,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
 
 from hposvc import __version__
-from hposvc.jobs.resources import IterationColumns, JobPage, JobResource, WorkerResource
+from hposvc.jobs.resources import ArtifactResource, IterationColumns, JobPage, JobResource, WorkerResource
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
 
@@ -118,10 +121,48 @@ class Client:
             if (page := answer.next_page) is None:
                 return
 
-    def iterations(self, job_id: str, *, after: int = 0, limit: int | None = None) -> IterationColumns:
+    def iterations(self, job_id: str, *, after: int = -1, limit: int | None = None) -> IterationColumns:
         """The iterations beyond ``after``, by column; pass ``next_after`` of one answer as ``after`` of the next."""
         params = {"after": after} if limit is None else {"after": after, "limit": limit}
         return IterationColumns.model_validate(self._call("GET", _path(job_id, "iterations"), params=params))
+
+    def artifacts(self, job_id: str) -> list[ArtifactResource]:
+        """The files that the job left."""
+        return [
+            ArtifactResource.model_validate(item) for item in self._call("GET", _path(job_id, "artifacts"))["items"]
+        ]
+
+    def download_artifacts(self, job_id: str, folder: Path) -> Iterator[Path]:
+        """Fetch every file of the job into ``folder``, checked against its SHA-256; yields each path once it is whole.
+
+        Raises ClientError for a file that arrived damaged, OSError for a folder that cannot be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for artifact in self.artifacts(job_id):
+            target = folder / Path(artifact.name).name
+            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            digest = hashlib.sha256()
+            try:
+                with self._http.stream("GET", artifact.url) as response, partial.open("wb") as file:
+                    if not response.is_success:
+                        response.read()
+                        raise ProblemError(response.status_code, _document(response))
+                    for chunk in response.iter_bytes():
+                        digest.update(chunk)
+                        file.write(chunk)
+                if digest.hexdigest() != artifact.sha256:
+                    raise ClientError(f"{artifact.name} arrived damaged; download it again")
+                partial.replace(target)
+            except httpx.TransportError as error:
+                raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+            finally:
+                partial.unlink(missing_ok=True)
+            yield target
+
+    def datasets(self) -> list[dict[str, Any]]:
+        """The data sets that a job can name: ``id, name, task, rows, features, target, classes`` of each."""
+        items: list[dict[str, Any]] = self._call("GET", "/v1/datasets")["items"]
+        return items
 
     def cancel(self, job_id: str) -> JobResource:
         """Stop the job for good. Raises ProblemError (409) when it has ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,9 @@ from pydantic_settings import (
 )
 
 SECRETS_DIRECTORY = Path("/run/secrets")  # where Docker, Podman and Kubernetes mount secrets as files
+
+# What is secret in a URL: the password before the host, and query parameters named like one.
+SECRET = re.compile(r"(?P<before>://[^/@:]*:|[?&][^=&]*(?:password|secret|key|token)[^=&]*=)[^@&]+", re.IGNORECASE)
 
 
 def default_data_dir() -> Path:
@@ -99,6 +103,19 @@ class Settings(BaseSettings):
         """The same settings as variables, for a child process."""
         values = self.model_dump(mode="json", exclude_none=True)
         return {f"HPOSVC_{name.upper()}": str(value) for name, value in values.items()}
+
+    def described(self) -> list[dict[str, Any]]:
+        """Every setting as ``variable``, ``value``, ``origin`` and ``description``; passwords and keys are hidden."""
+        origins = self.origins()
+        return [
+            {
+                "variable": f"HPOSVC_{name.upper()}",
+                "value": SECRET.sub(r"\g<before>***", value) if isinstance(value, str) else value,
+                "origin": origins[name],
+                "description": type(self).model_fields[name].description,
+            }
+            for name, value in self.model_dump(mode="json").items()
+        ]
 
     @classmethod
     def origins(cls) -> dict[str, str]:

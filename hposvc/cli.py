@@ -1,0 +1,392 @@
+"""The ``hposvc`` command. Heavy modules are imported by the command that needs them, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hposvc.faults import Exit, Fault
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from hposvc.client import Client
+    from hposvc.jobs.resources import JobResource
+    from hposvc.settings import Settings
+
+STATUSES = (
+    "Exit status: 0 done; 1 the job failed or was cancelled, or doctor found a fault; 2 wrong usage, or a job that was "
+    "refused; 3 no server; 4 no such job, or its state does not allow it; 5 this machine cannot do it; 130 interrupted."
+)
+
+
+class _Group(TyperGroup):
+    """Turns what a person can mend into two lines and an exit status; a traceback is left for defects of ours."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Fault as fault:
+            _say_fault(fault)
+            raise typer.Exit(fault.code) from fault
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(Exit.INTERRUPTED) from interrupt
+
+
+app = typer.Typer(
+    cls=_Group,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Tune thousands of hyperparameters at once by gradient: bilevel jobs, solved by a service.",
+    epilog=STATUSES,
+)
+database = typer.Typer(no_args_is_help=True, help="The service's database.")
+data = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
+app.add_typer(database, name="db")
+app.add_typer(data, name="data")
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as `hposvc jobs` shows it.")]
+Url = Annotated[str | None, typer.Option(help="The server; by default HPOSVC_URL, or the one on this data directory.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
+Host = Annotated[str | None, typer.Option(help="Address to listen on; by default HPOSVC_HOST, or 127.0.0.1.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; by default HPOSVC_PORT, or 8080.")]
+DataDir = Annotated[Path | None, typer.Option(help="Database, artifacts, address; by default HPOSVC_DATA_DIR.")]
+SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to list.")
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        from hposvc import __version__
+
+        typer.echo(f"hposvc {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run the whole service on this machine: database, API, dashboard and one worker. Ctrl-C stops it."""
+    from hposvc.embedded import Embedded
+
+    settings = _settings(host=host, port=port, data_dir=data_dir)
+    _stop_like_ctrl_c()
+    try:
+        with Embedded(settings) as service:
+            typer.echo(f"hposvc runs at {service.url} (data in {settings.data_dir}); Ctrl-C stops it")
+            service.wait()
+    except KeyboardInterrupt:
+        typer.echo("stopped")
+
+
+@app.command()
+def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
+    """Run the HTTP API and the dashboard. The database must be migrated: `hposvc db upgrade`."""
+    from hposvc.serve import run_api
+
+    run_api(_settings(host=host, port=port, data_dir=data_dir))
+
+
+@app.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Run a worker: it takes queued jobs and solves them, one at a time."""
+    from hposvc.serve import run_worker
+
+    raise typer.Exit(run_worker(_settings(data_dir=data_dir)))
+
+
+@app.command()
+def warmup() -> None:
+    """Prepare Jittor, which is compiled on first use: minutes once, then seconds."""
+    from hposvc.preparing import prepare_jittor
+
+    prepare_jittor()
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Look for what keeps the service from running here, and say how to mend it."""
+    from hposvc import doctor as examination
+    from hposvc.render import console
+
+    findings = list(examination.examine(_settings(data_dir=data_dir)))
+    if as_json:
+        _print_json([finding.as_dict() for finding in findings])
+    else:
+        console().print(examination.table(findings))
+    if any(finding.status == "fault" for finding in findings):
+        raise typer.Exit(Exit.FAILED)
+
+
+@app.command()
+def submit(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The job as YAML or JSON; - reads standard input.")],
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job and show its results.")] = False,
+    check: Annotated[bool, typer.Option(help="Only check the job, and print it with every default filled in.")] = False,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: one key, one job, however often it is sent.")
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Post a job."""
+    document = _read(file)
+    with _client(url) as client:
+        if check:
+            _print_json(client.check(document).model_dump(mode="json"))
+            return
+        job = client.submit(document, idempotency_key=key)
+        if not watch:
+            _print_json(job) if as_json else _say_submitted(client, job)
+            return
+        if not as_json:
+            _say_submitted(client, job)
+        _follow(client, job.id, as_json=as_json, then_results=True)
+
+
+@app.command()
+def jobs(
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state, e.g. running.")] = None,
+    kind: Annotated[str | None, typer.Option(help="Only data_reweighting or regularization_tuning.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only jobs whose name has this in it.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first."""
+    from itertools import islice
+
+    from hposvc.render import console, jobs_table
+
+    with _client(url) as client:
+        found = list(islice(client.jobs(state=state, kind=kind, tag=tag, text=text), limit))
+    if as_json:
+        _print_json([job.model_dump(mode="json") for job in found])
+    else:
+        console().print(jobs_table(found))
+
+
+@app.command()
+def watch(job_id: JobId, url: Url = None, as_json: Json = False) -> None:
+    """Follow a job until it ends: progress, upper loss, hypergradient norm."""
+    with _client(url) as client:
+        _follow(client, job_id, as_json=as_json, then_results=False)
+
+
+@app.command()
+def results(
+    job_id: JobId,
+    suspects: Annotated[int, SUSPECTS] = 10,
+    save: Annotated[Path | None, typer.Option(help="Download the job's files into this folder too.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a job found."""
+    with _client(url) as client:
+        job = client.job(job_id)
+        if job.result is None and job.error is None:
+            raise Fault(
+                f"{job_id} is {job.state}: no results yet", f"Follow it: hposvc watch {job_id}", code=Exit.REFUSED
+            )
+        _show_outcome(job, as_json=as_json, suspects=suspects)
+        if save is not None:
+            for path in client.download_artifacts(job_id, save):
+                typer.echo(f"saved {path}", err=True)
+    _exit_like(job)
+
+
+def _action(name: str, doc: str) -> None:
+    """Add the command that asks for one change of a job's state."""
+
+    def command(job_id: JobId, url: Url = None, as_json: Json = False) -> None:
+        with _client(url) as client:
+            job: JobResource = getattr(client, name)(job_id)
+        _print_json(job) if as_json else typer.echo(f"{job.id} is {job.state}")
+
+    app.command(name, help=doc)(command)
+
+
+_action("cancel", "Stop a job for good; what it has found so far is kept.")
+_action("pause", "Stop a job at its next iteration; resume goes on from there.")
+_action("resume", "Queue a paused job again.")
+_action("retry", "Queue a failed or cancelled job again, from its last checkpoint if it has one.")
+
+
+@app.command()
+def config(as_json: Json = False) -> None:
+    """Show the settings and where each comes from; secrets are hidden."""
+    from rich.table import Table
+
+    from hposvc.render import console
+
+    settings = _settings()
+    rows = settings.described()
+    if as_json:
+        _print_json(rows)
+        return
+    table = Table("variable", "value", "from", box=None, pad_edge=False, header_style="dim")
+    for row in rows:
+        table.add_row(row["variable"], str(row["value"]), row["origin"])
+    console().print(table)
+
+
+@app.command()
+def demo(
+    data_dir: Annotated[Path, typer.Option(help="Where the demo keeps its jobs.")] = Path(".hposvc/demo"),
+) -> None:
+    """Find the wrong labels among scikit-learn's handwritten digits, and show how it is done."""
+    from hposvc.demo import run
+
+    _stop_like_ctrl_c()
+    folder = data_dir.absolute()
+    run(
+        _settings(  # nothing of this machine's own service is touched, whatever the environment says
+            data_dir=folder,
+            database_url=f"sqlite:///{folder / 'hposvc.sqlite3'}",
+            store_url=(folder / "store").as_uri(),
+            host="127.0.0.1",
+            port=0,
+        )
+    )
+
+
+@database.command("upgrade")
+def db_upgrade(data_dir: DataDir = None) -> None:
+    """Bring the database to this version; safe to repeat, and safe from several machines at once."""
+    from hposvc.embedded import upgrade_database
+
+    upgrade_database(_settings(data_dir=data_dir))
+    typer.echo("the database is at this version")
+
+
+@data.command("list")
+def data_list(url: Url = None, as_json: Json = False) -> None:
+    """List the data sets that the server knows."""
+    from rich.table import Table
+
+    from hposvc.render import console
+
+    with _client(url) as client:
+        found = client.datasets()
+    if as_json:
+        _print_json(found)
+        return
+    table = Table("id", "name", "task", "rows", "features", "target", box=None, pad_edge=False, header_style="dim")
+    for item in found:
+        table.add_row(*(str(item[field]) for field in ("id", "name", "task", "rows", "features", "target")))
+    console().print(table)
+
+
+def _settings(**given: Any) -> Settings:
+    """The settings, with the options that were given on the command line on top."""
+    from pydantic import ValidationError
+
+    from hposvc.settings import Settings
+
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        lines = [f"HPOSVC_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
+        raise Fault("\n".join(lines), "`hposvc config` shows where settings come from.", code=Exit.USAGE) from error
+
+
+@contextmanager
+def _client(url: str | None) -> Iterator[Client]:
+    """A client of the server that is meant, whose errors become faults."""
+    from hposvc.client import Client, ProblemError, ServerUnreachableError
+    from hposvc.embedded import announced
+
+    settings = _settings(url=url)
+    address = settings.url or announced(settings).get("url") or f"http://{settings.host}:{settings.port}"
+    try:
+        with Client(address) as client:
+            yield client
+    except ServerUnreachableError as error:
+        remedy = "Start one with `hposvc up`, or name another with --url or HPOSVC_URL."
+        raise Fault(str(error), remedy, code=Exit.UNREACHABLE) from error
+    except ProblemError as error:
+        raise Fault(str(error), code=_code_of(error.status)) from error
+
+
+def _code_of(status: int) -> Exit:
+    if status >= 500:
+        return Exit.UNREACHABLE
+    return Exit.REFUSED if status in (404, 409) else Exit.USAGE
+
+
+def _follow(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:
+    """Watch the job to its end; leave with a status that says how it ended."""
+    from hposvc.render import console
+    from hposvc.watching import follow
+    from hposvc.watching import watch as show
+
+    if as_json:
+        job = client.wait(job_id)
+        _print_json(job)
+    else:
+        job = show(follow(client, job_id), console())
+        if job.state == "paused":
+            typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
+        elif then_results or job.error is not None:
+            _show_outcome(job, as_json=False)
+    _exit_like(job)
+
+
+def _show_outcome(job: JobResource, *, as_json: bool, suspects: int = 10) -> None:
+    from hposvc.render import console, failure
+    from hposvc.render import results as rendered
+
+    if as_json:
+        _print_json(job.result if job.result is not None else job.error)
+    elif job.result is not None:
+        console().print(rendered(job.result, suspects=suspects))
+    else:
+        console().print(failure(job))
+
+
+def _exit_like(job: JobResource) -> None:
+    if job.state != "succeeded":
+        raise typer.Exit(Exit.FAILED)
+
+
+def _say_submitted(client: Client, job: JobResource) -> None:
+    typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    except OSError as error:
+        raise Fault(f"cannot read {file}: {error.strerror}", "Name a YAML or JSON file.", code=Exit.USAGE) from error
+
+
+def _print_json(value: BaseModel | dict[str, Any] | list[Any] | None) -> None:
+    from pydantic import BaseModel
+
+    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+
+
+def _say_fault(fault: Fault) -> None:
+    typer.secho(f"hposvc: {fault.message}", fg=typer.colors.RED, err=True)
+    if fault.remedy:
+        typer.echo(fault.remedy, err=True)
+
+
+def _stop_like_ctrl_c() -> None:
+    """Let `kill` and a closed terminal stop this process in the same order as Ctrl-C."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)

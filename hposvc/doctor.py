@@ -1,0 +1,236 @@
+"""``hposvc doctor``: what keeps the service from running on this machine, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+from rich.text import Text
+
+from hposvc.embedded import announced
+from hposvc.settings import Settings
+
+PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
+MARKS = {"good": ("✓", "green"), "note": ("•", "yellow"), "fault": ("✗", "red")}
+NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph"})
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at: ``good``, a ``note`` that stops nothing, or a ``fault`` with its ``remedy``."""
+
+    name: str
+    status: Literal["good", "note", "fault"]
+    message: str
+    remedy: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at everything, one finding each; changes nothing on the machine."""
+    yield python_version()
+    yield compiler()
+    yield python_headers()
+    yield python_config()
+    yield onednn()
+    yield stray_nvcc()
+    yield jittor_cache()
+    yield data_directory(settings)
+    yield database(settings)
+    yield port(settings)
+
+
+def table(findings: list[Finding]) -> Table:
+    """The findings for a person, each with its remedy below it."""
+    rows = Table(box=None, show_header=False, pad_edge=False)
+    for finding in findings:
+        mark, style = MARKS[finding.status]
+        message = finding.message + (f"\n{finding.remedy}" if finding.remedy else "")
+        rows.add_row(Text(mark, style), finding.name, Text(message))
+    return rows
+
+
+def python_version() -> Finding:
+    """Jittor runs on Python 3.11 and 3.12."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    if (3, 11) <= sys.version_info[:2] < (3, 13):
+        return Finding("Python", "good", version)
+    return Finding("Python", "fault", f"{version} cannot run Jittor", "Use Python 3.11 or 3.12.")
+
+
+def compiler() -> Finding:
+    """Jittor compiles its kernels with g++ while it runs."""
+    name = os.environ.get("cc_path", "g++")
+    if shutil.which(name) is None:
+        remedy = "Install it. Debian: apt install g++. Or name another in the variable cc_path."
+        return Finding("compiler", "fault", f"{name} is not on PATH", remedy)
+    try:
+        version = subprocess.run([name, "-dumpfullversion"], capture_output=True, text=True, check=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding(
+            "compiler", "fault", f"{name} does not run: {error}", "Install it anew. Debian: apt install g++."
+        )
+    return Finding("compiler", "good", f"{name} {version.stdout.strip()}")
+
+
+def python_headers() -> Finding:
+    """Python.h, which Jittor's kernels include."""
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    if header.is_file():
+        return Finding("Python's headers", "good", str(header.parent))
+    return Finding("Python's headers", "fault", f"{header} is missing", f"Debian: apt install {PYTHON}-dev")
+
+
+def python_config() -> Finding:
+    """The script that tells Jittor how Python was built, in the places where Jittor looks for it."""
+    beside = Path(sys.executable).parent
+    places = [
+        Path(os.environ.get("python_config_path", beside / f"{PYTHON}-config")),
+        beside / f"{PYTHON}-config",
+        Path(f"{sys.executable}-config"),
+        Path(f"/usr/bin/{PYTHON}-config"),
+        Path(f"/usr/local/bin/{PYTHON}-config"),
+        beside / "python3-config",
+    ]
+    for place in places:
+        if place.is_file():
+            return Finding("python-config", "good", str(place))
+    base = Path(sys.base_prefix, "bin", f"{PYTHON}-config")
+    remedy = f"Set python_config_path={base}" if base.is_file() else f"Debian: apt install {PYTHON}-dev"
+    return Finding("python-config", "fault", f"{PYTHON}-config is nowhere that Jittor looks", remedy)
+
+
+def onednn() -> Finding:
+    """The oneDNN of the wheels, without which matrix products are ten times slower and Jittor wants to download."""
+    missing = [
+        str(path)
+        for path in (Path(sys.prefix, "lib", "libmkldnn.so"), Path(sys.prefix, "include", "dnnl.hpp"))
+        if not path.exists()
+    ]
+    if missing:
+        remedy = "Run: pip install onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0"
+        return Finding("oneDNN", "fault", f"missing: {', '.join(missing)}", remedy)
+    return Finding("oneDNN", "good", "2.2, from its wheels")
+
+
+def stray_nvcc() -> Finding:
+    """A CUDA compiler on PATH; harmless to workers on the CPU, which never look at it."""
+    nvcc = shutil.which("nvcc")
+    if nvcc is None:
+        return Finding("CUDA", "good", "no nvcc on PATH; workers use the CPU")
+    toolkit = Path(nvcc).resolve().parent.parent
+    if any(toolkit.glob("lib*/libcudart*")) or any(toolkit.glob("targets/*/lib/libcudart*")):
+        return Finding("CUDA", "good", f"{nvcc}")
+    return Finding(
+        "CUDA",
+        "note",
+        f"{nvcc} has no CUDA runtime beside it",
+        "Workers on the CPU ignore it. For GPU work install the whole CUDA 12.2 toolkit.",
+    )
+
+
+def jittor_cache() -> Finding:
+    """Whether Jittor's compiled core is there, or can be written."""
+    from hposvc.warmup import is_warm
+
+    folder = Path.home() / ".cache" / "jittor"
+    if not _is_writable(folder):
+        remedy = "Give this user a home directory that it may write: set HOME."
+        return Finding("Jittor", "fault", f"{folder} cannot be written", remedy)
+    if is_warm():
+        return Finding("Jittor", "good", f"compiled, in {folder}")
+    return Finding("Jittor", "note", "not compiled yet", "`hposvc warmup` does it: three to six minutes on two cores.")
+
+
+def data_directory(settings: Settings) -> Finding:
+    """Where the database and the artifacts go by default."""
+    folder = settings.data_dir
+    if not _is_writable(folder):
+        remedy = "Mend its permissions, or choose another one with HPOSVC_DATA_DIR."
+        return Finding("data directory", "fault", f"{folder} cannot be written", remedy)
+    if settings.database_url.startswith("sqlite") and _file_system(folder) in NETWORK_FILE_SYSTEMS:
+        return Finding(
+            "data directory",
+            "fault",
+            f"{folder} is on a network file system, where SQLite's locks do not hold",
+            "Choose a local folder with HPOSVC_DATA_DIR, or use PostgreSQL.",
+        )
+    return Finding("data directory", "good", str(folder))
+
+
+def database(settings: Settings) -> Finding:
+    """Whether the database answers and is at this version."""
+    import sqlalchemy as sa
+
+    from hposvc.db import migrate
+    from hposvc.db.engine import DatabaseURLError, parse_url
+
+    try:
+        url = parse_url(settings.database_url)
+        shown = url.render_as_string(hide_password=True)
+        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+            return Finding(
+                "database", "note", f"{shown} is not there yet", "`hposvc up` or `hposvc db upgrade` makes it."
+            )
+        migrate.check(settings.database_url)
+    except DatabaseURLError as error:
+        return Finding("database", "fault", str(error), "Mend HPOSVC_DATABASE_URL.")
+    except migrate.SchemaError as error:
+        return Finding("database", "fault", str(error), "See above.")
+    except sa.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        return Finding(
+            "database", "fault", f"{shown} does not answer: {reason}", "Start it, or mend HPOSVC_DATABASE_URL."
+        )
+    return Finding("database", "good", shown)
+
+
+def port(settings: Settings) -> Finding:
+    """Whether the API could listen, or does."""
+    if server := announced(settings).get("url"):
+        return Finding("server", "good", f"announced at {server}")
+    address = f"{settings.host}:{settings.port}"
+    try:
+        socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
+    except OSError as error:
+        remedy = "Choose another port with HPOSVC_PORT or --port (0 takes a free one)."
+        return Finding("port", "fault", f"cannot listen on {address}: {error.strerror}", remedy)
+    return Finding("port", "good", f"{address} is free" if settings.port else "a free one is taken at start")
+
+
+def _family(host: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in ``folder``, or in what exists above it."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return True
+    except OSError:
+        return False
+
+
+def _file_system(folder: Path) -> str:
+    """The type of the file system that ``folder`` is on, as the kernel names it."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists()).resolve()
+    best = ("", "")
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mount, kind, *_ = line.split()
+        if existing.is_relative_to(mount) and len(mount) >= len(best[0]):
+            best = (mount, kind)
+    return best[1]

@@ -1,0 +1,41 @@
+"""Preparing Jittor in front of a person: a progress bar, because the first time takes minutes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from hposvc.faults import Fault
+from hposvc.render import console
+from hposvc.warmup import Progress as Step
+from hposvc.warmup import WarmupError, is_warm, warm_up
+
+
+def prepare_jittor(out: Console | None = None) -> None:
+    """Compile what Jittor needs, unless that was done before. Raises Fault."""
+    out = out or console()
+    if is_warm():
+        out.print("Jittor is ready.")
+        return
+    out.print(
+        "Preparing Jittor, the solver's compiler. On first use it builds itself: three to six minutes on two cores."
+    )
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=out
+    )
+    try:
+        with bar:
+            task = bar.add_task("starting", total=None)
+            said = -1
+
+            def show(step: Step) -> None:
+                nonlocal said
+                bar.update(task, description=step.message, completed=step.done, total=step.total)
+                tenth = 10 * step.done // max(step.total, 1)
+                if not out.is_terminal and tenth != said:  # a log gets a line now and then instead of a bar
+                    said = tenth
+                    out.print(f"  {step.message} ({step.done} of {step.total})")
+
+            warm_up(show)
+    except WarmupError as error:
+        raise Fault(error.message, error.remedy) from error

@@ -1,0 +1,158 @@
+"""How jobs and results look on a terminal: rich tables and a sparkline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from hposvc.jobs.resources import JobResource
+from hposvc.jobs.states import State
+
+STATE_STYLES = {
+    State.QUEUED: "dim",
+    State.STARTING: "cyan",
+    State.RUNNING: "bold cyan",
+    State.PAUSING: "yellow",
+    State.PAUSED: "yellow",
+    State.CANCELLING: "yellow",
+    State.SUCCEEDED: "green",
+    State.FAILED: "bold red",
+    State.CANCELLED: "red",
+}
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that gives tables room to breathe when nobody is looking (a pipe, a file, a log)."""
+    plain = Console(stderr=stderr, highlight=False)
+    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=max(plain.width, 110))
+
+
+def number(value: float | str | None, digits: int = 4) -> str:
+    """Significant digits for a person; an en dash for what is not known."""
+    return "–" if value is None else f"{float(value):.{digits}g}"
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The values as a row of at most ``width`` bars; a space where a value is not finite."""
+    if len(values) > width:
+        values = [values[(i + 1) * len(values) // width - 1] for i in range(width)]  # the last of each stretch
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, span = min(finite), max(finite) - min(finite)
+    top = len(BARS) - 1
+    return "".join(
+        " " if not math.isfinite(value) else BARS[round(top * (value - low) / span) if span else 0] for value in values
+    )
+
+
+def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:
+    """A line a job."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("job", "name", "state"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("iterations", "best upper loss", "age"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for job in jobs:
+        table.add_row(
+            job.id,
+            job.name or job.kind,
+            Text(job.state, STATE_STYLES[job.state]),
+            f"{job.progress.iteration:,} / {job.progress.iterations:,}",
+            number(job.best.upper_loss),
+            age(job.created_at),
+        )
+    return table if table.row_count else Text("No jobs. Submit one with `hposvc submit job.yaml`.")
+
+
+def age(then: datetime) -> str:
+    """How long ago, in the largest unit that fits."""
+    seconds = max(0.0, (datetime.now(UTC) - then).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def failure(job: JobResource) -> RenderableType:
+    """Why a job did not succeed and what to do about it."""
+    if job.error is None:
+        return Text(f"{job.id} was {job.state}.", STATE_STYLES[job.state])
+    at = "" if job.error.iteration is None else f" at iteration {job.error.iteration:,}"
+    headline = f"{job.id} {job.state}{at} ({job.error.reason}): {job.error.message}"
+    return Group(Text(headline, STATE_STYLES[job.state]), Text(job.error.remedy))
+
+
+def results(result: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
+    """The answer of a job: the sentence, the models, the rows or strengths, and what to be careful about."""
+    parts: list[RenderableType] = [Text(result["sentence"], "bold"), Text(), _models(result)]
+    if result.get("suspects"):
+        parts += [Text(), _suspects(result, suspects)]
+    if result.get("noise"):
+        parts += [Text(), _noise(result["noise"])]
+    if result.get("strengths"):
+        parts += [Text(), _strengths(result["strengths"], suspects)]
+    parts += [Text(f"! {warning}", "yellow") for warning in result.get("warnings", [])]
+    return Group(*parts)
+
+
+def _models(result: Mapping[str, Any]) -> Table:
+    score = {"accuracy": "test accuracy", "r2": "test R²"}[result["score_name"]]
+    table = Table(
+        title="Trained from scratch, judged on the test rows", title_justify="left", title_style="dim", box=None
+    )
+    table.add_column("trained on")
+    for heading in (score, "test loss", "selection loss", "training loss"):
+        table.add_column(heading, justify="right")
+    for model in result["models"]:
+        table.add_row(
+            model["label"],
+            *(number(model[field]) for field in ("test_score", "test_loss", "selection_loss", "train_loss")),
+            style="bold" if model["name"] == "tuned" else "",
+        )
+    return table
+
+
+def _suspects(result: Mapping[str, Any], count: int) -> Table:
+    shown = result["suspects"][:count]
+    title = (
+        f"The {len(shown)} rows to look at first, of {result['suspects_total']:,} suspects in {result['rows']:,} rows"
+    )
+    table = Table(title=title, title_justify="left", title_style="dim", box=None)
+    for heading in ("row", "weight", "its label", "the model says", "with probability"):
+        table.add_column(heading, justify="right")
+    for row in shown:
+        table.add_row(
+            str(row["row_id"]),
+            number(row["weight"], 2),
+            str(row["label"]),
+            str(row["predicted"]),
+            "–" if row["predicted_probability"] is None else f"{float(row['predicted_probability']):.2f}",
+        )
+    return table
+
+
+def _noise(noise: Mapping[str, Any]) -> Text:
+    return Text(
+        f"Finding the {noise['planted']:,} planted errors: F1 {number(noise['f1'], 3)} "
+        f"({noise['flagged']:,} rows flagged, precision {number(noise['precision'], 3)}, "
+        f"recall {number(noise['recall'], 3)}, area under the ROC curve {number(noise['auc'], 3)})."
+    )
+
+
+def _strengths(strengths: Sequence[Mapping[str, Any]], count: int) -> Table:
+    table = Table(
+        title=f"The {min(count, len(strengths))} strongest", title_justify="left", title_style="dim", box=None
+    )
+    table.add_column("regularized")
+    table.add_column("strength", justify="right")
+    for row in strengths[:count]:
+        table.add_row(str(row["name"]), number(row["strength"], 3))
+    return table

@@ -1,0 +1,142 @@
+"""Following a job until it ends: a live view on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from hposvc.client import Client
+from hposvc.jobs.resources import JobResource, WorkerResource
+from hposvc.jobs.states import TERMINAL, State
+from hposvc.render import STATE_STYLES, number, sparkline
+
+INTERVAL = 0.5  # seconds between two looks
+WIDTH = 48  # bars of the sparkline
+BATCH = 10_000  # iterations of one answer
+
+
+@dataclass
+class Series:
+    """A thinned copy of a series that never ends: every ``stride``-th value, and never many of them."""
+
+    values: list[float] = field(default_factory=list)
+    stride: int = 1
+    seen: int = 0
+
+    def extend(self, values: list[float]) -> None:
+        """Append values, dropping every second one that is kept whenever there are too many."""
+        for value in values:
+            if self.seen % self.stride == 0:
+                self.values.append(value)
+            self.seen += 1
+            if len(self.values) >= 8 * WIDTH:
+                self.values = self.values[::2]
+                self.stride *= 2
+
+
+@dataclass(frozen=True)
+class View:
+    """What is known at one moment."""
+
+    job: JobResource
+    upper_loss: Series
+    hypergradient_norm: float | None
+    waiting: str
+
+
+def follow(client: Client, job_id: str) -> Iterator[View]:
+    """A view every half second; the last one when nothing changes any more without a person: ended, or paused."""
+    upper_loss, norm, after = Series(), None, -1
+    while True:
+        job = client.job(job_id)
+        while (columns := client.iterations(job_id, after=after, limit=BATCH)).iteration:
+            upper_loss.extend(columns.upper_loss)
+            norm, after = columns.hypergradient_norm[-1], columns.next_after
+            if len(columns.iteration) < BATCH:
+                break
+        waiting = _waiting_for(client.workers()) if job.state is State.QUEUED else ""
+        yield View(job, upper_loss, norm, waiting)
+        if job.state in TERMINAL or job.state is State.PAUSED:
+            return
+        time.sleep(INTERVAL)
+
+
+def watch(views: Iterator[View], console: Console) -> JobResource:
+    """Show the views of ``follow`` as they come, and return the job of the last one."""
+    return _watch_live(views, console) if console.is_terminal else _watch_lines(views, console)
+
+
+def _watch_live(views: Iterator[View], console: Console) -> JobResource:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} iterations"),
+        TimeElapsedColumn(),
+        console=console,
+    )
+    task = bar.add_task("solving")
+    with Live(console=console, auto_refresh=False) as live:
+        for view in views:
+            progress = view.job.progress
+            bar.update(task, completed=progress.iteration, total=progress.iterations)
+            live.update(Group(_headline(view), bar, _curve(view)), refresh=True)
+    return view.job
+
+
+def _watch_lines(views: Iterator[View], console: Console) -> JobResource:
+    said: tuple[object, ...] = ()
+    for view in views:
+        job = view.job
+        tenth = 10 * job.progress.iteration // job.progress.iterations
+        now = (job.state, job.phase, view.waiting, tenth)
+        if now != said:
+            said = now
+            line = _headline(view)
+            if job.progress.iteration:
+                line.append(f", {job.progress.iteration:,} of {job.progress.iterations:,} iterations")
+                line.append(f", upper loss {number(job.latest.upper_loss)}")
+                line.append(f", hypergradient norm {number(view.hypergradient_norm)}")
+            console.print(line)
+    return view.job
+
+
+def _headline(view: View) -> Text:
+    job = view.job
+    line = Text.assemble((job.id, "bold"), "  ", (job.state, STATE_STYLES[job.state]))
+    if job.attempt > 1:
+        line.append(f", attempt {job.attempt}")
+    if job.phase and job.state not in TERMINAL:
+        line.append(f", {job.phase}")
+    if view.waiting:
+        line.append(f": {view.waiting}")
+    return line
+
+
+def _curve(view: View) -> RenderableType:
+    job, values = view.job, view.upper_loss.values
+    if not values:
+        return Text()
+    first, latest, best = number(values[0]), number(job.latest.upper_loss), number(job.best.upper_loss)
+    return Group(
+        Text.assemble("upper loss          ", (sparkline(values, WIDTH), "cyan"), f"  {first} → {latest}, best {best}"),
+        Text(f"hypergradient norm  {number(view.hypergradient_norm)}"),
+    )
+
+
+def _waiting_for(workers: list[WorkerResource]) -> str:
+    """Why a queued job does not run yet."""
+    if not workers:
+        return "no worker is connected yet; `hposvc worker` starts one"
+    if any(worker.state == "ready" for worker in workers):
+        return "a worker is about to take it"
+    for worker in workers:
+        if worker.state == "compiling":
+            return f"the worker prepares Jittor: {worker.progress_message or 'this takes minutes on first use'}"
+    return "every worker is busy"
