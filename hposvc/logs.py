@@ -38,5 +38,5 @@ def configure(level: str, format_: Format) -> None:
         )
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for name in ("httpx", "httpcore", "alembic", "dbos"):  # each request and each step of theirs is no news
+    for name in ("httpx", "httpcore", "alembic", "dbos", "uvicorn.error"):  # their every step is no news
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

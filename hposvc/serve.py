@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+
+import structlog
 
 from hposvc import logs
 from hposvc.faults import Exit, Fault
@@ -19,21 +20,28 @@ from hposvc.settings import Settings
 def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
 
-    Raises Fault: a database that is behind, a port that is taken, an address that others could reach without a key.
+    Raises Fault: a port that is taken, a database URL that cannot be used, an address that strangers could reach.
     """
     import uvicorn
 
-    from api.app import create_app
+    from api.app import UnsafeAddressError, create_app
+    from hposvc.db.engine import DatabaseURLError
 
     logs.configure(settings.log_level, settings.log_format)
+    try:
+        app = create_app(settings)
+    except (UnsafeAddressError, DatabaseURLError) as error:
+        raise Fault(str(error), code=Exit.USAGE) from error
     with _listen(settings) as listener, _stopped_by_signals():
         config = uvicorn.Config(
-            create_app(settings),
+            app,
             log_config=None,
             access_log=settings.log_level == "debug",  # an open page asks once a second
             timeout_graceful_shutdown=5,
         )
-        with _announced(settings.server_file, _address(settings.host, listener.getsockname()[1])):
+        url = _address(settings.host, listener.getsockname()[1])
+        with _announced(settings.server_file, url):
+            structlog.get_logger(__name__).info("the API listens", url=url)
             uvicorn.Server(config).run(sockets=[listener])
 
 
@@ -46,12 +54,6 @@ def run_worker(settings: Settings) -> int:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    if not _is_loopback(settings.host) and not settings.trust_network:
-        raise Fault(
-            f"{settings.host} can be reached from other machines, and this version asks nobody for a key",
-            "Listen on 127.0.0.1, or set HPOSVC_TRUST_NETWORK=true where the network itself keeps others out.",
-            code=Exit.USAGE,
-        )
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
@@ -60,13 +62,6 @@ def _listen(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
             "Choose another port with --port (0 takes a free one), or stop what listens there.",
         ) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _address(host: str, port: int) -> str:

@@ -1,0 +1,61 @@
+# make demo         see it work, in one command
+# make test         the whole test suite; pass more to pytest with ARGS="-k fence"
+# make lint         formatting, types, arrows between modules
+# make durability   only the tests that kill processes
+# make lock         pin the newest versions that fit pyproject.toml
+# make clean        remove what the others made (not Jittor's cache, which took minutes to build)
+
+VENV ?= .venv
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+ARGS ?=
+
+.PHONY: demo test lint durability lock clean browser-and-database
+
+demo: $(VENV)/.installed
+	@$(VENV)/bin/hposvc demo
+
+test: $(VENV)/.installed-dev browser-and-database
+	@$(VENV)/bin/hposvc warmup
+	$(VENV)/bin/pytest $(ARGS)
+
+durability: $(VENV)/.installed-dev browser-and-database
+	@$(VENV)/bin/hposvc warmup
+	$(VENV)/bin/pytest -m durability $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+lock: $(VENV)/.installed-dev
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
+		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .hposvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python found. Debian: apt install python3 python3-venv python3-dev g++" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))' || \
+		{ echo "$$($(PYTHON) --version) cannot run Jittor: name Python 3.11 or 3.12, as in make demo PYTHON=python3.11" >&2; exit 1; }
+	@echo "Making a virtual environment in $(VENV) with $$($(PYTHON) --version)."
+	@"$(PYTHON)" -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "Python's venv module is missing. Debian: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
+	@echo "Installing hposvc and what it needs, at the versions of requirements.lock: a minute or two."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml requirements.lock | $(VENV)/bin/python
+	@echo "Installing hposvc and the developers' tools, at the versions of requirements.lock: a minute or two."
+	@$(PIP) --editable '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+browser-and-database:
+	@command -v chromium >/dev/null || \
+		{ echo "The tests drive a real browser. Debian: apt install chromium" >&2; exit 1; }
+	@command -v postgres >/dev/null || ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || \
+		{ echo "The tests start a PostgreSQL of their own. Debian: apt install postgresql" >&2; exit 1; }
