@@ -1,0 +1,81 @@
+"""Compile Jittor and the kernels of a tiny job of each kind: ``python -m hposvc.bilevel.kernels``.
+
+Jittor compiles a kernel for each pattern of operations when it first meets one, about a second each, and keeps it on
+disk. Patterns do not depend on sizes, so that jobs of a dozen rows spare real ones the wait. Progress goes to standard
+output as ``Compiling kernels(k/n)``, in the form of Jittor's own ``Compiling jittor_core(k/n)``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+
+from hposvc.bilevel import runtime
+from hposvc.bilevel.models import MLP, Linear, Model
+from hposvc.bilevel.problem import Supervised
+from hposvc.bilevel.regularization import RegularizationProblem
+from hposvc.bilevel.reweighting import ReweightingProblem
+from hposvc.bilevel.solve import Lower, SolveConfig, Stop, initial_state, solve
+from hposvc.bilevel.train import evaluate, fit, fit_rows
+
+ROWS, FEATURES, CLASSES = 12, 5, 3
+ITERATIONS = 11  # past the first renewed measurement of the curvature
+
+Job = tuple[Supervised, SolveConfig]
+
+
+def jobs() -> Iterator[Job]:
+    """One tiny job for each combination that a default spec can lead to, the most common first."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(ROWS, FEATURES))
+    labels = np.arange(ROWS) % CLASSES
+    numbers = rng.normal(size=ROWS)
+    plain = SolveConfig(stop=Stop(iterations=ITERATIONS), certify_every=5)
+    warm = SolveConfig(stop=Stop(iterations=ITERATIONS), certify_every=5, warm_start=True)
+    batches = SolveConfig(stop=Stop(iterations=ITERATIONS), lower=Lower(batch_size=ROWS // 2))
+
+    models: tuple[Model, ...] = (Linear(), MLP((4,)))
+    for model in models:
+        for targets, classes in ((labels, CLASSES), (numbers, None)):
+            rows = (features, targets)
+            reweighting = ReweightingProblem(
+                train=rows, upper_rows=rows, selection=rows, model=model, n_classes=classes, weight_decay=1e-3
+            )
+            regularization = RegularizationProblem(
+                train=rows, upper_rows=rows, selection=rows, model=model, n_classes=classes, shrinkage=1e-3
+            )
+            yield reweighting, plain
+            yield regularization, warm
+            yield reweighting, batches
+
+
+def run(job: Job) -> None:
+    """Solve, refit and score, as a real job does."""
+    problem, config = job
+    state = initial_state(problem, config)
+    for _ in solve(problem, config, state):
+        pass
+    state.to_bytes()
+    lam = [array.numpy() for array in state.lam]
+    for trained in (
+        fit(problem, lam, iterations=3),
+        fit_rows(problem.model, problem.train, problem.n_classes, weight_decay=1e-3, iterations=3),
+    ):
+        evaluate(problem.model, trained.w, problem.upper_rows, problem.n_classes)
+
+
+def main() -> None:
+    """Start Jittor, compiling it if need be, and run every tiny job."""
+    runtime.start()
+    todo = list(jobs())
+    for done, job in enumerate(todo):
+        sys.stdout.write(f"Compiling kernels({done}/{len(todo)})\n")
+        sys.stdout.flush()
+        run(job)
+    sys.stdout.write(f"Compiling kernels({len(todo)}/{len(todo)})\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""Prepare this machine for its first job: compile Jittor and the kernels of the usual jobs, once, with progress.
+
+Jittor comes as source. Its first import compiles about 150 files, which takes minutes; the kernels of a first job take
+another minute or two. :func:`warm_up` does both in a child process, so that nothing here imports Jittor, and leaves a
+mark that :func:`is_warm` finds. The mark lies in Jittor's cache: whoever deletes that cache deletes the mark with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import IO
+
+import hposvc
+
+_PROGRESS = re.compile(r"Compiling (\w+)\((\d+)/(\d+)\)")
+
+# The part of the whole that Jittor's own files take; the kernels are the rest.
+_CORE_SHARE = 70
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the preparation is: ``done`` of ``total``, never going back, and what is being compiled."""
+
+    done: int
+    total: int
+    message: str
+
+
+class WarmupError(RuntimeError):
+    """The preparation failed. ``remedy`` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message} {remedy}")
+        self.message = message
+        self.remedy = remedy
+
+
+def is_warm() -> bool:
+    """Whether :func:`warm_up` has succeeded here, with this Jittor, this Python and this version of hposvc. Cheap."""
+    return _mark().exists()
+
+
+def warm_up(on_progress: Callable[[Progress], None]) -> None:
+    """Compile what a first job needs. Takes minutes on a fresh machine and seconds once it was done.
+
+    Raises:
+        WarmupError: the child process failed; the message carries the end of what it said.
+    """
+    command = [sys.executable, "-m", "hposvc.bilevel.kernels"]
+    environment = os.environ | {
+        "PYTHONUNBUFFERED": "1",
+        "log_silent": "0",
+    }  # Jittor says how far it is, unless silenced
+    on_progress(Progress(0, 100, "Starting Jittor"))
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    ) as child:
+        assert child.stdout is not None
+        tail: deque[str] = deque(maxlen=20)
+        furthest = 0
+        try:
+            for line in _lines(child.stdout):
+                tail.append(line)
+                progress = _parse(line)
+                if progress is not None and progress.done >= furthest:
+                    furthest = progress.done
+                    on_progress(progress)
+        except BaseException:
+            child.terminate()
+            raise
+    if child.returncode != 0:
+        said = "\n".join(tail)
+        raise WarmupError(
+            f"Preparing Jittor failed (exit status {child.returncode}):\n{said}\n",
+            "Run `hposvc doctor` to see what this machine lacks.",
+        )
+    mark = _mark()
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    on_progress(Progress(100, 100, "Ready"))
+
+
+def _lines(stream: IO[bytes]) -> Iterator[str]:
+    """Lines ended by \\n or by \\r, the latter being how Jittor redraws its progress, as they come."""
+    pending = b""
+    while chunk := os.read(stream.fileno(), 65536):
+        *whole, pending = re.split(rb"[\r\n]+", pending + chunk)
+        yield from (line.decode(errors="replace") for line in whole if line)
+    if pending:
+        yield pending.decode(errors="replace")
+
+
+def _parse(line: str) -> Progress | None:
+    """The progress that a line of the child reports, if any."""
+    found = _PROGRESS.search(line)
+    if found is None:
+        return None
+    name, done, total = found[1], int(found[2]), max(int(found[3]), 1)
+    if name == "kernels":
+        message = f"Compiling the kernels of the usual jobs: {done} of {total}"
+        return Progress(_CORE_SHARE + (99 - _CORE_SHARE) * done // total, 100, message)
+    if name == "jittor_core":
+        return Progress(_CORE_SHARE * done // total, 100, f"Compiling Jittor: {done} of {total} files")
+    return Progress(_CORE_SHARE, 100, f"Compiling {name}: {done} of {total} files")
+
+
+def _mark() -> Path:
+    identity = (
+        hposvc.__version__,
+        metadata.version("jittor"),
+        sys.version,
+        sys.prefix,
+        platform.platform(),
+        platform.node(),
+        platform.processor(),
+    )
+    digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
+    return Path.home() / ".cache" / "jittor" / "hposvc" / f"warm-{digest}"
