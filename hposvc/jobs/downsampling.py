@@ -67,7 +67,7 @@ def _fold(
     query = sa.select(
         sa.func.min(number).label("first"),
         sa.func.max(number).label("last"),
-        sa.func.count().label("count"),
+        sa.func.count().label("size"),
         sa.func.count(table.c.nonfinite).label("nonfinite"),
         *(sa.func.min(table.c[name]).label(f"min_{name}") for name in BANDS),
         *(sa.func.max(table.c[name]).label(f"max_{name}") for name in BANDS),
@@ -79,7 +79,7 @@ def _fold(
     ranged = query.where(number.between(sa.bindparam("low"), sa.bindparam("high")))
     for low in range(start, stop + 1, width):
         row = connection.execute(ranged, {"low": low, "high": min(low + width - 1, stop)}).one()
-        if row.count:
+        if row.size:
             yield row
 
 
@@ -91,13 +91,15 @@ def _rows(connection: sa.Connection, mine: sa.ColumnElement[bool], numbers: Sequ
     return rows
 
 
-def _broken(connection: sa.Connection, mine: sa.ColumnElement[bool], start: int, stop: int) -> Sequence[sa.Row[Any]]:
+def _broken(
+    connection: sa.Connection, mine: sa.ColumnElement[bool], start: int, stop: int
+) -> Sequence[sa.Row[int, dict[str, str]]]:
     query = sa.select(table.c.iteration, table.c.nonfinite).where(mine, table.c.iteration.between(start, stop))
     return connection.execute(query.where(table.c.nonfinite.is_not(None)).order_by(table.c.iteration)).all()
 
 
 def _buckets(
-    folded: Sequence[sa.Row[Any]], firsts: Sequence[sa.RowMapping], broken: Sequence[sa.Row[Any]]
+    folded: Sequence[sa.Row[Any]], firsts: Sequence[sa.RowMapping], broken: Sequence[sa.Row[int, dict[str, str]]]
 ) -> Buckets:
     values = [unpack(row, BANDS) for row in firsts]
     counts = {name: [0] * len(folded) for name in BANDS}
@@ -110,13 +112,13 @@ def _buckets(
     bands = {
         name: Bucket(
             first=[value[name] for value in values],
-            min=[row._mapping[f"min_{name}"] for row in folded],
-            max=[row._mapping[f"max_{name}"] for row in folded],
+            min=[getattr(row, f"min_{name}") for row in folded],
+            max=[getattr(row, f"max_{name}") for row in folded],
             nonfinite=counts[name],
         )
         for name in BANDS
     }
-    return Buckets(first=[row.first for row in folded], count=[row.count for row in folded], **bands)
+    return Buckets(first=[row.first for row in folded], count=[row.size for row in folded], **bands)
 
 
 def _columns(

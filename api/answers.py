@@ -1,0 +1,15 @@
+"""How resources leave: JSON with an entity tag, or 304 when the client already has them."""
+
+from __future__ import annotations
+
+from fastapi import Response
+from pydantic import BaseModel
+
+
+def tagged(resource: BaseModel, tag: str, if_none_match: str | None) -> Response:
+    """``resource`` with ``tag`` as its ETag; without a body if the client holds that version."""
+    headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+    known = {item.strip().removeprefix("W/") for item in (if_none_match or "").split(",")}
+    if known & {headers["ETag"], "*"}:
+        return Response(status_code=304, headers=headers)
+    return Response(resource.model_dump_json(), media_type="application/json", headers=headers)

@@ -1,0 +1,40 @@
+// The public HTTP interface, the only thing that the dashboard talks to.
+
+const TIMEOUT = 15_000;
+
+/** The service answered with a problem document. */
+export class ApiProblem extends Error {
+  constructor(problem) {
+    super(problem.detail ?? problem.title);
+    this.problem = problem;
+  }
+}
+
+/** No answer: network, time-out, or a gateway without a service behind it. */
+export class Unreachable extends Error {}
+
+/** One call. Answers `{ status, data, etag }`; `data` is null for 304. Raises ApiProblem or Unreachable. */
+export async function call(path, { method = "GET", headers = {}, body, etag } = {}) {
+  let response;
+  let data = null;
+  try {
+    response = await fetch(path, {
+      method,
+      body,
+      headers: { Accept: "application/json", ...(etag ? { "If-None-Match": etag } : {}), ...headers },
+      cache: "no-store",
+      signal: AbortSignal.timeout(TIMEOUT),
+    });
+    if (/json/.test(response.headers.get("Content-Type") ?? "")) data = await response.json();
+  } catch (error) {
+    throw new Unreachable(error.message);
+  }
+  if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
+  if (response.status >= 400) throw new ApiProblem(data ?? { title: `Status ${response.status}`, status: response.status });
+  return { status: response.status, data, etag: response.headers.get("ETag"), headers: response.headers };
+}
+
+/** The data of a GET. */
+export const get = async (path) => (await call(path)).data;
+
+export const jobPath = (id, rest = "") => `/v1/jobs/${encodeURIComponent(id)}${rest}`;

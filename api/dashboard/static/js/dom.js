@@ -1,0 +1,51 @@
+// Elements from data. Children that are strings become text nodes: nothing here ever parses HTML.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** An element: `h("a", { href: "/x", class: "name" }, "text", otherElement)`. Null children and attributes are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** An icon of the page's sprite, invisible to screen readers: text stands beside it. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", `icon icon-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+export const $ = (selector, root = document) => root.querySelector(selector);
+
+/** Shows or hides an element, by the attribute that screen readers know too. */
+export function show(element, visible = true) {
+  element.hidden = !visible;
+}
+
+/** Offers text as a file. */
+export function download(filename, text, type = "text/plain") {
+  const url = URL.createObjectURL(new Blob([text], { type }));
+  h("a", { href: url, download: filename }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** A button that copies what `text()` gives, and says that it did. */
+export function copyButton(label, text) {
+  const button = h("button", { type: "button", class: "button small" }, icon("copy"), h("span", {}, label));
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(await text());
+    button.lastChild.textContent = "Copied";
+    setTimeout(() => (button.lastChild.textContent = label), 1500);
+  });
+  return button;
+}

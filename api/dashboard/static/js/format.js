@@ -1,0 +1,72 @@
+// Numbers, times and names as people read them.
+
+const COUNT = new Intl.NumberFormat("en-US");
+export const DASH = "–";
+
+/** A number of the API: NaN and infinities travel as strings. Null stays null. */
+export function toNumber(value) {
+  return value === null || value === undefined ? null : Number(value);
+}
+
+/** A loss, norm or score: four decimals where that says something, scientific otherwise. */
+export function number(value) {
+  const x = toNumber(value);
+  if (x === null) return DASH;
+  if (Number.isNaN(x)) return "NaN";
+  if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
+  const size = Math.abs(x);
+  if (x !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2).replace("e+", "e");
+  return size >= 1000 ? COUNT.format(Number(x.toPrecision(6))) : x.toFixed(4);
+}
+
+export const count = (value) => COUNT.format(value);
+
+export function percent(value, digits = 1) {
+  const x = toNumber(value);
+  return x === null || !Number.isFinite(x) ? number(value) : `${(100 * x).toFixed(digits)} %`;
+}
+
+/** A score in its own unit: accuracy in percent, R² as a number. */
+export const score = (value, name) => (name === "accuracy" ? percent(value, 2) : number(value));
+
+export const scoreName = (name) => ({ accuracy: "accuracy", r2: "R²" })[name] ?? name;
+
+export function duration(seconds) {
+  if (seconds === null || seconds === undefined) return DASH;
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 86400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  return `${Math.floor(whole / 86400)} d ${Math.floor((whole % 86400) / 3600)} h`;
+}
+
+/** How long ago, in one unit. */
+export function age(iso, now = Date.now()) {
+  const seconds = Math.max(0, (now - Date.parse(iso)) / 1000);
+  if (seconds < 5) return "just now";
+  if (seconds < 60) return `${Math.floor(seconds)} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  if (seconds < 86400) return `${Math.floor(seconds / 3600)} h ago`;
+  return `${Math.floor(seconds / 86400)} d ago`;
+}
+
+export const bytes = (size) =>
+  size < 1000 ? `${size} B` : size < 1e6 ? `${(size / 1e3).toFixed(1)} kB` : `${(size / 1e6).toFixed(1)} MB`;
+
+export const local = (iso) => (iso ? new Date(iso).toLocaleString() : DASH);
+
+const KINDS = { data_reweighting: "Data reweighting", regularization_tuning: "Regularization tuning" };
+export const kind = (value) => KINDS[value] ?? value;
+
+/** What to call a job that may have no name. */
+export const jobName = (job) => job.name ?? `${kind(job.kind)} of ${job.spec.dataset.id}`;
+
+/** RFC 4180. */
+export function csv(header, rows) {
+  const cell = (value) => {
+    const text = value === null || value === undefined ? "" : String(value);
+    return /[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [header, ...rows].map((row) => row.map(cell).join(",")).join("\r\n") + "\r\n";
+}

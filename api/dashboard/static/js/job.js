@@ -1,0 +1,221 @@
+// One job: where it stands, its charts, its answer.
+
+import { ApiProblem, call, get, jobPath } from "./api.js";
+import { Chart } from "./chart.js";
+import { $, copyButton, h, icon, show } from "./dom.js";
+import { age, bytes, count, duration, jobName, kind, local, number } from "./format.js";
+import { poll } from "./poll.js";
+import { renderResult } from "./result.js";
+import { Series } from "./series.js";
+import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
+
+const root = $("#job");
+const id = root.dataset.job;
+const series = new Series(id);
+let job = null;
+let etag = null;
+let lastEvent = 0;
+
+const charts = [
+  new Chart(
+    $("#losses"),
+    [
+      { metric: "upper_loss", label: "Upper loss", colour: "--upper" },
+      { metric: "lower_loss", label: "Lower loss", colour: "--lower" },
+      { metric: "selection_loss", label: "Selection loss", colour: "--upper", dash: "dot" },
+    ],
+    { name: `${id}-losses`, zoomed },
+  ),
+  new Chart($("#norm"), [{ metric: "hypergradient_norm", label: "Hypergradient norm", colour: "--norm" }], {
+    name: `${id}-hypergradient-norm`,
+    log: true,
+    zoomed,
+  }),
+];
+
+async function zoomed(range) {
+  await series.zoom(range);
+  draw();
+}
+
+function draw() {
+  for (const chart of charts) chart.draw(series);
+}
+
+async function refresh() {
+  let answer;
+  try {
+    answer = await call(jobPath(id), { etag });
+  } catch (error) {
+    if (!(error instanceof ApiProblem) || error.problem.status !== 404) throw error;
+    show(root, false);
+    show($("#missing"));
+    return "done";
+  }
+  const changed = answer.status !== 304;
+  if (changed) {
+    ({ data: job, etag } = answer);
+    render();
+  }
+  if (series.empty || changed) {
+    if (await series.advance()) draw();
+    await history();
+  }
+  if (job.state === "queued") await waiting();
+  if (TERMINAL.has(job.state)) {
+    await files();
+    return "done";
+  }
+  return ACTIVE.has(job.state) ? "live" : "idle";
+}
+
+function render() {
+  const started = job.started_at && Date.parse(job.started_at);
+  document.title = `${jobName(job)} · ${stateText(job)} · hposvc`;
+  $("#name").textContent = jobName(job);
+  $("#about").replaceChildren(
+    stateBadge(job),
+    h("span", {}, kind(job.kind)),
+    h("span", {}, job.spec.dataset.id),
+    h("span", {}, `${job.spec.model.type}, ${job.spec.solver.estimator.replace("_", "-")}`),
+    ...job.tags.map((tag) => h("span", { class: "tag" }, tag)),
+  );
+  actions();
+  notice();
+  const { iteration, iterations } = job.progress;
+  const seconds = started ? ((job.finished_at ? Date.parse(job.finished_at) : Date.now()) - started) / 1000 : null;
+  $("#tiles").replaceChildren(
+    tile("Progress", `${count(iteration)} / ${count(iterations)}`, h("progress", { max: iterations, value: iteration, "aria-label": "Iterations done" })),
+    tile("Upper loss", number(job.latest.upper_loss), job.best.iteration === null ? "no iteration yet" : `best ${number(job.best.upper_loss)} at ${count(job.best.iteration)}`),
+    tile("Hypergradient norm", number(job.latest.hypergradient_norm), "latest"),
+    tile("Time", duration(seconds), speed(iteration, seconds)),
+  );
+  show($("#result"), Boolean(job.result));
+  if (job.result) renderResult(job);
+  show(root);
+}
+
+const tile = (label, value, ...under) =>
+  h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: "value figures" }, value), h("span", { class: "under figures" }, ...under));
+
+function speed(iteration, seconds) {
+  if (!job.started_at) return `submitted ${age(job.created_at)}`;
+  const attempt = job.attempt > 1 ? ` · attempt ${job.attempt}` : "";
+  const rate = iteration > 0 && seconds > 0 ? `${(iteration / seconds).toPrecision(3)} iterations/s` : "";
+  return rate + attempt;
+}
+
+function notice() {
+  const box = $("#notice");
+  const say = (tone, name, title, ...text) =>
+    box.replaceChildren(h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...text)));
+  const place = job.worker ? ` on ${job.worker}` : "";
+  if (job.error) {
+    const at = job.error.iteration === null || job.error.iteration === undefined ? "" : ` at iteration ${count(job.error.iteration)}`;
+    say("bad", "cross", `${stateText(job)}${at}`, h("p", {}, job.error.message), h("p", {}, h("strong", {}, "What to do: "), job.error.remedy));
+  } else if (job.state === "starting" || (job.state === "running" && series.empty)) {
+    say("live", "spinner", `Starting${place}`, h("p", {}, job.phase ?? "The first iteration takes a moment: data are read and kernels prepared."));
+  } else if (job.state === "running" && job.phase && job.phase !== "solving") {
+    say("live", "spinner", `Running${place}`, h("p", {}, job.phase));
+  } else if (job.state === "paused") {
+    say("warn", "pause", "Paused", h("p", {}, "It holds no worker. Resume goes on from the checkpoint, with the same numbers."));
+  } else if (job.state === "pausing" || job.state === "cancelling") {
+    say("warn", "spinner", `${stateText(job)}${place}`, h("p", {}, "The worker stops after the current iteration."));
+  } else if (job.state !== "queued") {
+    box.replaceChildren();
+  }
+}
+
+/** Why a queued job is not running: the workers know. */
+async function waiting() {
+  const { items } = await get("/v1/workers");
+  const compiling = items.filter((worker) => worker.state === "compiling");
+  const free = items.filter((worker) => worker.state === "ready");
+  let title = "Waiting for a free worker";
+  let text = [`${items.length === 1 ? "The only worker is" : `All ${items.length} workers are`} busy. The job starts by itself.`];
+  if (items.length === 0) {
+    title = "No worker is connected";
+    text = ["Start one: ", h("code", {}, "hposvc worker")];
+  } else if (free.length) {
+    text = ["A worker is free and about to take it."];
+  } else if (compiling.length) {
+    title = "Queued while a worker prepares Jittor";
+    text = [`${compiling[0].host}: ${compiling[0].progress_message ?? "compiling"}. This takes minutes, and only once per machine.`];
+  }
+  $("#notice").replaceChildren(
+    h("div", { class: "notice", role: "status" }, icon("clock"), h("div", {}, h("p", {}, h("strong", {}, title)), h("p", {}, ...text))),
+  );
+}
+
+const ACTION_TEXT = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel" };
+
+function actions() {
+  const legal = Object.keys(ACTION_TEXT).filter((action) => ACTIONS[action].has(job.state));
+  const key = legal.join();
+  const box = $("#actions");
+  if (box.dataset.legal === key) return; // keep the focus where it is
+  box.dataset.legal = key;
+  box.replaceChildren(
+    ...legal.map((action) =>
+      h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => act(action) }, ACTION_TEXT[action]),
+    ),
+  );
+}
+
+async function act(action) {
+  if (action === "cancel") {
+    const dialog = $("#confirm");
+    dialog.showModal();
+    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+    if (dialog.returnValue !== "yes") return;
+  }
+  try {
+    await call(jobPath(id, `/${action}`), { method: "POST" });
+  } catch (error) {
+    $("#notice").replaceChildren(h("div", { class: "notice bad", role: "alert" }, icon("cross"), h("p", {}, error.message)));
+  }
+  etag = null;
+  askNow();
+}
+
+async function history() {
+  const page = await get(jobPath(id, `/events?after=${lastEvent}`));
+  lastEvent = page.next_after;
+  const list = $("#events");
+  for (const event of page.items) {
+    list.prepend(
+      h("li", {}, h("span", {}, eventText(event)), h("time", { datetime: event.at, "data-age": true, title: local(event.at) }, age(event.at))),
+    );
+  }
+}
+
+function eventText({ type, data, attempt }) {
+  if (type === "state") return `${data.state[0].toUpperCase()}${data.state.slice(1)}${attempt > 1 ? ` (attempt ${attempt})` : ""}`;
+  return data.message ?? `${type}${Object.keys(data).length ? `: ${Object.entries(data).map(([name, value]) => `${name} ${value}`).join(", ")}` : ""}`;
+}
+
+async function files() {
+  const { items } = await get(jobPath(id, "/artifacts"));
+  show($("#files"), items.length > 0);
+  $("#files .scroll").replaceChildren(
+    h(
+      "table",
+      {},
+      h("tbody", {}, items.map((file) => h("tr", {}, h("td", {}, h("a", { href: file.url, download: file.name }, file.name)), h("td", { class: "right figures" }, bytes(file.size))))),
+    ),
+  );
+}
+
+async function specification() {
+  const text = await (await fetch(jobPath(id, "/spec"))).text();
+  $("#spec").textContent = text;
+  const curl = () =>
+    `curl -X POST ${location.origin}/v1/jobs -H 'Content-Type: application/yaml' --data-binary @- <<'END'\n${text}END\n`;
+  $("#spec-tools").append(copyButton("YAML", () => text), copyButton("curl", curl));
+}
+
+const askNow = poll(async () => {
+  const next = await refresh();
+  if (job && !$("#spec").textContent) await specification();
+  return next;
+});

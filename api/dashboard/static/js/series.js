@@ -1,0 +1,84 @@
+// The iterations of a job as the page holds them: the overview that the service gave, and the tail since then.
+
+import { get, jobPath } from "./api.js";
+import { toNumber } from "./format.js";
+
+export const METRICS = ["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss"];
+const MAX_POINTS = 1000;
+
+/** Columns of the API as numbers; `null` stays null, "NaN" becomes NaN. */
+function decode(columns) {
+  const decoded = { ...columns };
+  for (const metric of METRICS) decoded[metric] = columns[metric].map(toNumber);
+  for (const metric of METRICS) {
+    const bucket = columns.buckets?.[metric];
+    if (bucket) decoded.buckets[metric] = { ...bucket, min: bucket.min.map(toNumber), max: bucket.max.map(toNumber) };
+  }
+  return decoded;
+}
+
+export class Series {
+  constructor(jobId) {
+    this.jobId = jobId;
+    this.view = null; // what is drawn: the overview, or the stretch that was zoomed into
+    this.range = null; // [from, to] while zoomed
+    this.total = 0;
+    this.after = 0;
+  }
+
+  get empty() {
+    return !this.view || this.view.iteration.length === 0;
+  }
+
+  /** Fetches what is new. Answers whether anything was. */
+  async advance() {
+    if (this.view === null) {
+      await this.#load();
+      return true;
+    }
+    const tail = decode(await get(jobPath(this.jobId, `/iterations?after=${this.after}&limit=${MAX_POINTS}`)));
+    if (tail.iteration.length === 0) return false;
+    this.total = tail.total;
+    this.after = tail.next_after;
+    if (this.range) return true; // the stretch that is looked at stays still
+    if (this.view.iteration.length + tail.iteration.length > 2 * MAX_POINTS) await this.#load();
+    else this.#append(tail);
+    return true;
+  }
+
+  /** Looks closer at a stretch of iterations, or with null at the whole again. */
+  async zoom(range) {
+    this.range = range;
+    await this.#load();
+  }
+
+  async #load() {
+    const stretch = this.range ? `&from=${this.range[0]}&to=${this.range[1]}` : "";
+    const view = decode(await get(jobPath(this.jobId, `/iterations?max_points=${MAX_POINTS}${stretch}`)));
+    this.view = view;
+    this.total = view.total;
+    if (!this.range) this.after = view.next_after;
+  }
+
+  #append(tail) {
+    this.view.iteration.push(...tail.iteration);
+    for (const metric of METRICS) {
+      this.view[metric].push(...tail[metric]);
+      const bucket = this.view.buckets?.[metric];
+      if (!bucket) continue;
+      bucket.min.push(...tail[metric]);
+      bucket.max.push(...tail[metric]);
+      bucket.nonfinite.push(...tail[metric].map((value) => (Number.isNaN(value) || Math.abs(value) === Infinity ? 1 : 0)));
+    }
+  }
+
+  /** Where a metric was NaN or infinite: iterations (of the drawn points), and how many there were in all. */
+  nonFinite(metric) {
+    if (this.empty) return { at: [], count: 0 };
+    const { iteration, buckets } = this.view;
+    const flags =
+      buckets?.[metric]?.nonfinite ??
+      this.view[metric].map((value) => (value !== null && !Number.isFinite(value) ? 1 : 0));
+    return { at: iteration.filter((_, index) => flags[index]), count: flags.reduce((sum, flag) => sum + flag, 0) };
+  }
+}

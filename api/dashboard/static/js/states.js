@@ -1,0 +1,39 @@
+// The states of a job: their words, icons, and what a person may ask for in each.
+
+import { h, icon } from "./dom.js";
+
+const STATES = {
+  queued: { text: "Queued", icon: "clock", tone: "idle" },
+  starting: { text: "Starting", icon: "spinner", tone: "live" },
+  running: { text: "Running", icon: "spinner", tone: "live" },
+  pausing: { text: "Pausing", icon: "spinner", tone: "warn" },
+  paused: { text: "Paused", icon: "pause", tone: "warn" },
+  cancelling: { text: "Cancelling", icon: "spinner", tone: "idle" },
+  succeeded: { text: "Succeeded", icon: "check", tone: "good" },
+  failed: { text: "Failed", icon: "cross", tone: "bad" },
+  cancelled: { text: "Cancelled", icon: "slash", tone: "idle" },
+};
+
+const REASONS = { diverged: "Diverged", worker_lost: "Worker lost", out_of_memory: "Out of memory", timed_out: "Timed out" };
+
+export const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
+
+/** States in which something may change by itself. */
+export const ACTIVE = new Set(["queued", "starting", "running", "pausing", "cancelling"]);
+
+export const ACTIONS = {
+  pause: new Set(["queued", "starting", "running"]),
+  resume: new Set(["paused"]),
+  retry: new Set(["failed", "cancelled"]),
+  cancel: new Set(["queued", "starting", "running", "pausing", "paused"]),
+};
+
+export function stateText(job) {
+  return REASONS[job.error?.reason] ?? STATES[job.state].text;
+}
+
+/** State as icon and words: colour alone says nothing to many people. */
+export function stateBadge(job) {
+  const { icon: name, tone } = STATES[job.state];
+  return h("span", { class: `state ${tone}` }, icon(name), stateText(job));
+}

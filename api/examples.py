@@ -1,0 +1,135 @@
+"""The examples of the OpenAPI document: one job, followed through every call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hposvc.jobs.spec import JobSpec
+
+JOB_ID = "job_9f2c41d07be85a3c6d10"
+SPEC = {
+    "kind": "data_reweighting",
+    "name": "digits with wrong labels",
+    "tags": ["digits"],
+    "dataset": {"id": "sklearn:digits", "label_noise": {"rate": 0.6, "seed": 0}},
+    "stop": {"iterations": 500},
+}
+SPEC_YAML = """\
+kind: data_reweighting
+name: digits with wrong labels
+tags: [digits]
+dataset:
+  id: sklearn:digits
+  label_noise: {rate: 0.6, seed: 0}
+stop: {iterations: 500}
+"""
+FILLED_SPEC = JobSpec.model_validate(SPEC).model_dump(mode="json")
+JOB: dict[str, Any] = {
+    "id": JOB_ID,
+    "kind": "data_reweighting",
+    "name": "digits with wrong labels",
+    "tags": ["digits"],
+    "state": "running",
+    "attempt": 1,
+    "version": 7,
+    "phase": "solving",
+    "worker": "worker_3d1f",
+    "progress": {"iteration": 120, "iterations": 500},
+    "latest": {"upper_loss": 0.4127, "hypergradient_norm": 0.0093},
+    "best": {"upper_loss": 0.4127, "iteration": 120},
+    "result": None,
+    "error": None,
+    "created_at": "2026-01-15T09:30:00Z",
+    "started_at": "2026-01-15T09:30:01Z",
+    "finished_at": None,
+    "spec": FILLED_SPEC,
+    "links": {
+        "self": f"/v1/jobs/{JOB_ID}",
+        "iterations": f"/v1/jobs/{JOB_ID}/iterations",
+        "events": f"/v1/jobs/{JOB_ID}/events",
+        "dashboard": f"/jobs/{JOB_ID}",
+    },
+}
+JOBS = {"items": [JOB], "next_page": None}
+CHECKED = {"valid": True, "spec": FILLED_SPEC}
+ITERATIONS = {
+    "iteration": [119, 120],
+    "upper_loss": [0.4131, 0.4127],
+    "hypergradient_norm": [0.0094, 0.0093],
+    "lower_loss": [0.8012, 0.8005],
+    "upper_score": [0.931, 0.931],
+    "selection_loss": [0.4301, 0.4298],
+    "fd_relative_error": [None, 0.000021],
+    "seconds": [0.981, 0.989],
+    "total": 120,
+    "next_after": 120,
+    "downsampled": False,
+    "buckets": None,
+}
+EVENTS = {
+    "items": [{"seq": 1, "at": "2026-01-15T09:30:00Z", "attempt": 1, "type": "state", "data": {"state": "queued"}}],
+    "next_after": 1,
+}
+ARTIFACTS = {
+    "items": [
+        {
+            "name": "report.json",
+            "kind": "report",
+            "size": 18214,
+            "sha256": "5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef",
+            "url": f"/v1/jobs/{JOB_ID}/artifacts/report.json",
+            "iteration": None,
+            "created_at": "2026-01-15T09:31:10Z",
+        }
+    ]
+}
+WORKERS = {
+    "items": [
+        {
+            "id": "worker_3d1f",
+            "host": "gpu-1",
+            "device": "cpu",
+            "state": "busy",
+            "job_id": JOB_ID,
+            "progress_message": None,
+            "versions": {"hposvc": "0.1.0", "jittor": "1.3.11.0"},
+            "heartbeat_at": "2026-01-15T09:30:40Z",
+        }
+    ]
+}
+DATASETS = {
+    "items": [
+        {
+            "id": "sklearn:digits",
+            "name": "Handwritten digits, 8 × 8 pixels",
+            "task": "classification",
+            "rows": 1797,
+            "features": 64,
+            "target": "target",
+            "classes": ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+        }
+    ]
+}
+
+
+UNCHANGED = {"description": "Nothing changed since the version named by If-None-Match."}
+
+
+def answer(
+    example: Any, description: str, headers: tuple[str, ...] = (), media_type: str = "application/json"
+) -> dict[str, Any]:
+    """The OpenAPI description of an answer, with an example."""
+    documented: dict[str, Any] = {"description": description, "content": {media_type: {"example": example}}}
+    if headers:
+        documented["headers"] = {name: {"schema": {"type": "string"}} for name in headers}
+    return documented
+
+
+def request_body() -> dict[str, Any]:
+    """The OpenAPI description of a posted specification, in both of its formats."""
+    schema = {"$ref": "#/components/schemas/JobSpec"}
+    content = {
+        "application/json": {"schema": schema, "example": SPEC},
+        "application/yaml": {"schema": schema, "example": SPEC_YAML},
+    }
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,41 @@
+"""Whether the service lives, and whether it can take jobs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from api import examples
+from api.dependencies import Engine
+from api.problem_details import Problem
+from hposvc.db import migrate
+from hposvc.db.engine import read
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """A sign of life."""
+
+    status: Literal["ok"] = "ok"
+
+
+OK: dict[int | str, dict[str, Any]] = {200: examples.answer({"status": "ok"}, "Yes.")}
+
+
+@router.get("/healthz", summary="Is the process alive?", responses=OK)
+def healthz() -> Health:
+    """Answers as long as the process serves requests; asks nothing of the database."""
+    return Health()
+
+
+@router.get("/readyz", summary="Can it take jobs?", responses=OK)
+def readyz(engine: Engine) -> Health:
+    """The database answers and its tables are those of this version."""
+    with read(engine) as connection:
+        revision = migrate.current(connection)
+    if revision != migrate.head():
+        raise Problem("not-ready", f"The database is at revision {revision}, this version needs {migrate.head()}.")
+    return Health()
