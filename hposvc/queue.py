@@ -63,7 +63,7 @@ class Publisher:
         )
 
 
-def waiting(connection: sa.Connection) -> sa.TableClause:
+def deliveries(connection: sa.Connection) -> sa.TableClause:
     """The queue's table of deliveries, for joining: columns ``workflow_uuid`` and ``status``."""
     schema = None if connection.dialect.name == "sqlite" else "dbos"
     return sa.table("workflow_status", sa.column("workflow_uuid"), sa.column("status"), schema=schema)

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         description="Listen on an address other than loopback although nobody is asked for a key: "
         "everybody who can reach the port can use the service.",
     )
+    lease_seconds: float = Field(
+        default=60,
+        ge=1,
+        description="How long a worker that is not heard of keeps its job, before another one takes the job over.",
+    )
     url: str | None = Field(
         default=None,
         description="Server that the commands speak to; by default the one running on this data_dir.",

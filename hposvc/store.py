@@ -1,0 +1,64 @@
+"""The artifact store: files under one URL, on the local disk or wherever fsspec reaches."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+
+class Store:
+    """Files by key below ``url``. A key is a relative path; what is put under it is complete or absent."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+
+    def put(self, path: Path, key: str) -> str:
+        """Copy a local file in under ``key``; answers its URL. It survives a crash once this returns."""
+        url = f"{self._url}/{key}"
+        filesystem, target = fsspec.core.url_to_fs(url)
+        if isinstance(filesystem, LocalFileSystem):
+            _copy_durably(path, Path(target))
+        else:
+            filesystem.put_file(os.fspath(path), target)
+        return url
+
+    def get(self, url: str, path: Path) -> None:
+        """Copy the file at ``url`` to a local path. Raises FileNotFoundError."""
+        filesystem, source = fsspec.core.url_to_fs(url)
+        filesystem.get_file(source, os.fspath(path))
+
+    def open(self, url: str) -> BinaryIO:
+        """Read the file at ``url``; it can be sought. Raises FileNotFoundError."""
+        filesystem, source = fsspec.core.url_to_fs(url)
+        return cast("BinaryIO", filesystem.open(source, "rb"))
+
+    def remove(self, url: str) -> None:
+        """Remove the file at ``url``; one that is not there is removed already."""
+        filesystem, target = fsspec.core.url_to_fs(url)
+        if filesystem.exists(target):
+            filesystem.rm_file(target)
+
+
+def _copy_durably(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with source.open("rb") as reader, temporary.open("wb") as writer:
+            shutil.copyfileobj(reader, writer)
+            writer.flush()
+            os.fsync(writer.fileno())
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    descriptor = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

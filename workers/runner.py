@@ -1,0 +1,220 @@
+"""The runner: a process that solves one job and speaks only to its supervisor. It has no address of the database.
+
+It is started ahead of its job, so that importing Jittor is done when the job comes, and leaves after it. It never
+outlives its supervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import platform
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from hposvc.failpoints import failpoint
+from hposvc.jobs.spec import JobSpec
+from workers import checkpoints, protocol
+from workers.protocol import Message
+
+HEARTBEAT_SECONDS = 2.0
+MAX_COLUMN = 1000  # rows in one frame
+KINDS = {".json": "report", ".parquet": "hyperparameters", ".safetensors": "model"}
+PR_SET_PDEATHSIG = 1
+
+
+class Solvable(Protocol):
+    """What the runner needs of ``hposvc.run.Run``."""
+
+    @property
+    def iteration(self) -> int:
+        """How many iterations are done."""
+
+    def iterations(self) -> Iterator[list[Any]]:
+        """Batches of ``hposvc.bilevel.solve.Iteration``; not asking for the next one pauses."""
+
+    def checkpoint(self) -> bytes:
+        """Everything that is needed to go on from here."""
+
+    def finish(self) -> Any:
+        """An object with ``result``, JSON-able, and ``artifacts``, bytes by name."""
+
+
+Load = Callable[[JobSpec, bytes | None], Solvable]
+
+
+class Channel:
+    """The supervisor, as the runner sees it: frames out from any thread, commands in."""
+
+    def __init__(self) -> None:
+        self._descriptor = int(os.environ[protocol.RUNNER_FD])
+        os.set_inheritable(self._descriptor, False)
+        self._lock = threading.Lock()
+        self._solve: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self.asked: str | None = None  # "pause" or "stop", once it was asked for
+        threading.Thread(target=self._receive, name="commands", daemon=True).start()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+
+    def send(self, type_: str, **fields: Any) -> None:
+        """Write one frame."""
+        with self._lock:
+            protocol.write(self._descriptor, {"type": type_, **fields})
+
+    def job(self) -> Message:
+        """The one ``solve`` command, when it comes."""
+        return self._solve.get()
+
+    def _receive(self) -> None:
+        while (message := protocol.read(sys.stdin.buffer)) is not None:
+            if message["command"] == "solve":
+                self._solve.put(message)
+            else:
+                self.asked = message["command"]
+        os._exit(0)  # the supervisor is gone
+
+    def _beat(self) -> None:
+        try:
+            while True:
+                self.send("heartbeat")
+                time.sleep(HEARTBEAT_SECONDS)
+        except OSError:
+            os._exit(0)  # nobody reads any more
+
+
+def serve(prepare: Callable[[], tuple[Load, str]]) -> None:
+    """Solve one job with what ``prepare()`` answers: how to load a job, and the name of the device."""
+    _die_with_parent()
+    channel = Channel()
+    load, device = prepare()
+    channel.send("ready", versions=_versions(), device=device)
+    job = channel.job()
+    failpoint("runner.solve_received")
+    with contextlib.suppress(BrokenPipeError):  # the supervisor does not listen any more: nobody to tell
+        try:
+            _solve(channel, load, job)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the job's owner must read it
+            traceback.print_exc()
+            channel.send("error", **explain(error))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # without Jittor's tidying up, which takes a while and frees nothing that the end of a process does not
+
+
+def _solve(channel: Channel, load: Load, job: Message) -> None:
+    spec = JobSpec.model_validate(job["spec"])
+    directory = Path(job["directory"])
+    path = job["checkpoint_path"]
+    channel.send("phase", phase="loading")
+    run = load(spec, Path(path).read_bytes() if path else None)
+    channel.send("started", resumed_from=run.iteration if path else None)
+    channel.send("phase", phase="solving")
+    saved = run.iteration
+    for batch in run.iterations():
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if channel.asked:
+            if channel.asked == "pause":
+                _checkpoint(channel, run, directory)
+            channel.send("paused", iteration=run.iteration)
+            return
+        if run.iteration - saved >= spec.checkpoint_every:
+            _checkpoint(channel, run, directory)
+            saved = run.iteration
+    if run.iteration > saved:
+        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
+    channel.send("phase", phase="refitting")
+    failpoint("runner.finish_begun")
+    outcome = run.finish()
+    artifacts = []
+    for name, data in outcome.artifacts.items():
+        sha256 = checkpoints.write(directory / name, data)
+        kind = KINDS.get(Path(name).suffix, "file")
+        path = str(directory / name)
+        artifacts.append({"name": name, "path": path, "size": len(data), "sha256": sha256, "kind": kind})
+    failpoint("runner.artifacts_written")
+    channel.send("result", result=outcome.result, artifacts=artifacts)
+    failpoint("runner.result_sent")
+
+
+def _checkpoint(channel: Channel, run: Solvable, directory: Path) -> None:
+    path = directory / f"checkpoint-{run.iteration:010d}.safetensors"
+    try:
+        sha256 = checkpoints.write(path, run.checkpoint())
+    except OSError as error:  # a full disk must not stop the solver: it only means going back further
+        channel.send("note", level="warning", message=f"no checkpoint at iteration {run.iteration}: {error}")
+        return
+    channel.send("checkpoint", iteration=run.iteration, path=str(path), sha256=sha256)
+    failpoint("runner.checkpoint_sent")
+
+
+def _columns(batch: list[Any]) -> dict[str, list[float | None]]:
+    rows = [asdict(iteration) for iteration in batch]
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def explain(error: Exception) -> dict[str, Any]:
+    """The reason, message and remedy that the owner of the job reads."""
+    from hposvc.bilevel.solve import Diverged
+    from hposvc.data import DataError
+
+    if isinstance(error, DataError):
+        return {
+            "reason": "invalid_data",
+            "message": "; ".join(f"{problem.field}: {problem.message}" for problem in error.problems),
+            "remedy": " ".join(problem.remedy for problem in error.problems),
+            "iteration": None,
+        }
+    if isinstance(error, Diverged):
+        return {
+            "reason": "diverged",
+            "message": str(error),
+            "remedy": "Lower solver.lower.learning_rate or solver.upper.learning_rate, or leave them at auto.",
+            "iteration": error.iteration,
+        }
+    if isinstance(error, MemoryError):
+        return {
+            "reason": "out_of_memory",
+            "message": f"there was not enough memory: {error}",
+            "remedy": "Use a smaller model, set solver.lower.batch_size, or run the job on a larger machine.",
+            "iteration": None,
+        }
+    return {
+        "reason": "internal",
+        "message": f"{type(error).__name__}: {error}",
+        "remedy": "This is a fault of the service. Report it with the job's spec and the log of its worker.",
+        "iteration": None,
+    }
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[protocol.RUNNER_PARENT]):
+        os._exit(0)  # it died before the line above
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("hposvc", "jittor", "numpy")} | {"python": platform.python_version()}
+
+
+def prepare() -> tuple[Load, str]:
+    """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run``."""
+    from hposvc.bilevel import runtime
+    from hposvc.run import Run
+
+    runtime.start()
+    return Run, "cpu"
+
+
+if __name__ == "__main__":
+    serve(prepare)

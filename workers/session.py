@@ -1,0 +1,372 @@
+"""One attempt at one job: what its runner says, kept behind the fence, and what people ask, passed on to the runner."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
+from hposvc.jobs.queries import METRICS
+from hposvc.jobs.resources import JobError
+from hposvc.jobs.states import State
+from hposvc.store import Store
+from workers.checkpoints import sha256_of
+from workers.child import GARBAGE, Child
+from workers.clock import clock
+from workers.lease import Lease
+from workers.protocol import Message
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH_ROWS = 50
+BATCH_SECONDS = 0.5
+TICK_SECONDS = 0.1
+MAX_NOTES = 1000
+FAULT = "This is a fault of the service. Report it with the job's spec and the log of its worker."
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long the supervisor waits for what, in seconds."""
+
+    lease: float = 60.0
+    ask: float = 10.0  # after a request to stop, until SIGTERM
+    terminate: float = 5.0  # after SIGTERM, until SIGKILL
+    drain: float = 20.0  # for the runner to hand over when the worker ends
+    hang: float = 300.0  # without a heartbeat; the compiler can keep the runner's interpreter busy for long
+    start: float = 120.0  # for a runner to get ready, once Jittor is compiled
+    heartbeat: float = 5.0  # of the worker
+
+    @property
+    def poll(self) -> float:
+        """How often to look what people ask of the running job."""
+        return min(1.0, self.lease / 10)
+
+    @property
+    def sweep(self) -> float:
+        """How often to look for abandoned jobs."""
+        return self.lease / 4
+
+
+class Misbehaved(Exception):
+    """The runner sent what it must not send."""
+
+
+class Session:
+    """The supervisor's side of one attempt. ``run`` returns when the attempt is over, and never raises."""
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        *,
+        claimed_at: float,
+        take_runner: Callable[[float], Child | None],
+        store: Store,
+        directory: Path,
+        timing: Timing,
+    ) -> None:
+        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner."""
+        self._attempt = attempt
+        self._take_runner = take_runner
+        self._store = store
+        self._directory = directory
+        self._timing = timing
+        self._runner: Child | None = None
+        self._pending: list[dict[str, float | None]] = []
+        self._pending_since = 0.0
+        self._last_iteration: int | None = None
+        self._notes = 0
+        self._draining = False
+        self._asked: str | None = None
+        self._asked_at = 0.0
+        self._escalated = False
+        self._lease = Lease(
+            attempt, seconds=timing.lease, claimed_at=claimed_at, poll=timing.poll, on_lost=self._end_runner
+        )
+
+    def drain(self) -> None:
+        """Hand the job back soon, because the worker ends."""
+        self._draining = True
+
+    def run(self) -> None:
+        """Solve the job. When this returns, its runner is gone."""
+        try:
+            if self._begin():
+                while not self._step():
+                    pass
+        except Fenced as fenced:
+            log.warning("%s", fenced)
+            self._end_runner()
+        except Misbehaved as error:
+            self._lose("runner_misbehaved", f"the runner sent what it must not send: {error}", FAULT)
+        except OSError as error:
+            self._lose(
+                "store_unavailable",
+                f"the files of the job could not be stored: {error}",
+                "See whether the artifact store can be reached and has room; then retry the job.",
+            )
+        except Exception as error:
+            log.exception("job %s: the supervisor failed", self._attempt.job_id)
+            self._lose("internal", f"the worker failed: {type(error).__name__}: {error}", FAULT)
+        finally:
+            self._lease.end()
+            if self._runner is not None:
+                self._runner.close(self._timing.terminate)
+
+    def _begin(self) -> bool:
+        """Give the job to a runner; False when it came to nothing."""
+        waiting_since = clock()
+        while (child := self._take_runner(TICK_SECONDS)) is None:
+            self._lease.assert_held()
+            if self._draining:
+                self._write(self._attempt.release)
+                return False
+            if self._lease.state in (State.CANCELLING, State.PAUSING):
+                self._write(self._attempt.stopped)
+                return False
+            if clock() - waiting_since > self._timing.start:
+                self._lose(
+                    "runner_failed",
+                    f"no runner was ready within {self._timing.start:g} s",
+                    "Run `hposvc doctor` on the machine of the worker, and read the worker's log.",
+                )
+                return False
+        self._runner = child
+        self._child.send(
+            {
+                "command": "solve",
+                "job_id": self._attempt.job_id,
+                "attempt": self._attempt.number,
+                "spec": self._attempt.spec,
+                "checkpoint_path": self._fetch_checkpoint(),
+                "directory": str(self._directory),
+            }
+        )
+        return True
+
+    @property
+    def _child(self) -> Child:
+        assert self._runner is not None  # noqa: S101 - everything after _begin
+        return self._runner
+
+    def _end_runner(self) -> None:
+        if self._runner is not None:
+            self._runner.kill()
+
+    def _step(self) -> bool:
+        """Do the next thing; True when the attempt is over."""
+        self._lease.assert_held()
+        self._pass_on_requests()
+        try:
+            message = self._child.receive(TICK_SECONDS)
+        except queue.Empty:
+            self._flush(only_if_due=True)
+            if clock() - self._child.last_heard > self._timing.hang:
+                self._lose(
+                    "runner_hung",
+                    f"the runner gave no sign of life for {self._timing.hang:g} s",
+                    "Retry the job; if it happens again, report it with the job's spec.",
+                )
+                return True
+            return False
+        if message is None:
+            self._ended()
+            return True
+        try:
+            over = self._handle(message)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Misbehaved(f"a {message.get('type')!r} frame with wrong fields ({error!r})") from error
+        self._flush(only_if_due=True)
+        return over
+
+    def _pass_on_requests(self) -> None:
+        wish = "stop" if self._lease.state is State.CANCELLING else None
+        if wish is None and (self._draining or self._lease.state is State.PAUSING):
+            wish = "pause"
+        if wish is None:
+            return
+        now = clock()
+        if wish != self._asked:
+            self._child.send({"command": wish})
+            self._asked, self._asked_at = wish, now
+        waited = now - self._asked_at
+        if wish == "stop" and waited > self._timing.ask and not self._escalated:
+            self._child.terminate()
+            self._escalated = True
+        if (wish == "stop" and waited > self._timing.ask + self._timing.terminate) or (
+            self._draining and waited > self._timing.drain
+        ):
+            self._child.kill()
+
+    def _handle(self, message: Message) -> bool:
+        match message.get("type"):
+            case "iterations":
+                self._add(message["columns"])
+            case "phase":
+                phase = str(message["phase"])[:64]
+                self._write(lambda: self._attempt.phase(phase))
+            case "started":
+                resumed_from = message["resumed_from"]
+                self._write(lambda: self._attempt.start(resumed_from))
+            case "checkpoint":
+                self._keep_checkpoint(message["iteration"], Path(message["path"]), message["sha256"])
+            case "note":
+                self._note(str(message["level"]), str(message["message"]))
+            case "result":
+                self._succeed(message["result"], message["artifacts"])
+                return True
+            case "error":
+                self._flush()
+                error = JobError(**{name: message[name] for name in ("reason", "message", "remedy", "iteration")})
+                self._write(lambda: self._attempt.fail(error))
+                return True
+            case "paused":
+                self._stopped()
+                return True
+            case type_ if type_ == GARBAGE:
+                raise Misbehaved(message["message"])
+            case other:
+                raise Misbehaved(f"a frame of the unknown type {other!r}")
+        return False
+
+    def _add(self, columns: dict[str, list[float | None]]) -> None:
+        names = ("iteration", *METRICS)
+        try:
+            rows = [
+                dict(zip(names, values, strict=True))
+                for values in zip(
+                    *(columns.get(name, [None] * len(columns["iteration"])) for name in names), strict=True
+                )
+            ]
+        except ValueError as error:
+            raise Misbehaved("columns of different lengths") from error
+        for row in rows:
+            number = row["iteration"]
+            if not isinstance(number, int) or (self._last_iteration is not None and number != self._last_iteration + 1):
+                raise Misbehaved(f"iteration {number!r} after iteration {self._last_iteration}")
+            if not all(isinstance(row[name], (int, float, type(None))) for name in METRICS):
+                raise Misbehaved(f"iteration {number} with values that are not numbers")
+            self._last_iteration = number
+        if not self._pending:
+            self._pending_since = clock()
+        self._pending += rows
+
+    def _flush(self, *, only_if_due: bool = False) -> None:
+        """Write the iterations that wait; ``only_if_due``: when they are many, or have waited long enough."""
+        due = len(self._pending) >= BATCH_ROWS or clock() - self._pending_since > BATCH_SECONDS
+        if self._pending and (due or not only_if_due):
+            rows = self._pending
+            self._write(lambda: self._attempt.record(rows))
+            self._pending = []
+
+    def _fetch_checkpoint(self) -> str | None:
+        """The newest checkpoint that is intact, as a local file."""
+        for file in self._write(self._attempt.checkpoints):
+            path = self._directory / f"resume-{file.name}"
+            try:
+                self._store.get(file.url, path)
+                intact = sha256_of(path) == file.sha256
+            except OSError as error:
+                log.warning("job %s: %s cannot be read: %s", self._attempt.job_id, file.url, error)
+                intact = False
+            if intact:
+                return str(path)
+            self._note("warning", f"the checkpoint of iteration {file.iteration} is damaged; going further back")
+        return None
+
+    def _keep_checkpoint(self, iteration: int, path: Path, sha256: str) -> None:
+        self._flush()  # first: a checkpoint ahead of its iterations would leave a gap
+        try:
+            stored = StoredFile(
+                f"checkpoint-{iteration:010d}", CHECKPOINT, path.stat().st_size, sha256, self._put(path), iteration
+            )
+        except OSError as error:
+            self._note("warning", f"the checkpoint of iteration {iteration} could not be stored: {error}")
+            return
+        finally:
+            path.unlink(missing_ok=True)
+        for url in self._write(lambda: self._attempt.checkpoint(stored)):
+            self._remove(url)
+
+    def _put(self, path: Path) -> str:
+        """Store a file of the runner. The key holds the attempt, so one that is over cannot touch a later one's."""
+        if path.parent != self._directory:
+            raise Misbehaved(f"a file outside of its directory: {path}")
+        return self._store.put(path, f"jobs/{self._attempt.job_id}/{self._attempt.number}/{path.name}")
+
+    def _remove(self, url: str) -> None:
+        try:
+            self._store.remove(url)
+        except OSError as error:
+            log.warning("%s could not be removed: %s", url, error)
+
+    def _note(self, level: str, message: str) -> None:
+        self._notes += 1
+        if self._notes > MAX_NOTES:
+            raise Misbehaved(f"more than {MAX_NOTES} notes")
+        self._write(lambda: self._attempt.note(level, message))
+
+    def _succeed(self, result: dict[str, Any], artifacts: list[dict[str, Any]]) -> None:
+        self._flush()
+        files = [
+            StoredFile(file["name"], file["kind"], file["size"], file["sha256"], self._put(Path(file["path"])))
+            for file in artifacts
+        ]
+        self._write(lambda: self._attempt.succeed(result, files))
+
+    def _stopped(self) -> None:
+        """The runner stopped because it was asked to; the device is free before anybody reads so."""
+        if self._asked is None:
+            raise Misbehaved("'paused' without having been asked")
+        self._flush()
+        self._child.close(self._timing.terminate)
+        self._write(self._attempt.release if self._draining else self._attempt.stopped)
+
+    def _ended(self) -> None:
+        """The runner is gone without a last word."""
+        self._child.close(self._timing.terminate)
+        self._lease.assert_held()
+        self._flush()
+        if self._lease.state is State.CANCELLING:
+            self._write(self._attempt.stopped)
+        elif self._draining:
+            self._write(self._attempt.release)
+        else:
+            self._lose(*self._child.obituary())
+
+    def _lose(self, reason: str, message: str, remedy: str) -> None:
+        """This attempt is lost, but not the job. Never raises."""
+        self._end_runner()
+        try:
+            self._flush()
+            error = JobError(reason=reason, message=message, remedy=remedy, iteration=self._last_iteration)
+            self._write(lambda: self._attempt.lose(error))
+        except Exception:
+            # The lease runs out, and the sweeper of some worker does the same.
+            log.exception("job %s: could not give up attempt %d", self._attempt.job_id, self._attempt.number)
+
+    def _write(self, action: Callable[[], T]) -> T:
+        """Write, again and again while the database does not answer, for as long as the lease is ours."""
+        while True:
+            self._lease.assert_held()
+            try:
+                return action()
+            except sa.exc.DBAPIError as error:
+                if not is_transient(error):
+                    raise
+                log.warning("job %s: the database does not answer: %s", self._attempt.job_id, error.orig)
+                time.sleep(TICK_SECONDS)
+
+
+def is_transient(error: sa.exc.DBAPIError) -> bool:
+    """Whether the same statement may succeed later: a lost connection, a lock, a full disk."""
+    return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))

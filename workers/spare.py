@@ -1,0 +1,74 @@
+"""A runner that is started ahead of its job, so that importing Jittor is done when the job comes."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+from workers.child import Child
+from workers.clock import clock
+
+log = logging.getLogger(__name__)
+
+# Before a runner is started again that ended before it was ready: it will probably do so again.
+RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Spare:
+    """One runner in waiting. ``tend`` is for the main thread alone, because a runner dies with the thread that
+    started it; ``take`` is for any.
+    """
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.failures = 0  # in a row
+        self.needed = threading.Event()  # set when ``tend`` has something to do
+        self._command = command
+        self._changed = threading.Condition()
+        self._child: Child | None = None
+        self._not_before = 0.0
+        self._closed = False
+
+    def tend(self) -> Child | None:
+        """Start a runner when none waits; answers the one that waits, once it is ready."""
+        with self._changed:
+            child = self._child
+            if child is not None and child.alive():
+                if child.ready.is_set():
+                    self.failures = 0
+                    self._changed.notify_all()
+                    return child
+                return None
+            if child is not None:
+                self._child = None
+                if not child.ready.is_set():
+                    self._not_before = clock() + RESTART_SECONDS[min(self.failures, len(RESTART_SECONDS) - 1)]
+                    self.failures += 1
+                    log.error("the runner does not start: %s", child.obituary()[1])
+            if not self._closed and clock() >= self._not_before:
+                self._child = Child(self._command)
+        return None
+
+    def take(self, timeout: float) -> Child | None:
+        """The runner that waits, to be the caller's; None when there is none within ``timeout`` seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._ready() is not None, timeout):
+                return None
+            child, self._child = self._ready(), None
+        self.needed.set()
+        return child
+
+    def why(self) -> str:
+        """What the last runner that did not start said."""
+        return f"the runner does not start (tried {self.failures} times); see the log of the worker"
+
+    def close(self) -> None:
+        """End the runner that waits, and start none any more."""
+        with self._changed:
+            self._closed = True
+            child, self._child = self._child, None
+        if child is not None:
+            child.kill()
+
+    def _ready(self) -> Child | None:
+        return self._child if self._child is not None and self._child.ready.is_set() and self._child.alive() else None
