@@ -35,6 +35,8 @@ export class Chart {
     const first = this.series === null;
     this.series = series;
     this.#legend();
+    if (first) this.plot.replaceChildren();
+    if (this.log === "auto" && this.#spansDecades()) this.#setLog(true);
     Plotly.react(this.plot, this.#traces(), this.#layout(), PLOT);
     if (first) {
       this.plot.on("plotly_relayout", (change) => this.#relayout(change));
@@ -74,6 +76,8 @@ export class Chart {
   }
 
   #layout() {
+    const log = this.log === true;
+    const [low, high] = this.#extent();
     const text = css("--muted");
     const grid = css("--line");
     const axis = {
@@ -106,10 +110,9 @@ export class Chart {
       },
       yaxis: {
         ...axis,
-        type: this.log ? "log" : "linear",
-        exponentformat: "power",
-        tickformat: this.log ? undefined : "~g",
-        dtick: undefined,
+        type: log ? "log" : "linear",
+        tickformat: "~g",
+        dtick: log && high > 20 * low ? Math.max(1, Math.ceil(Math.log10(high / low) / 6)) : undefined,
         nticks: 6,
         fixedrange: true,
       },
@@ -149,12 +152,32 @@ export class Chart {
     this.zoomed([Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))]);
   }
 
+  /** `log` is true, false, or "auto": linear until the values need more. */
+  #setLog(log) {
+    this.log = log;
+    this.scale.setAttribute("aria-pressed", String(log === true));
+  }
+
+  /** The finite positive values of all lines, smallest and largest. */
+  #extent() {
+    const values = this.#present
+      .flatMap(({ metric }) => this.series.view[metric])
+      .filter((value) => value > 0 && Number.isFinite(value));
+    return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, 0]);
+  }
+
+  #spansDecades() {
+    const [low, high] = this.#extent();
+    return high > 1e3 * low;
+  }
+
   #controls() {
     const tools = $(".tools", this.figure);
-    const scale = h("button", { type: "button", class: "button small", "aria-pressed": String(this.log) }, "Log scale");
+    const scale = h("button", { type: "button", class: "button small" }, "Log scale");
+    this.scale = scale;
+    this.#setLog(this.log);
     scale.addEventListener("click", () => {
-      this.log = !this.log;
-      scale.setAttribute("aria-pressed", String(this.log));
+      this.#setLog(this.log !== true);
       this.draw(this.series);
     });
     this.reset = h("button", { type: "button", class: "button small", onclick: () => this.zoomed(null) }, "Show all");

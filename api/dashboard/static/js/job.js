@@ -7,7 +7,7 @@ import { age, bytes, count, duration, jobName, kind, local, number } from "./for
 import { poll } from "./poll.js";
 import { renderResult } from "./result.js";
 import { Series } from "./series.js";
-import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
+import { ACTIONS, ACTIVE, TERMINAL, progressBar, stateBadge, stateText } from "./states.js";
 
 const root = $("#job");
 const id = root.dataset.job;
@@ -24,7 +24,7 @@ const charts = [
       { metric: "lower_loss", label: "Lower loss", colour: "--lower" },
       { metric: "selection_loss", label: "Selection loss", colour: "--upper", dash: "dot" },
     ],
-    { name: `${id}-losses`, zoomed },
+    { name: `${id}-losses`, log: "auto", zoomed },
   ),
   new Chart($("#norm"), [{ metric: "hypergradient_norm", label: "Hypergradient norm", colour: "--norm" }], {
     name: `${id}-hypergradient-norm`,
@@ -54,6 +54,7 @@ async function refresh() {
   }
   const changed = answer.status !== 304;
   if (changed) {
+    if (job && job.attempt !== answer.data.attempt) series.restart();
     ({ data: job, etag } = answer);
     render();
   }
@@ -85,7 +86,7 @@ function render() {
   const { iteration, iterations } = job.progress;
   const seconds = started ? ((job.finished_at ? Date.parse(job.finished_at) : Date.now()) - started) / 1000 : null;
   $("#tiles").replaceChildren(
-    tile("Progress", `${count(iteration)} / ${count(iterations)}`, h("progress", { max: iterations, value: iteration, "aria-label": "Iterations done" })),
+    tile("Progress", `${count(iteration)} / ${count(iterations)}`, progressBar(job)),
     tile("Upper loss", number(job.latest.upper_loss), job.best.iteration === null ? "no iteration yet" : `best ${number(job.best.upper_loss)} at ${count(job.best.iteration)}`),
     tile("Hypergradient norm", number(job.latest.hypergradient_norm), "latest"),
     tile("Time", duration(seconds), speed(iteration, seconds)),
@@ -95,13 +96,17 @@ function render() {
   show(root);
 }
 
+const BROKEN = new Set(["NaN", "∞", "−∞"]);
+
 const tile = (label, value, ...under) =>
-  h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: "value figures" }, value), h("span", { class: "under figures" }, ...under));
+  h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: `value figures ${BROKEN.has(value) ? "broken" : ""}` }, value), h("span", { class: "under figures" }, ...under));
+
+const rate3 = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
 function speed(iteration, seconds) {
   if (!job.started_at) return `submitted ${age(job.created_at)}`;
   const attempt = job.attempt > 1 ? ` · attempt ${job.attempt}` : "";
-  const rate = iteration > 0 && seconds > 0 ? `${(iteration / seconds).toPrecision(3)} iterations/s` : "";
+  const rate = iteration > 0 && seconds > 0 ? `${rate3.format(iteration / seconds)} iterations/s` : "";
   return rate + attempt;
 }
 

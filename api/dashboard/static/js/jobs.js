@@ -4,7 +4,7 @@ import { call } from "./api.js";
 import { $, copyButton, h, show } from "./dom.js";
 import { age, count, jobName, kind, local, number } from "./format.js";
 import { poll } from "./poll.js";
-import { ACTIVE, stateBadge } from "./states.js";
+import { ACTIVE, progressBar, stateBadge } from "./states.js";
 
 const PAGE = 50;
 const form = $("#filter");
@@ -73,7 +73,7 @@ function jobRow(job) {
     cell(
       "Progress",
       { class: "progress-cell" },
-      h("progress", { max: iterations, value: iteration, "aria-label": `${iteration} of ${iterations} iterations` }),
+      progressBar(job),
       h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`),
     ),
     cell("Upper loss", { class: "right figures" }, number(job.latest.upper_loss)),

@@ -53,57 +53,71 @@ function models({ models: all, score_name: name }) {
 }
 
 function noise(scores) {
-  const box = $("#noise");
-  show(box, Boolean(scores));
+  const card = $("#noise");
+  show(card, Boolean(scores));
   if (!scores) return;
-  const tile = (label, value, under) =>
-    h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: "value figures" }, value), h("span", { class: "under" }, under));
-  box.replaceChildren(
-    tile("Wrong labels found", `${count(scores.flagged)} of ${count(scores.planted)}`, "flagged, and planted"),
-    tile("F1", number(scores.f1), "of finding them"),
-    tile("Precision", percent(scores.precision), "of the flagged rows are wrong"),
-    tile("Recall", percent(scores.recall), "of the wrong rows are flagged"),
-    tile("Area under ROC", number(scores.auc), "of the ranking"),
+  const facts = [
+    ["Planted", "wrong labels in the training rows", count(scores.planted)],
+    ["Flagged", "rows of low weight", count(scores.flagged)],
+    ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
+    ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
+    ["F1", "of finding them", number(scores.f1)],
+    ["Area under ROC", "of the ranking by weight", number(scores.auc)],
+  ];
+  $("dl", card).replaceChildren(
+    ...facts.flatMap(([name, meaning, value]) => [
+      h("dt", {}, name, h("span", { class: "under" }, meaning)),
+      h("dd", { class: "figures" }, value),
+    ]),
   );
 }
 
+const FEW = 10;
+
 function suspects(job) {
-  const { result } = job;
+  const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
-  show(card, Boolean(result.suspects?.length));
-  if (!result.suspects?.length) return;
-  const rows = result.suspects;
-  $("#suspects-about").textContent =
-    `${count(result.suspects_total)} of ${count(result.rows)} training rows have low weight; the ${count(rows.length)} lowest are here.`;
+  show(card, Boolean(all?.length));
+  if (!all?.length) return;
+  $("#suspects-about").textContent = `${count(total)} of ${count(rows)} training rows have low weight.`;
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability"];
-  const button = h("button", { type: "button", class: "button small" }, icon("download"), "CSV");
+  const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
   button.addEventListener("click", () =>
-    download(`${job.id}-suspects.csv`, csv(columns, rows.map((row) => columns.map((column) => row[column]))), "text/csv"),
+    download(`${job.id}-suspects.csv`, csv(columns, all.map((row) => columns.map((column) => row[column]))), "text/csv"),
   );
   $(".tools", card).replaceChildren(
     button,
     h("a", { class: "button small", href: jobPath(job.id, "/artifacts/hyperparameters.parquet"), download: true }, icon("download"), "All weights (Parquet)"),
   );
-  $(".scroll", card).replaceChildren(
+  const more = $("#all-suspects");
+  const draw = (shown) => {
+    $(".scroll", card).replaceChildren(suspectTable(shown));
+    show(more, shown.length < all.length);
+  };
+  more.textContent = `Show ${all.length} rows`;
+  more.onclick = () => draw(all);
+  draw(all.slice(0, FEW));
+}
+
+function suspectTable(rows) {
+  const predicted = (value) => (typeof value === "number" ? number(value) : String(value ?? "–"));
+  return h(
+    "table",
+    {},
+    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true))),
     h(
-      "table",
-      { class: "narrow" },
-      h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), heading("Label"), heading("Weight", true), h("td", {}), heading("The model says"), heading("Sure", true))),
-      h(
-        "tbody",
-        {},
-        rows.map((row) =>
-          h(
-            "tr",
-            {},
-            figure(count(row.rank)),
-            h("th", { scope: "row", class: "right figures" }, row.row_id),
-            h("td", {}, String(row.label)),
-            figure(number(row.weight)),
-            h("td", { class: "bar-cell" }, bar(toNumber(row.weight))),
-            h("td", {}, typeof row.predicted === "number" ? number(row.predicted) : String(row.predicted ?? "–")),
-            figure(percent(row.predicted_probability)),
-          ),
+      "tbody",
+      {},
+      rows.map((row) =>
+        h(
+          "tr",
+          {},
+          figure(count(row.rank)),
+          h("th", { scope: "row", class: "right figures" }, row.row_id),
+          figure(number(row.weight)),
+          h("td", {}, String(row.label)),
+          h("td", {}, predicted(row.predicted)),
+          figure(percent(row.predicted_probability)),
         ),
       ),
     ),
@@ -118,7 +132,7 @@ function strengths(all) {
   $(".scroll", card).replaceChildren(
     h(
       "table",
-      { class: "narrow" },
+      {},
       h("thead", {}, h("tr", {}, heading("Name"), heading("Strength", true), h("td", {}), heading("λ (log)", true))),
       h(
         "tbody",

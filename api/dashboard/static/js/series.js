@@ -30,6 +30,12 @@ export class Series {
     return !this.view || this.view.iteration.length === 0;
   }
 
+  /** A new attempt may write earlier iterations again: everything is fetched anew. */
+  restart() {
+    this.view = null;
+    this.range = null;
+  }
+
   /** Fetches what is new. Answers whether anything was. */
   async advance() {
     if (this.view === null) {

@@ -37,3 +37,14 @@ export function stateBadge(job) {
   const { icon: name, tone } = STATES[job.state];
   return h("span", { class: `state ${tone}` }, icon(name), stateText(job));
 }
+
+/** How far a job is; it has colour while something moves. */
+export function progressBar(job) {
+  const { iteration, iterations } = job.progress;
+  return h("progress", {
+    class: ACTIVE.has(job.state) ? null : "rest",
+    max: iterations,
+    value: iteration,
+    "aria-label": `${iteration} of ${iterations} iterations`,
+  });
+}

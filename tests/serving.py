@@ -1,0 +1,176 @@
+"""The real server in a thread, and a worker that is played: what it writes goes through the fence like a real one's."""
+
+from __future__ import annotations
+
+import math
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import sqlalchemy as sa
+import uvicorn
+
+from api.app import create_app
+from hposvc.db.engine import create_engine
+from hposvc.jobs import fence
+from hposvc.jobs.queries import METRICS
+from hposvc.jobs.resources import JobError, JobResource
+from hposvc.jobs.service import Jobs
+from hposvc.jobs.spec import JobSpec
+from hposvc.queue import Publisher
+from hposvc.settings import Settings
+
+LEASE = 3600.0
+SPEC: dict[str, Any] = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "stop": {"iterations": 500}}
+
+
+class Server:
+    """The service on a free loopback port; it can be stopped and started again at the same address."""
+
+    def __init__(self, database_url: str, data_dir: Path) -> None:
+        self.settings = Settings(database_url=database_url, data_dir=data_dir)
+        self.engine = create_engine(database_url)
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self.port = listener.getsockname()[1]
+        config = uvicorn.Config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=1)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+        self.engine.dispose()
+
+
+def curve(start: int, stop: int, *, floor: float = 0.21) -> list[dict[str, float | None]]:
+    """Iterations ``start`` to ``stop`` of a job that converges, the same every time."""
+    rows: list[dict[str, float | None]] = []
+    for number in range(start, stop + 1):
+        wave = math.sin(number * 12.9898) * 0.006
+        row = dict.fromkeys(METRICS) | {
+            "iteration": number,
+            "upper_loss": floor + 1.9 * math.exp(-number / 60) + wave * math.exp(-number / 200),
+            "hypergradient_norm": 0.19 * math.exp(-number / 45) + 8e-4 * (1 + 20 * wave),
+            "lower_loss": floor * 2.6 + 1.5 * math.exp(-number / 75) - wave / 2,
+            "upper_score": 0.96 - 0.5 * math.exp(-number / 60),
+            "seconds": number * 0.0083,
+        }
+        rows.append(row)
+    return rows
+
+
+class Worker:
+    """A worker by hand: takes a job up and reports what the test wants."""
+
+    def __init__(self, engine: sa.Engine, worker_id: str = "worker-1") -> None:
+        self.engine = engine
+        self.id = worker_id
+        self.publisher = Publisher(engine)
+
+    def take(self, job: JobResource) -> fence.Attempt:
+        attempt = fence.claim(
+            self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE
+        )
+        assert attempt is not None, f"{job.id} is not there to be taken"
+        attempt.start(None)
+        return attempt
+
+
+def submit(engine: sa.Engine, **changes: Any) -> JobResource:
+    """A queued job like SPEC, with other top-level fields."""
+    return Jobs(engine).submit(JobSpec.model_validate(SPEC | changes))
+
+
+def running(engine: sa.Engine, iterations: int, **changes: Any) -> tuple[JobResource, fence.Attempt]:
+    """A job that runs and has recorded so many iterations."""
+    job = submit(engine, **changes)
+    attempt = Worker(engine).take(job)
+    if iterations:
+        attempt.record(curve(1, iterations))
+    return job, attempt
+
+
+def succeeded(engine: sa.Engine, result: dict[str, Any], files: Sequence[fence.StoredFile] = (), **changes: Any) -> JobResource:
+    """A job that ran to its end."""
+    job, attempt = running(engine, 500, **changes)
+    attempt.succeed(result, files)
+    return job
+
+
+def diverged(engine: sa.Engine, at: int = 120, **changes: Any) -> JobResource:
+    """A job whose loss grew until it was NaN, kept with its iteration."""
+    job, attempt = running(engine, at - 21, **changes)
+    rows = curve(at - 20, at)
+    for step, row in enumerate(rows):
+        row["upper_loss"] = 0.5 * 1.9**step
+        row["hypergradient_norm"] = 0.02 * 2.4**step
+    rows[-1] |= {"upper_loss": math.nan, "hypergradient_norm": math.inf}
+    attempt.record(rows)
+    message = f"The upper loss is NaN at iteration {at}; it grew from 0.5 in the 20 iterations before."
+    remedy = "Lower solver.upper.learning_rate, or leave it on auto; everything up to there is kept."
+    attempt.fail(JobError(reason="diverged", message=message, remedy=remedy, iteration=at))
+    return job
+
+
+RESULT: dict[str, Any] = {
+    "stopped_by": "iterations",
+    "iterations": 500,
+    "best_iteration": 487,
+    "seconds": 4.15,
+    "task": "classification",
+    "score_name": "accuracy",
+    "sentence": "Test accuracy 0.794 → 0.956 against all rows as they came; trusted rows alone reach 0.942.",
+    "upper_loss": {"first": 2.3026, "last": 0.2112, "best": 0.2104},
+    "hypergradient_norm": {"first": 0.1893, "last": 0.0008},
+    "selection_loss": {"first": 2.3019, "last": 0.2307, "best": 0.2291},
+    "models": [
+        {"name": "tuned", "label": "Training rows at their tuned weights, and the trusted rows", "train_loss": 0.1042, "selection_loss": 0.2291, "test_loss": 0.1874, "test_score": 0.9556},
+        {"name": "all_rows", "label": "All training rows as they came", "train_loss": 1.6121, "selection_loss": 1.0833, "test_loss": 1.1204, "test_score": 0.7944},
+        {"name": "trusted_only", "label": "Trusted rows only", "train_loss": 0.0512, "selection_loss": 0.2502, "test_loss": 0.2213, "test_score": 0.9417},
+        {"name": "both", "label": "All training rows and the trusted rows", "train_loss": 1.2046, "selection_loss": 0.8127, "test_loss": 0.8431, "test_score": 0.8528},
+    ],
+    "rows": 1077,
+    "suspects_total": 641,
+    "suspects": [
+        {"rank": rank, "row_id": str((rank * 397) % 1077), "label": str(rank * 7 % 10), "weight": 0.0004 + rank * 0.0006, "predicted": str((rank * 7 + 3) % 10), "predicted_probability": 0.998 - rank * 0.0011}
+        for rank in range(1, 51)
+    ],
+    "noise": {"planted": 646, "flagged": 641, "precision": 0.9891, "recall": 0.9814, "f1": 0.9852, "auc": 0.9979},
+    "strengths": None,
+    "warnings": [],
+}  # fmt: skip
+STRENGTHS: dict[str, Any] = RESULT | {
+    "sentence": "Test loss 0.0862, against 0.0923 with the best single strength: 569 rows, 30 strengths.",
+    "models": [
+        {"name": "tuned", "label": "One strength per feature", "train_loss": 0.0611, "selection_loss": 0.0827, "test_loss": 0.0862, "test_score": 0.9737},
+        {"name": "single_strength", "label": "Best single strength of a grid", "train_loss": 0.0587, "selection_loss": 0.0901, "test_loss": 0.0923, "test_score": 0.9649},
+        {"name": "no_penalty", "label": "No penalty", "train_loss": 0.0002, "selection_loss": 0.4120, "test_loss": 0.3876, "test_score": 0.9386},
+    ],
+    "rows": 341,
+    "suspects_total": 0,
+    "suspects": None,
+    "noise": None,
+    "strengths": [
+        {"name": name, "lam": 2.1 - 0.5 * rank, "strength": math.exp(2.1 - 0.5 * rank)}
+        for rank, name in enumerate(["mean fractal dimension", "symmetry error", "mean smoothness", "texture error", "worst area", "worst radius"])
+    ],
+    "warnings": ["Test loss is 0.004 above the selection loss: little is left to gain from more iterations."],
+}  # fmt: skip
