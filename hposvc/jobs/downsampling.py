@@ -118,7 +118,7 @@ def _buckets(
         )
         for name in BANDS
     }
-    return Buckets(first=[row.first for row in folded], count=[row.size for row in folded], **bands)
+    return Buckets(first_iteration=[row.first for row in folded], count=[row.size for row in folded], **bands)
 
 
 def _columns(

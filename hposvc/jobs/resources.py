@@ -132,9 +132,9 @@ class Bucket(Resource):
 
 
 class Buckets(Resource):
-    """What lies in each bucket: its ``first`` iteration, the ``count`` of them, and what the metrics did there."""
+    """What lies in each bucket: its ``first_iteration``, the ``count`` of them, and what the metrics did there."""
 
-    first: list[int]
+    first_iteration: list[int]
     count: list[int]
     upper_loss: Bucket
     hypergradient_norm: Bucket
