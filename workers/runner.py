@@ -51,6 +51,7 @@ class Solvable(Protocol):
 
 
 Load = Callable[[JobSpec, bytes | None], Solvable]
+Explain = Callable[[Exception], dict[str, Any]]
 
 
 class Channel:
@@ -59,6 +60,8 @@ class Channel:
     def __init__(self) -> None:
         self._descriptor = int(os.environ[protocol.RUNNER_FD])
         os.set_inheritable(self._descriptor, False)
+        # not sys.stdin: the processes that Jittor forks to compile close that one, and would wait for its lock for ever
+        self._commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
         self._lock = threading.Lock()
         self._solve: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.asked: str | None = None  # "pause" or "stop", once it was asked for
@@ -75,7 +78,7 @@ class Channel:
         return self._solve.get()
 
     def _receive(self) -> None:
-        while (message := protocol.read(sys.stdin.buffer)) is not None:
+        while (message := protocol.read(self._commands)) is not None:
             if message["command"] == "solve":
                 self._solve.put(message)
             else:
@@ -91,8 +94,12 @@ class Channel:
             os._exit(0)  # nobody reads any more
 
 
-def serve(prepare: Callable[[], tuple[Load, str]]) -> None:
-    """Solve one job with what ``prepare()`` answers: how to load a job, and the name of the device."""
+def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
+    """Solve one job, and leave.
+
+    ``prepare()`` answers how to load a job, and the name of the device. ``explain(error)`` answers the reason, the
+    message, the remedy and the iteration that the owner of a failed job reads.
+    """
     _die_with_parent()
     channel = Channel()
     load, device = prepare()
@@ -115,8 +122,8 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     directory = Path(job["directory"])
     path = job["checkpoint_path"]
     channel.send("phase", phase="loading")
-    run = load(spec, Path(path).read_bytes() if path else None)
-    channel.send("started", resumed_from=run.iteration if path else None)
+    run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
+    channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
     saved = run.iteration
     for batch in run.iterations():
@@ -147,6 +154,14 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     failpoint("runner.result_sent")
 
 
+def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:
+    try:
+        return load(spec, path.read_bytes())
+    except ValueError as error:  # of another version; its checksum was right
+        channel.send("note", level="warning", message=f"starting over, because the checkpoint is of no use: {error}")
+        return load(spec, None)
+
+
 def _checkpoint(channel: Channel, run: Solvable, directory: Path) -> None:
     path = directory / f"checkpoint-{run.iteration:010d}.safetensors"
     try:
@@ -164,7 +179,7 @@ def _columns(batch: list[Any]) -> dict[str, list[float | None]]:
 
 
 def explain(error: Exception) -> dict[str, Any]:
-    """The reason, message and remedy that the owner of the job reads."""
+    """The reason, message, remedy and iteration for the errors of ``hposvc.run``."""
     from hposvc.bilevel.solve import Diverged
     from hposvc.data import DataError
 
@@ -217,4 +232,4 @@ def prepare() -> tuple[Load, str]:
 
 
 if __name__ == "__main__":
-    serve(prepare)
+    serve(prepare, explain)

@@ -1,0 +1,197 @@
+"""Real workers as processes, and conditions to wait for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from hposvc.db.engine import create_engine, read
+from hposvc.db.tables import attempts, events, iterations, jobs
+from hposvc.jobs import queries
+from hposvc.jobs.resources import JobResource
+from hposvc.jobs.service import Jobs
+from hposvc.jobs.spec import JobSpec
+from hposvc.jobs.states import TERMINAL, State
+from tests.workers.tiny_runner import expected
+
+T = TypeVar("T")
+
+# Short, so that a lost worker is noticed soon; long enough for two busy cores.
+TIMING = {"lease": 3.0, "ask": 1.0, "terminate": 1.0, "drain": 10.0, "hang": 6.0, "start": 60.0, "heartbeat": 0.5}
+PATIENCE = 90.0
+
+
+def tiny_spec(name: str = "plain", **changes: Any) -> JobSpec:
+    """A spec for the tiny runner; ``name`` says how it behaves."""
+    fields: dict[str, Any] = {
+        "kind": "data_reweighting",
+        "name": name,
+        "dataset": {"id": "sklearn:iris"},
+        "stop": {"iterations": 60},
+        "checkpoint_every": 10,
+    }
+    return JobSpec.model_validate(fields | changes)
+
+
+def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
+    """Wait until ``condition()`` is true, and answer what it answered."""
+    deadline = time.monotonic() + patience
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+        time.sleep(0.02)
+
+
+class Service:
+    """A database with its jobs, a store, and the workers that a test starts."""
+
+    def __init__(self, database_url: str, directory: Path) -> None:
+        self.url = database_url
+        self.directory = directory
+        self.engine = create_engine(database_url)
+        self.jobs = Jobs(self.engine, check=lambda spec: None)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def worker(
+        self, *, real: bool = False, environment: Mapping[str, str] | None = None, **timing: float
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker."""
+        options = {
+            "database_url": self.url,
+            "store_url": (self.directory / "store").as_uri(),
+            "work": str(self.directory / "work"),
+            "real": real,
+            "timing": TIMING | timing,
+        }
+        log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.workers.worker_process", json.dumps(options)],
+            stdout=log,
+            stderr=log,
+            env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self.engine.dispose()
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text() for path in sorted(self.directory.glob("worker-*.log")))
+
+    def get(self, job_id: str) -> JobResource:
+        return queries.get(self.engine, job_id)
+
+    def until(self, job_id: str, condition: Callable[[JobResource], bool], what: str) -> JobResource:
+        def check() -> JobResource | None:
+            job = self.get(job_id)
+            return job if condition(job) else None
+
+        job = eventually(check, f"{what}: {self.get(job_id)!r}\n{self.logs()}")
+        assert job is not None
+        return job
+
+    def until_state(self, job_id: str, *states: State) -> JobResource:
+        return self.until(job_id, lambda job: job.state in states, f"{job_id} in {states}")
+
+    def until_over(self, job_id: str) -> JobResource:
+        return self.until_state(job_id, *TERMINAL)
+
+    def until_iteration(self, job_id: str, iteration: int) -> JobResource:
+        return self.until(job_id, lambda job: job.progress.iteration >= iteration, f"iteration {iteration}")
+
+    def runner_of(self, worker: subprocess.Popen[bytes], job_id: str) -> int:
+        """The process id of the runner that solves the job."""
+        del job_id
+        children = children_of(worker.pid)
+        assert children
+        return min(children, key=started_at)
+
+    def attempts(self, job_id: str) -> list[sa.RowMapping]:
+        with read(self.engine) as connection:
+            query = attempts.select().where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
+            return list(connection.execute(query).mappings())
+
+    def assert_succeeded_exactly(self, job_id: str) -> JobResource:
+        """The job ended as if nothing had ever interrupted it."""
+        job = self.until_over(job_id)
+        assert job.state is State.SUCCEEDED, (job.error, self.logs())
+        losses = expected(job.spec)
+        columns = queries.iterations(self.engine, job_id)
+        assert columns.iteration == list(range(1, len(losses) + 1)), "a gap or a double"
+        assert columns.upper_loss == losses
+        assert job.result is not None
+        assert job.result["lam"] == losses[-1]
+        return job
+
+    def assert_history_is_sound(self, job_ids: Iterable[str]) -> None:
+        """Event numbers leave nothing out, attempts only grow, and nothing follows a terminal state but a retry."""
+        with read(self.engine) as connection:
+            for job_id in job_ids:
+                rows = connection.execute(events.select().where(events.c.job_id == job_id).order_by(events.c.seq)).all()
+                assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
+                assert [row.attempt for row in rows] == sorted(row.attempt for row in rows)
+                states = [(row.data["state"], row.data.get("by")) for row in rows if row.type == "state"]
+                for (before, _), (_, by) in zip(states, states[1:], strict=False):
+                    assert State(before) not in TERMINAL or by == "retry", states
+                numbers = connection.execute(
+                    sa.select(iterations.c.iteration).where(iterations.c.job_id == job_id).order_by("iteration")
+                ).scalars()
+                numbers = list(numbers)
+                assert numbers == list(range(1, len(numbers) + 1))
+                row = connection.execute(sa.select(jobs).where(jobs.c.id == job_id)).one()
+                assert row.last_event == len(rows)
+
+
+def freeze(service: Service, pid: int) -> None:
+    """Stop a process between two transactions: in the middle of one, it would keep SQLite's only lock for ever."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if service.engine.dialect.name != "sqlite":
+            return
+        with sqlite3.connect(str(service.engine.url.database), timeout=0.2, isolation_level=None) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+                return
+            except sqlite3.OperationalError:
+                os.kill(pid, signal.SIGCONT)
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that ``pid`` has started and that live."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in task.read_text().split()]
+    return found
+
+
+def started_at(pid: int) -> int:
+    """When a process was started, in clock ticks since boot."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

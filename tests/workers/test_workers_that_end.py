@@ -1,0 +1,126 @@
+"""Workers that are stopped, killed and frozen while they hold a job, on both databases."""
+
+import os
+import signal
+
+import pytest
+
+from hposvc.jobs import queries
+from hposvc.jobs.states import State
+from tests.workers.harness import Service, children_of, eventually, freeze, gone, tiny_spec
+
+LONG = {"iterations": 150}
+
+
+def test_sigterm_hands_the_job_back_and_loses_nothing(service: Service) -> None:
+    first = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", stop=LONG, checkpoint_every=1000)).id
+    service.until_iteration(job_id, 10)
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    handed_back = service.get(job_id)
+    assert (handed_back.state, handed_back.attempt) == (State.QUEUED, 2)
+    assert queries.workers(service.engine) == []
+    service.worker()
+    service.assert_succeeded_exactly(job_id)
+    attempts = service.attempts(job_id)
+    assert [attempt["outcome"] for attempt in attempts] == ["released", "succeeded"]
+    assert attempts[1]["resumed_from"] == handed_back.progress.iteration
+    service.assert_history_is_sound([job_id])
+
+
+def test_sigterm_while_nothing_runs(service: Service) -> None:
+    worker = service.worker()
+    eventually(lambda: [w.state for w in queries.workers(service.engine)] == ["ready"], "the worker is ready")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert queries.workers(service.engine) == []
+
+
+@pytest.mark.parametrize("victim", ["runner", "supervisor"])
+def test_kill_9_in_the_middle_of_a_job(service: Service, victim: str) -> None:
+    first = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", stop=LONG)).id
+    service.until_iteration(job_id, 25)
+    runners = children_of(first.pid)
+    if victim == "runner":
+        os.kill(min(runners), signal.SIGKILL)
+    else:
+        first.kill()
+        first.wait()
+        eventually(lambda: all(gone(pid) for pid in runners), "runners die with their supervisor")
+        service.worker()
+    service.assert_succeeded_exactly(job_id)
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["lost", "succeeded"]
+    assert service.attempts(job_id)[1]["resumed_from"] >= 20
+    service.assert_history_is_sound([job_id])
+
+
+def test_a_supervisor_that_was_frozen_past_its_lease_writes_nothing_more(service: Service) -> None:
+    frozen = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", stop=LONG)).id
+    service.until_iteration(job_id, 25)
+    runners = children_of(frozen.pid)
+    freeze(service, frozen.pid)
+    service.worker()
+    service.until(job_id, lambda job: job.attempt == 2, "the job goes to another worker")
+    os.kill(frozen.pid, signal.SIGCONT)
+    eventually(lambda: gone(min(runners)), "the runner of the lost attempt is gone")
+    service.assert_succeeded_exactly(job_id)
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["lost", "succeeded"]
+    assert frozen.poll() is None, "the worker goes on with other jobs"
+    service.assert_history_is_sound([job_id])
+
+
+def test_a_job_whose_workers_all_die_fails_as_worker_lost(service: Service) -> None:
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000})).id
+    for attempt in (1, 2):
+        worker = service.worker()
+        service.until(job_id, lambda job, n=attempt: job.attempt == n and job.state == State.RUNNING, "it runs")
+        worker.kill()
+        worker.wait()
+    worker = service.worker()
+    service.until(job_id, lambda job: job.attempt == 3 and job.state == State.RUNNING, "it runs")
+    worker.kill()
+    worker.wait()
+    service.worker()
+    job = service.until_over(job_id)
+    assert job.state is State.FAILED
+    assert job.error is not None
+    assert job.error.reason == "worker_lost"
+    assert "lease" in job.error.message
+    service.assert_history_is_sound([job_id])
+
+
+def test_cancel_and_pause_of_a_job_whose_worker_is_dead(service: Service) -> None:
+    doomed = service.worker()
+    for request, end in ((service.jobs.cancel, State.CANCELLED), (service.jobs.pause, State.PAUSED)):
+        job_id = service.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000})).id
+        service.until_iteration(job_id, 3)
+        doomed.kill()
+        doomed.wait()
+        request(job_id)
+        doomed = service.worker()
+        service.until_state(job_id, end)
+        service.assert_history_is_sound([job_id])
+
+
+def test_a_queued_job_is_cancelled_paused_and_resumed_without_a_worker(service: Service) -> None:
+    job_id = service.jobs.submit(tiny_spec()).id
+    assert service.jobs.pause(job_id).state is State.PAUSED
+    assert service.jobs.resume(job_id).state is State.QUEUED
+    cancelled = service.jobs.submit(tiny_spec()).id
+    assert service.jobs.cancel(cancelled).state is State.CANCELLED
+    service.worker()
+    service.assert_succeeded_exactly(job_id)
+    assert service.get(cancelled).state is State.CANCELLED
+    assert service.attempts(cancelled) == []
+
+
+def test_several_workers_share_the_jobs(service: Service) -> None:
+    job_ids = [service.jobs.submit(tiny_spec("slow=0.01")).id for _ in range(8)]
+    for _ in range(2):
+        service.worker()
+    workers = {service.assert_succeeded_exactly(job_id).worker for job_id in job_ids}
+    assert len(workers) == 2
+    assert all(len(service.attempts(job_id)) == 1 for job_id in job_ids)

@@ -1,0 +1,29 @@
+"""A worker as a process of its own, with a runner and times that a test chooses: ``python -m … '{"database_url": …}'``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from hposvc.store import Store
+from workers.session import Timing
+from workers.supervisor import RUNNER, Supervisor
+
+TINY = (sys.executable, "-m", "tests.workers.tiny_runner")
+
+if __name__ == "__main__":
+    options = json.loads(sys.argv[1])
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    supervisor = Supervisor(
+        options["database_url"],
+        Store(options["store_url"]),
+        Path(options["work"]),
+        runner=RUNNER if options["real"] else TINY,
+        timing=Timing(**options["timing"]),
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: supervisor.stop())
+    supervisor.run(lambda show: None)
