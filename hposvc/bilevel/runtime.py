@@ -11,6 +11,7 @@ the CPU if :func:`start` was not called before.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import importlib
 import os
@@ -112,9 +113,21 @@ def _module() -> Any:
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault("log_silent", "1")
         os.environ["nvcc_path"] = _nvcc() if _device == "cuda" else ""  # a stray nvcc breaks an import for the CPU
+        _end_compilers_with_this_process()
         with _process_left_as_found():
             importlib.import_module("jittor")
     return sys.modules["jittor"]
+
+
+def _end_compilers_with_this_process() -> None:
+    """Let the processes that Jittor forks to compile die with this one, however it ends.
+
+    They inherit the lock of Jittor's cache. Left behind by a process that was killed, they would hold it for ever, and
+    every later start on this machine would wait for it.
+    """
+    if sys.platform == "linux":
+        prctl, set_parent_death_signal = ctypes.CDLL(None).prctl, 1
+        os.register_at_fork(after_in_child=lambda: prctl(set_parent_death_signal, signal.SIGKILL))
 
 
 def _nvcc() -> str:
