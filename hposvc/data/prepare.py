@@ -13,7 +13,7 @@ from hposvc.data.dataset import Dataset, select
 from hposvc.data.noise import PlantedNoise, plant
 from hposvc.data.problems import DataError, Problem
 from hposvc.data.splits import Rows, Splits, divide, standardize
-from hposvc.jobs.spec import DatasetSpec, FoldSplit, JobSpec
+from hposvc.jobs.spec import DatasetSpec, JobSpec
 
 # A job keeps a dozen arrays of the size of its parameters and of its activations.
 MOST_PARAMETERS = 50_000_000
@@ -101,12 +101,6 @@ def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
             "hyperparameters.per",
             f"column {dataset.target_name!r} holds numbers, so there are no classes to weight",
             "use per: row",
-        )
-    if spec.kind == "data_reweighting" and isinstance(spec.dataset.split, FoldSplit):
-        yield Problem(
-            "dataset.split.folds",
-            "weights are judged on rows that can be trusted, and folds would judge them on the rows in doubt",
-            "divide the rows into train, validation and test",
         )
 
 

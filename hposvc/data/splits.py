@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from hposvc.data.dataset import Array, Dataset, Floats, Integers
 from hposvc.data.problems import DataError, Problem
-from hposvc.jobs.spec import ColumnSplit, FoldSplit, JobSpec, RandomSplit
+from hposvc.jobs.spec import ColumnSplit, JobSpec, RandomSplit
 
 # Fewer rows than this cannot say which of two hyperparameters is better.
 FEWEST_ROWS = 4
-# Of the validation rows; see docs/decisions/guarding-the-upper-level.md.
-DEFAULT_SELECTION = 0.3
+
+# Of the validation rows where that makes enough selection rows, and none otherwise: a few rows choose by luck.
+AUTOMATIC_SELECTION, FEWEST_SELECTION_ROWS = 0.3, 30
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,13 @@ class Splits:
     """The rows of a job by the part they play.
 
     ``train`` shapes the model, ``validation`` the hyperparameters. ``selection`` was carved out of the validation rows:
-    it never enters a hypergradient and decides which answer is handed over. ``test`` only scores. With cross-validation
-    ``folds`` (len(train),) numbers the fold of each training row and ``validation`` is None: each fold's rows are held
-    out of one lower model and judge it.
+    it never enters a hypergradient and decides which answer is handed over. ``test`` only scores.
     """
 
     train: Part
-    validation: Part | None
+    validation: Part
     selection: Part | None
     test: Part
-    folds: Integers | None
     scaling: Scaling
 
 
@@ -79,7 +78,6 @@ class Rows:
     validation: Integers
     selection: Integers
     test: Integers
-    folds: Integers | None = None
 
 
 def divide(dataset: Dataset, spec: JobSpec) -> Rows:
@@ -88,16 +86,9 @@ def divide(dataset: Dataset, spec: JobSpec) -> Rows:
     Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all problems.
     """
     split = spec.dataset.split
-    if isinstance(split, ColumnSplit):
-        rows = _by_column(dataset, split)
-    elif isinstance(split, FoldSplit):
-        rows = _in_folds(dataset, split)
-    else:
-        rows = _at_random(dataset, split)
-    fraction = DEFAULT_SELECTION if spec.hyperparameters.selection == "auto" else spec.hyperparameters.selection
-    if rows.folds is None and fraction:
-        seed = 0 if isinstance(split, ColumnSplit) else split.seed
-        rows = _carve_selection(dataset, rows, fraction, seed, automatic=spec.hyperparameters.selection == "auto")
+    rows = _by_column(dataset, split) if isinstance(split, ColumnSplit) else _at_random(dataset, split)
+    seed = 0 if isinstance(split, ColumnSplit) else split.seed
+    rows = _carve_selection(dataset, rows, spec.hyperparameters.selection, seed)
     problems = _missing(dataset, rows)
     if problems:
         raise DataError(problems)
@@ -121,10 +112,9 @@ def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
 
     return Splits(
         train=part(rows.train, train_targets),
-        validation=part(rows.validation, dataset.targets[rows.validation]) if rows.folds is None else None,
+        validation=part(rows.validation, dataset.targets[rows.validation]),
         selection=part(rows.selection, dataset.targets[rows.selection]) if len(rows.selection) else None,
         test=part(rows.test, dataset.targets[rows.test]),
-        folds=rows.folds,
         scaling=scaling,
     )
 
@@ -170,37 +160,21 @@ def _at_random(dataset: Dataset, split: RandomSplit) -> Rows:
     return Rows(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
 
 
-def _in_folds(dataset: Dataset, split: FoldSplit) -> Rows:
-    _require_rows_per_class(
-        dataset, split.folds + 1, "dataset.split.folds", "one row for the test and one for each fold"
-    )
-    total = len(dataset.targets)
-    test = round(split.test * total)
-    _require_part(dataset, "dataset.split.test", test, max(1, _classes(dataset)))
-    _require_part(dataset, "dataset.split.folds", (total - test) // split.folds, 2)
-    train_rows, test_rows = _separate(dataset, np.arange(total), test, split.seed)
-    kind = KFold if dataset.task == "regression" else StratifiedKFold
-    folds = np.empty(len(train_rows), dtype=np.int64)
-    for fold, (_, held_out) in enumerate(
-        kind(split.folds, shuffle=True, random_state=split.seed).split(train_rows, dataset.targets[train_rows])
-    ):
-        folds[held_out] = fold
-    nothing = np.array([], dtype=np.int64)
-    return Rows(train_rows, nothing, nothing, test_rows, folds)
-
-
-def _carve_selection(dataset: Dataset, rows: Rows, fraction: float, seed: int, *, automatic: bool) -> Rows:
+def _carve_selection(dataset: Dataset, rows: Rows, fraction: float | Literal["auto"], seed: int) -> Rows:
+    if fraction == "auto":
+        enough = AUTOMATIC_SELECTION * len(rows.validation) >= FEWEST_SELECTION_ROWS
+        fraction = AUTOMATIC_SELECTION if enough else 0
+    if fraction == 0:
+        return rows
     selection = round(fraction * len(rows.validation))
     remaining = len(rows.validation) - selection
     if min(selection, remaining) < FEWEST_ROWS:
-        if automatic:
-            return rows
         raise DataError(
             [
                 Problem(
                     "hyperparameters.selection",
-                    f"{fraction:g} of {len(rows.validation)} validation rows leaves {remaining} "
-                    f"to tune on, {selection} to select on",
+                    f"{fraction:g} of {len(rows.validation)} validation rows leaves {remaining} to tune on, "
+                    f"{selection} to select on",
                     f"leave at least {FEWEST_ROWS} rows on either side, or use auto",
                 )
             ]

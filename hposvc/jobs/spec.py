@@ -50,14 +50,6 @@ class ColumnSplit(SpecModel):
     column: ColumnName
 
 
-class FoldSplit(SpecModel):
-    """Cross-validation above: ``folds`` lower models share λ, and each is judged on the rows that it did not see."""
-
-    test: Fraction = 0.2
-    folds: Annotated[StrictInt, Field(ge=2, le=20)] = 5
-    seed: Seed = 0
-
-
 class LabelNoise(SpecModel):
     """Wrong labels planted in the training rows, to try things out. The solver never learns which rows."""
 
@@ -72,7 +64,7 @@ class DatasetSpec(SpecModel):
     label: ColumnName = "target"
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
     id_column: ColumnName | None = None
-    split: RandomSplit | ColumnSplit | FoldSplit = RandomSplit()
+    split: RandomSplit | ColumnSplit = RandomSplit()
     label_noise: LabelNoise | None = None
 
 
@@ -190,7 +182,9 @@ class JobSpec(SpecModel):
         allowed = PER[self.kind]
         per = self.hyperparameters.per
         if per is not None and per not in allowed:
-            raise ValueError(f"hyperparameters.per: {per!r} does not fit {self.kind}; choose one of {', '.join(allowed)}")
+            raise ValueError(
+                f"hyperparameters.per: {per!r} does not fit {self.kind}; choose one of {', '.join(allowed)}"
+            )
         return self
 
     @property

@@ -1,0 +1,347 @@
+"""What the answer of a run means: refits from scratch, honest rivals, ranked rows, strengths, and a plain sentence.
+
+Every candidate is trained to convergence and scored on the test rows. Which candidate is handed over is decided on
+selection rows alone, and doing without tuning is always among the candidates: nobody gets a tuned answer that does not
+help. The decay of the weights is a prior, so it stays the same in total however many rows a candidate learns from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from hposvc.bilevel.models import Arrays
+from hposvc.bilevel.problem import Rows, Supervised
+from hposvc.bilevel.regularization import RegularizationProblem
+from hposvc.bilevel.reweighting import ReweightingProblem
+from hposvc.bilevel.train import evaluate, fit, fit_rows, predict
+
+Floats = NDArray[np.float64]
+
+LISTED = 50
+
+NO_PENALTY = -50.0
+"""The λ that stands for no penalty: a strength of e⁻⁵⁰."""
+
+GRID = np.linspace(np.log(1e-6), np.log(10.0), 33)
+"""The λ that a single strength is chosen from: five to a decade."""
+
+# Each point starts from the model of the point before it, which is close.
+GRID_ITERATIONS = 100
+
+TITLES = {
+    "tuned": "tuned",
+    "all_rows": "all training rows as they came",
+    "trusted_only": "trusted rows only",
+    "both": "training and trusted rows together",
+    "no_penalty": "no penalty",
+    "single_strength": "best single strength",
+}
+
+
+@dataclass(frozen=True)
+class Names:
+    """How people know the training rows (ids and labels) and the classes."""
+
+    row_ids: Sequence[str]
+    labels: Sequence[str]
+    classes: Sequence[str] | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model trained from scratch, with its losses and its score (accuracy or R²).
+
+    ``selection_loss`` is that of the same candidate trained without the selection rows, where it was compared on them.
+    """
+
+    name: str
+    label: str
+    train_loss: float
+    selection_loss: float | None
+    test_loss: float
+    test_score: float
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A training row that lost weight, with the opinion of a model about it."""
+
+    rank: int
+    row_id: str
+    label: str
+    weight: float
+    predicted: str
+    predicted_probability: float | None
+
+
+@dataclass(frozen=True)
+class NoiseScores:
+    """How well the suspects match the wrong labels that were planted."""
+
+    planted: int
+    flagged: int
+    precision: float
+    recall: float
+    f1: float
+    auc: float
+
+
+class SingleStrengths(NamedTuple):
+    """One λ for everything: the ``best`` of a grid, and the ``mean`` of the grid weighted by validation likelihood.
+
+    The loss is flat around its best point, which falls anywhere along the flat part; the mean falls in its middle.
+    """
+
+    best: float
+    mean: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """``models`` holds the tuned answer first. ``w`` are its parameters, ``handed_over`` the candidate that it is."""
+
+    models: list[Candidate]
+    handed_over: str
+    sentence: str
+    w: Arrays
+    weights: Floats | None = None
+    suspects: list[Suspect] | None = None
+    suspects_total: int = 0
+    noise: NoiseScores | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, ready for JSON."""
+        return {
+            "sentence": self.sentence,
+            "models": [asdict(model) for model in self.models],
+            "suspects_total": self.suspects_total,
+            "suspects": None if self.suspects is None else [asdict(row) for row in self.suspects[:LISTED]],
+            "noise": None if self.noise is None else asdict(self.noise),
+            "warnings": self.warnings,
+        }
+
+
+def reweighting(
+    problem: ReweightingProblem, lam: Arrays, test: Rows, names: Names, wrong: NDArray[np.bool_] | None = None
+) -> Report:
+    """Refit with the weights σ(λ), beside all rows as they came, trusted rows only, and both together.
+
+    Trusted rows enter at full weight. A single row's weight is multiplied by the probability that a first refit gives
+    to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted errors; it
+    is used for their scores and nothing else.
+    """
+    trusted = _stack(problem.upper_rows, problem.selection)
+    weights = problem.row_weights(lam)
+    lost = weights < problem.row_weights(problem.initial_lambda())
+    ones, zeros = np.ones(problem.lower_rows), np.zeros(problem.lower_rows)
+    recipes = {"tuned": weights, "both": ones, "trusted_only": zeros}
+
+    def refit(row_weights: Floats, extra: Rows) -> Arrays:
+        return _fit_weighted(problem, row_weights, extra)
+
+    selection_losses: dict[str, float] = {}
+    if problem.selection is not None:
+        compared = recipes | {"tuned": _believed(problem, weights, problem.upper_rows)}
+        for name, row_weights in compared.items():
+            w = refit(row_weights, problem.upper_rows)
+            selection_losses[name] = evaluate(
+                problem.model, w, problem.selection, problem.n_classes, problem.dtype
+            ).loss
+    chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
+
+    believed = _believed(problem, weights, trusted)
+    fits = {
+        "tuned": refit(believed, trusted),
+        "all_rows": _fit_weighted(problem, ones, None),
+        "trusted_only": refit(zeros, trusted),
+        "both": refit(ones, trusted),
+    }
+    opinion = predict(problem.model, fits["tuned"], problem.train[0], problem.dtype)
+    fits["tuned"] = fits[chosen]
+    models = _score(problem, fits, test, selection_losses, chosen)
+    return Report(
+        models=models,
+        handed_over=chosen,
+        sentence=_sentence(
+            models, chosen, reference="all_rows", rival="trusted_only", what="tuned weights", score=_score_name(problem)
+        ),
+        w=fits["tuned"],
+        weights=weights,
+        suspects=_suspects(weights, lost, opinion, names) if problem.per == "row" else None,
+        suspects_total=int(lost.sum()) if problem.per == "row" else 0,
+        noise=noise_scores(weights, lost, wrong) if wrong is not None and problem.per == "row" else None,
+        warnings=_unguarded(problem),
+    )
+
+
+def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, single: float) -> Report:
+    """Refit at λ, beside no penalty and the best single strength, ``single`` (see :func:`single_strengths`).
+
+    Every candidate learns from training and validation rows together, as whoever uses the answer would.
+    """
+    validation = _stack(problem.upper_rows, problem.selection)
+    everything = replace(problem, train=_stack(problem.train, validation))
+    recipes = {
+        "tuned": lam,
+        "single_strength": [np.full(array.shape, single) for array in lam],
+        "no_penalty": [np.full(array.shape, NO_PENALTY) for array in lam],
+    }
+
+    selection_losses: dict[str, float] = {}
+    if problem.selection is not None:
+        for name in ("tuned", "single_strength"):
+            w = fit(problem, recipes[name]).w
+            selection_losses[name] = evaluate(
+                problem.model, w, problem.selection, problem.n_classes, problem.dtype
+            ).loss
+    chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
+
+    fits = {name: fit(everything, strengths).w for name, strengths in recipes.items()}
+    fits["tuned"] = fits[chosen]
+    models = _score(problem, fits, test, selection_losses, chosen)
+    return Report(
+        models=models,
+        handed_over=chosen,
+        sentence=_sentence(
+            models,
+            chosen,
+            reference="no_penalty",
+            rival="single_strength",
+            what="tuned strengths",
+            score=_score_name(problem),
+        ),
+        w=fits["tuned"],
+        warnings=_unguarded(problem),
+    )
+
+
+def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
+    """Choose one λ for everything from ``GRID`` by the validation rows, selection rows included."""
+    validation = _stack(problem.upper_rows, problem.selection)
+    losses = np.empty(len(GRID))
+    w: Arrays | None = None
+    for i in reversed(range(len(GRID))):  # from strong to weak: each fit starts from the simpler model before it
+        w = fit(problem, [np.full(shape, GRID[i]) for shape in problem.shapes()], w=w, iterations=GRID_ITERATIONS).w
+        losses[i] = evaluate(problem.model, w, validation, problem.n_classes, problem.dtype).loss
+    excess = len(validation[1]) * (losses - losses.min())
+    if problem.n_classes is None:
+        excess /= 2 * max(float(losses.min()), np.finfo(np.float64).tiny)  # Gaussian errors of that variance
+    likelihood = np.exp(-excess)
+    return SingleStrengths(float(GRID[losses.argmin()]), float(GRID @ likelihood / likelihood.sum()))
+
+
+def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> NoiseScores:
+    """Precision, recall and F1 of ``flagged`` for ``wrong`` rows, and the area under the ROC curve of −weight."""
+    hits, planted = int((flagged & wrong).sum()), int(wrong.sum())
+    precision = hits / max(1, int(flagged.sum()))
+    recall = hits / max(1, planted)
+    ranks = rankdata(-weights)
+    # Mann and Whitney: the chance that a wrong row is suspected more than a right one.
+    pairs = planted * (len(wrong) - planted)
+    above = float(ranks[wrong].sum()) - planted * (planted + 1) / 2
+    return NoiseScores(
+        planted=planted,
+        flagged=int(flagged.sum()),
+        precision=precision,
+        recall=recall,
+        f1=2 * precision * recall / max(precision + recall, 1e-12),
+        auc=above / pairs if pairs else 0.5,
+    )
+
+
+def _fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) -> Arrays:
+    """Train on the training rows at ``row_weights``, without those of weight 0, and on ``extra`` rows at weight 1."""
+    kept = row_weights > 0
+    rows = (problem.train[0][kept], problem.train[1][kept])
+    weights = row_weights[kept]
+    if extra is not None:
+        rows, weights = _stack(rows, extra), np.concatenate([weights, np.ones(len(extra[1]))])
+    decay = problem.weight_decay * problem.lower_rows / weights.sum()
+    return fit_rows(
+        problem.model, rows, problem.n_classes, row_weights=weights, weight_decay=decay, dtype=problem.dtype
+    ).w
+
+
+def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
+    """Row weights times the probability that a model trained with them gives to each row's label."""
+    if problem.per != "row" or problem.n_classes is None:
+        return weights
+    w = _fit_weighted(problem, weights, trusted)
+    probabilities = predict(problem.model, w, problem.train[0], problem.dtype)
+    believed: Floats = weights * probabilities[np.arange(len(weights)), problem.train[1]]
+    return believed
+
+
+def _score(
+    problem: Supervised, fits: Mapping[str, Arrays], test: Rows, selection_losses: Mapping[str, float], chosen: str
+) -> list[Candidate]:
+    candidates = []
+    for name, w in fits.items():
+        train, held_out = (
+            evaluate(problem.model, w, rows, problem.n_classes, problem.dtype) for rows in (problem.train, test)
+        )
+        label = TITLES[name] if name != "tuned" or chosen == "tuned" else f"tuned (nothing gained: {TITLES[chosen]})"
+        selection = selection_losses.get(chosen if name == "tuned" else name)
+        candidates.append(Candidate(name, label, train.loss, selection, held_out.loss, held_out.score))
+    return candidates
+
+
+def _suspects(weights: Floats, lost: NDArray[np.bool_], opinion: Floats, names: Names) -> list[Suspect]:
+    order = np.argsort(weights, kind="stable")
+    found = []
+    for rank, row in enumerate(order[: min(LISTED, int(lost.sum()))], start=1):
+        if names.classes is None:
+            predicted, probability = f"{opinion[row, 0]:.6g}", None
+        else:
+            best = int(opinion[row].argmax())
+            predicted, probability = names.classes[best], float(opinion[row, best])
+        found.append(Suspect(rank, names.row_ids[row], names.labels[row], float(weights[row]), predicted, probability))
+    return found
+
+
+def _sentence(models: Sequence[Candidate], chosen: str, *, reference: str, rival: str, what: str, score: str) -> str:
+    by_name = {model.name: model for model in models}
+    tuned, other = by_name["tuned"], by_name[rival]
+
+    def told(name: str) -> str:
+        model = by_name[name]
+        return f"{score} {model.test_score:.3f} and loss {model.test_loss:.3f}"
+
+    if chosen != "tuned":
+        return (
+            f"Nothing was gained: on the selection rows the {what} were no better than {TITLES[chosen]}, "
+            f"so that is the answer, with test {told('tuned')}."
+        )
+    gained = (tuned.test_score, -tuned.test_loss) > (other.test_score, -other.test_loss)
+    return (
+        f"The {what} give a test {told('tuned')}, {'better' if gained else 'no better'} than {TITLES[rival]} "
+        f"({told(rival)}); {TITLES[reference]}: {told(reference)}."
+    )
+
+
+def _score_name(problem: Supervised) -> str:
+    return "R²" if problem.n_classes is None else "accuracy"
+
+
+def _unguarded(problem: Supervised) -> list[str]:
+    if problem.selection is not None:
+        return []
+    rows = len(problem.upper_rows[1])
+    warning = (
+        f"The {rows} validation rows were too few to set some aside for selection, so whether tuning helped was not "
+        "checked on rows that it had not seen: compare the test losses."
+    )
+    return [warning]
+
+
+def _stack(rows: Rows, more: Rows | None) -> Rows:
+    if more is None:
+        return rows
+    return np.concatenate([rows[0], more[0]]), np.concatenate([rows[1], more[1]])

@@ -1,0 +1,322 @@
+"""One job from its spec to its answer, in this process: what the worker's child runs, and what a notebook can.
+
+    run = Run(spec)
+    for batch in run.iterations():
+        ...
+    outcome = run.finish()
+
+Planted label noise is kept apart from everything that is optimized, and is looked at only to score the finished report.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import load, save
+
+from hposvc import data
+from hposvc.bilevel import (
+    MLP,
+    Iteration,
+    Linear,
+    Lower,
+    RegularizationProblem,
+    ReweightingProblem,
+    SolveConfig,
+    SolverState,
+    Stop,
+    Upper,
+    evaluate,
+    initial_state,
+    report,
+    runtime,
+    solve,
+)
+from hposvc.bilevel.models import Arrays, Model
+from hposvc.jobs.spec import JobSpec
+
+# The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
+SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
+
+# The test loss is looked at this often along the path.
+TEST_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``result`` is ready for JSON, ``artifacts`` are files by name."""
+
+    result: dict[str, Any]
+    artifacts: dict[str, bytes]
+
+
+@dataclass
+class Progress:
+    """What the report needs of the run so far; saved with every checkpoint.
+
+    ``start`` is the initial value of every λ, ``single`` the λ of the best single strength where
+    strengths are tuned.
+    """
+
+    start: float
+    single: float = 0.0
+    path: list[dict[str, float | int | None]] = field(default_factory=list)
+    first: dict[str, float | None] | None = None
+    last: dict[str, float | None] | None = None
+    best_upper_loss: float | None = None
+
+
+class Run:
+    """A job that is being solved. ``checkpoint`` continues an earlier run of the same spec, bit for bit on the CPU.
+
+    Raises:
+        DataError: the spec does not fit its data.
+        ValueError: ``checkpoint`` was not made by :meth:`checkpoint`.
+    """
+
+    def __init__(self, spec: JobSpec, checkpoint: bytes | None = None) -> None:
+        if spec.resources.device != "auto":
+            runtime.start(spec.resources.device, spec.solver.seed)
+        self.spec = spec
+        self._dataset = data.load(spec.dataset)
+        found = data.problems(self._dataset, spec)
+        if found:
+            raise data.DataError(found)
+        prepared = data.prepare(self._dataset, spec)
+        self._splits, self._planted = prepared.splits, prepared.planted
+        self._config = config(spec)
+        if checkpoint is None:
+            self._progress = _start(spec, problem(spec, self._dataset, self._splits, 0.0))
+        else:
+            arrays, numbers = _unpack(checkpoint)
+            self._progress = Progress(**numbers)
+        self._problem = problem(spec, self._dataset, self._splits, self._progress.start)
+        self._state = (
+            initial_state(self._problem, self._config) if checkpoint is None else SolverState.from_bytes(arrays)
+        )
+
+    @property
+    def iteration(self) -> int:
+        """How many iterations are done."""
+        return self._state.iteration
+
+    @property
+    def problem(self) -> ReweightingProblem | RegularizationProblem:
+        """The problem that is being solved: all that the solver sees of the data."""
+        return self._problem
+
+    def iterations(self) -> Iterator[list[Iteration]]:
+        """Solve, in batches. To pause, stop asking: :meth:`checkpoint` then holds everything up to here.
+
+        Raises:
+            Diverged: a value became infinite or NaN; everything up to there was yielded.
+        """
+        for batch in solve(self._problem, self._config, self._state):
+            self._note(batch)
+            yield batch
+
+    def checkpoint(self) -> bytes:
+        """Everything that continuing needs, as bytes without code in them."""
+        return bytes(
+            save(
+                {"state": np.frombuffer(self._state.to_bytes(), dtype=np.uint8)},
+                metadata={"progress": json.dumps(asdict(self._progress))},
+            )
+        )
+
+    def finish(self) -> Outcome:
+        """Refit, compare, rank: the answer and its files. Needs at least one iteration."""
+        if self._progress.first is None or self._progress.last is None:
+            raise RuntimeError("There is nothing to report before the first iteration.")
+        lam = [array.numpy().astype(np.float64) for array in self._state.best_lam]
+        test = (self._splits.test.features, self._splits.test.targets)
+        if isinstance(self._problem, ReweightingProblem):
+            wrong = None if self._planted is None else self._planted.wrong
+            found = report.reweighting(self._problem, lam, test, self._names(), wrong)
+            table, strengths = self._weights_table(lam, self._problem), None
+        else:
+            found = report.regularization(self._problem, lam, test, self._progress.single)
+            table = self._strengths_table(lam, self._problem)
+            order = np.argsort(-table["lambda"].to_numpy(), kind="stable")[: report.LISTED]
+            strengths = [
+                {"name": row["feature"], "lam": row["lambda"], "strength": row["strength"]}
+                for row in table.take(order).to_pylist()
+            ]
+        first, last = self._progress.first, self._progress.last
+        result = {
+            "stopped_by": self._state.stopped_by,
+            "iterations": self._state.iteration,
+            "best_iteration": self._state.best_iteration,
+            "seconds": self._state.seconds,
+            "task": self._dataset.task,
+            "score_name": "accuracy" if self._dataset.task == "classification" else "r2",
+            "upper_loss": {
+                "first": first["upper_loss"],
+                "last": last["upper_loss"],
+                "best": self._progress.best_upper_loss,
+            },
+            "hypergradient_norm": {"first": first["hypergradient_norm"], "last": last["hypergradient_norm"]},
+            "selection_loss": None
+            if self._problem.selection is None
+            else {"first": first["selection_loss"], "last": last["selection_loss"], "best": self._state.best_value},
+            "rows": len(self._splits.train),
+            "strengths": strengths,
+            **found.as_dict(),
+        }
+        result["warnings"] = [*result["warnings"], *self._warnings()]
+        return Outcome(
+            result,
+            {
+                "report.json": json.dumps(
+                    {**result, "path": self._progress.path}, indent=2, ensure_ascii=False
+                ).encode(),
+                "hyperparameters.parquet": _parquet(table),
+                "model.safetensors": self._model(found.w),
+            },
+        )
+
+    def _note(self, batch: list[Iteration]) -> None:
+        progress = self._progress
+        for iteration in batch:
+            values = {name: getattr(iteration, name) for name in ("upper_loss", "hypergradient_norm", "selection_loss")}
+            progress.first, progress.last = progress.first or values, values
+            best = progress.best_upper_loss
+            progress.best_upper_loss = iteration.upper_loss if best is None else min(best, iteration.upper_loss)
+        newest = batch[-1]
+        if newest.iteration % TEST_EVERY == 0:
+            w = [array.numpy() for array in self._state.w]
+            test = (self._splits.test.features, self._splits.test.targets)
+            scores = evaluate(self._problem.model, w, test, self._problem.n_classes, self._problem.dtype)
+            progress.path.append(
+                {
+                    "iteration": newest.iteration,
+                    "upper_loss": newest.upper_loss,
+                    "selection_loss": newest.selection_loss,
+                    "test_loss": scores.loss,
+                }
+            )
+
+    def _names(self) -> report.Names:
+        rows, targets = self._splits.train.rows, self._splits.train.targets
+        classes = self._dataset.classes
+        labels = [classes[label] for label in targets] if classes else [f"{y:.6g}" for y in self._dataset.targets[rows]]
+        return report.Names([str(self._dataset.row_ids[row]) for row in rows], labels, classes)
+
+    def _weights_table(self, lam: Arrays, problem: ReweightingProblem) -> pa.Table:
+        weights = problem.row_weights(lam)
+        names = self._names()
+        if problem.per == "class":
+            return pa.table({"class": list(self._dataset.classes or ()), "lambda": lam[0], "weight": _logistic(lam[0])})
+        return pa.table({"row_id": names.row_ids, "label": names.labels, "lambda": lam[0], "weight": weights})
+
+    def _strengths_table(self, lam: Arrays, problem: RegularizationProblem) -> pa.Table:
+        names = [name for group in problem.names(self._dataset.feature_names) for name in group]
+        flat = np.concatenate([array.ravel() for array in lam])
+        return pa.table({"feature": names, "lambda": flat, "strength": np.exp(flat)})
+
+    def _model(self, w: Arrays) -> bytes:
+        """The handed-over model with all that predicting from raw features takes."""
+        scaling = self._splits.scaling
+        arrays = {f"{'weight' if i % 2 == 0 else 'bias'}.{i // 2}": np.ascontiguousarray(a) for i, a in enumerate(w)}
+        arrays |= {"scaling.mean": scaling.mean, "scaling.scale": scaling.scale}
+        return bytes(
+            save(
+                arrays,
+                metadata={
+                    "model": self.spec.model.model_dump_json(),
+                    "task": self._dataset.task,
+                    "features": json.dumps(self._dataset.feature_names),
+                    "classes": json.dumps(self._dataset.classes),
+                    "target": json.dumps({"mean": scaling.target_mean, "scale": scaling.target_scale}),
+                },
+            )
+        )
+
+    def _warnings(self) -> Iterator[str]:
+        first, last = self._progress.first or {}, self._progress.last or {}
+        if last.get("hypergradient_norm") == 0:
+            yield (
+                "The hypergradient is exactly zero, so λ did not move: the bounds, the weights or the learning rate "
+                "leave it no effect on the validation rows."
+            )
+        start, end = first.get("upper_loss"), last.get("upper_loss")
+        if start is not None and end is not None and end > start:
+            yield (
+                f"The upper loss rose from {start:.4g} to {end:.4g}: use a smaller solver.upper.learning_rate, "
+                "or leave it automatic."
+            )
+
+
+def config(spec: JobSpec) -> SolveConfig:
+    """What the spec says about the solver, in the solver's own terms."""
+    lower, upper, stop = spec.solver.lower, spec.solver.upper, spec.stop
+    return SolveConfig(
+        oracle=spec.solver.oracle,
+        radius=None if spec.solver.radius == "auto" else spec.solver.radius,
+        lower=Lower(lower.learning_rate, lower.momentum, lower.steps, lower.batch_size),
+        upper=Upper(upper.optimizer, upper.learning_rate, upper.bounds, upper.clip_norm),
+        stop=Stop(stop.iterations, stop.max_seconds, stop.patience, stop.min_delta, stop.hypergradient_tolerance),
+        certify_every=spec.solver.certify_every,
+        warm_start=spec.kind == "regularization_tuning",
+        seed=spec.solver.seed,
+    )
+
+
+def problem(
+    spec: JobSpec, dataset: data.Dataset, splits: data.Splits, start: float
+) -> ReweightingProblem | RegularizationProblem:
+    """The bilevel problem of ``spec`` on ``splits``, with every λ at ``start``. It knows nothing of planted noise."""
+    settings, decay = spec.hyperparameters, spec.solver.lower.weight_decay
+    model: Model = Linear() if spec.model.type == "linear" else MLP(tuple(spec.model.hidden), spec.model.activation)
+    selection = splits.selection
+    common: dict[str, Any] = {
+        "train": (splits.train.features, splits.train.targets),
+        "upper_rows": (splits.validation.features, splits.validation.targets),
+        "selection": None if selection is None else (selection.features, selection.targets),
+        "model": model,
+        "n_classes": None if dataset.classes is None else len(dataset.classes),
+        "shrinkage": SHRINKAGE[spec.kind] if settings.shrinkage == "auto" else settings.shrinkage,
+        "dtype": spec.solver.dtype,
+        "initial": start,
+        "per": spec.per,
+    }
+    if spec.kind == "data_reweighting":
+        # The prior that weights are of the order of one, on standardized features.
+        automatic = 1 / len(splits.train)
+        return ReweightingProblem(**common, weight_decay=automatic if decay == "auto" else decay)
+    return RegularizationProblem(**common, weight_decay=0.0 if decay == "auto" else decay)
+
+
+def _start(spec: JobSpec, unstarted: ReweightingProblem | RegularizationProblem) -> Progress:
+    """Where λ starts, unless the spec says: equal weights of 1/2, or a good single strength."""
+    given = None if spec.hyperparameters.initial == "auto" else spec.hyperparameters.initial
+    if isinstance(unstarted, ReweightingProblem):
+        return Progress(given or 0.0)
+    singles = report.single_strengths(unstarted)
+    return Progress(singles.mean if given is None else given, singles.best)
+
+
+def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:
+    try:
+        header = json.loads(checkpoint[8 : 8 + int.from_bytes(checkpoint[:8], "little")])
+        return load(checkpoint)["state"].tobytes(), json.loads(header["__metadata__"]["progress"])
+    except Exception as error:
+        raise ValueError(f"not a checkpoint of a run: {error}") from error
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def _logistic(lam: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    weights: np.ndarray[Any, np.dtype[np.float64]] = 0.5 * (1 + np.tanh(lam / 2))
+    return weights
