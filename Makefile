@@ -7,7 +7,7 @@
 
 VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
-PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock
+PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
 
 .PHONY: demo test lint durability lock clean browser-and-database

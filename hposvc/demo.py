@@ -16,10 +16,11 @@ from hposvc.settings import Settings
 from hposvc.watching import View, follow, watch
 
 EXAMPLE = "digits_reweighting.yaml"
-INTRODUCTION = """\
-The 1,797 handwritten digits of scikit-learn: 60 % of the training labels are replaced by wrong ones. hposvc gives
-every training row a weight and tunes all weights at once by gradient, so that a model trained on the weighted rows
-does well on a few rows that are trusted. Rows that end with a small weight are the suspects."""
+INTRODUCTION = (
+    "The 1,797 handwritten digits of scikit-learn, 60 % of the training labels replaced by wrong ones. hposvc gives "
+    "every training row a weight and tunes all the weights at once by gradient, so that a model trained on the "
+    "weighted rows does well on a few rows that are trusted. Rows whose weight ends up small are the suspects."
+)
 
 
 def run(settings: Settings) -> None:
