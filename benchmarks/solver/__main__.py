@@ -1,0 +1,205 @@
+"""Time one upper iteration of this solver beside its peers: ``python -m benchmarks.solver --cases mlp-256 mlp-1024``.
+
+Every contender is a process in an environment of its own, given the same arrays. Rounds are interleaved (one round
+of each, in an order that turns), so that a drift of the machine's speed falls on all alike; what is printed is the
+median over the rounds, the median of the ratios to PyTorch's double backward in the same round, and the peak
+resident size. The bound is five products of the first layer's size at the rate that oneDNN reaches here.
+
+``make peers`` makes the environments; a peer that is not installed is named in the table as not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from benchmarks.solver import cases
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+THREADS = 2
+REFERENCE = "PyTorch, exact"
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A name in the table, the environment's interpreter, its script, and the variant that it runs."""
+
+    name: str
+    python: Path
+    script: str
+    variant: str
+    kinds: tuple[str, ...] = ("data_reweighting", "regularization_tuning")
+    mini_batches: bool = True
+
+
+TORCH, BOAT_JIT = ROOT / ".peers/torch/bin/python", ROOT / ".peers/boat-jit/bin/python"
+CONTENDERS = (
+    Contender("hposvc, finite differences", Path(sys.executable), "hposvc_contender.py", "finite_difference"),
+    Contender("hposvc, exact", Path(sys.executable), "hposvc_contender.py", "exact"),
+    Contender(REFERENCE, TORCH, "torch_contender.py", "exact"),
+    Contender("PyTorch, finite differences", TORCH, "torch_contender.py", "fd"),
+    Contender("higher", TORCH, "torch_contender.py", "higher"),
+    Contender("TorchOpt", TORCH, "torch_contender.py", "torchopt"),
+    Contender(
+        "boat-jit, as shipped", BOAT_JIT, "boat_jit_contender.py", "as_shipped", ("data_reweighting",), mini_batches=False
+    ),
+    Contender(
+        "boat-jit, leak worked around",
+        BOAT_JIT,
+        "boat_jit_contender.py",
+        "worked_around",
+        ("data_reweighting",),
+        mini_batches=False,
+    ),
+)
+
+
+class Running:
+    """A contender's process, which answers ``run N`` with the seconds that N iterations took."""
+
+    def __init__(self, contender: Contender, case: dict[str, Any]) -> None:
+        self.contender = contender
+        self.process = subprocess.Popen(
+            [str(contender.python), str(HERE / contender.script), json.dumps(case | {"variant": contender.variant})],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=None,
+        )
+        self._answer()
+
+    def run(self, iterations: int) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"run {iterations}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"{self.contender.name} ended with status {self.process.wait()}; run its script to see why")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def measure(case: cases.Case, rounds: int, seconds: float) -> list[dict[str, Any]]:
+    """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        path = Path(folder) / "case.npz"
+        cases.write(case, path)
+        shared = cases.describe(case) | {
+            "path": str(path),
+            "threads": THREADS,
+            "radius": cases.RADIUS,
+            "lower_learning_rate": cases.LOWER_LEARNING_RATE,
+            "upper_learning_rate": cases.UPPER_LEARNING_RATE,
+        }
+        running = [
+            stack.enter_context(Running(contender, shared))
+            for contender in CONTENDERS
+            if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
+        ]
+        times: dict[str, list[float]] = {r.contender.name: [] for r in running}
+        counts, peaks = {}, {}
+        for r in running:
+            r.run(3)
+            warm = r.run(3)
+            counts[r.contender.name] = max(1, min(200, int(seconds / (warm["seconds"] / 3))))
+        for turn in range(rounds):
+            for r in running[turn % len(running) :] + running[: turn % len(running)]:
+                answer = r.run(counts[r.contender.name])
+                times[r.contender.name].append(answer["seconds"] / answer["iterations"])
+                peaks[r.contender.name] = answer["peak_mb"]
+    reference = times.get(REFERENCE)
+    return [
+        {
+            "case": case.name,
+            "contender": name,
+            "ms": 1e3 * statistics.median(series),
+            "ratio": statistics.median(a / b for a, b in zip(series, reference, strict=True)) if reference else None,
+            "peak_mb": peaks[name],
+        }
+        for name, series in times.items()
+    ]
+
+
+def matrix_rate() -> float:
+    """GFLOP/s of a square float32 product of 1,024 in the project's own oneDNN, best of several."""
+    code = (
+        "import time; from hposvc.bilevel import runtime; runtime.start(device='cpu', seed=0); import jittor as jt\n"
+        "a = jt.randn(1024, 1024); b = jt.randn(1024, 1024); jt.matmul(a, b).sync(True); best = 1e9\n"
+        "for _ in range(30):\n"
+        "    t = time.perf_counter(); jt.matmul(a, b).sync(True); best = min(best, time.perf_counter() - t)\n"
+        "print('RATE', 2 * 1024**3 / best / 1e9)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    return float(out.split("RATE")[1])
+
+
+def bound(case: cases.Case, rate: float) -> float | None:
+    """Milliseconds of five products of the first layer's size (SOLVER: lower and upper, forward and backward, and T = XV)."""
+    if case.kind != "data_reweighting" or case.batch:
+        return None
+    width = case.hidden[0] if case.hidden else case.classes
+    below = 2 * case.rows * case.columns * width
+    above = 2 * (case.validation_rows or case.rows) * case.columns * width
+    return (3 * below + 2 * above) / rate / 1e6
+
+
+def table(rows: list[dict[str, Any]], rate: float) -> str:
+    lines = [
+        f"{platform.processor() or platform.machine()}, {THREADS} threads, {date.today()}, "
+        f"oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
+        "",
+        "| case | contender | ms an iteration | × PyTorch exact | peak MB | five products, ms |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows:
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
+        products = bound(cases.CASES[row["case"]], rate)
+        lines.append(
+            f"| {row['case']} | {row['contender']} | {row['ms']:.2f} | {ratio} | {row['peak_mb']:.0f} | "
+            f"{'' if products is None else f'{products:.1f}'} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), default=list(cases.CASES))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one round of one contender")
+    parser.add_argument("--out", type=Path, help="write the rows as JSON")
+    arguments = parser.parse_args()
+    rate = matrix_rate()
+    rows = [row for name in arguments.cases for row in measure(cases.CASES[name], arguments.rounds, arguments.seconds)]
+    print(table(rows, rate))
+    missing = [contender.name for contender in CONTENDERS if not contender.python.exists()]
+    if missing:
+        print(f"\nNot run, because `make peers` has not installed them: {', '.join(missing)}.")
+    if arguments.out:
+        arguments.out.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
