@@ -128,10 +128,10 @@ class Session:
         while (child := self._take_runner(TICK_SECONDS)) is None:
             self._lease.assert_held()
             if self._draining:
-                self._write(self._attempt.release)
+                self._conclude(self._attempt.release)
                 return False
             if self._lease.state in (State.CANCELLING, State.PAUSING):
-                self._write(self._attempt.stopped)
+                self._conclude(self._attempt.stopped)
                 return False
             if clock() - waiting_since > self._timing.start:
                 self._lose(
@@ -227,7 +227,7 @@ class Session:
             case "error":
                 self._flush()
                 error = JobError(**{name: message[name] for name in ("reason", "message", "remedy", "iteration")})
-                self._write(lambda: self._attempt.fail(error))
+                self._conclude(lambda: self._attempt.fail(error))
                 return True
             case "paused":
                 self._stopped()
@@ -321,7 +321,7 @@ class Session:
             StoredFile(file["name"], file["kind"], file["size"], file["sha256"], self._put(Path(file["path"])))
             for file in artifacts
         ]
-        self._write(lambda: self._attempt.succeed(result, files))
+        self._conclude(lambda: self._attempt.succeed(result, files))
 
     def _stopped(self) -> None:
         """The runner stopped because it was asked to; the device is free before anybody reads so."""
@@ -329,7 +329,7 @@ class Session:
             raise Misbehaved("'paused' without having been asked")
         self._flush()
         self._child.close(self._timing.terminate)
-        self._write(self._attempt.release if self._draining else self._attempt.stopped)
+        self._conclude(self._attempt.release if self._draining else self._attempt.stopped)
 
     def _ended(self) -> None:
         """The runner is gone without a last word."""
@@ -337,9 +337,9 @@ class Session:
         self._lease.assert_held()
         self._flush()
         if self._lease.state is State.CANCELLING:
-            self._write(self._attempt.stopped)
+            self._conclude(self._attempt.stopped)
         elif self._draining:
-            self._write(self._attempt.release)
+            self._conclude(self._attempt.release)
         else:
             self._lose(*self._child.obituary())
 
@@ -349,10 +349,15 @@ class Session:
         try:
             self._flush()
             error = JobError(reason=reason, message=message, remedy=remedy, iteration=self._last_iteration)
-            self._write(lambda: self._attempt.lose(error))
+            self._conclude(lambda: self._attempt.lose(error))
         except Exception:
             # The lease runs out, and the sweeper of some worker does the same.
             log.exception("job %s: could not give up attempt %d", self._attempt.job_id, self._attempt.number)
+
+    def _conclude(self, action: Callable[[], None]) -> None:
+        """The last write. The lease is not renewed any more, so that its thread does not take the end for a loss."""
+        self._lease.end()
+        self._write(action)
 
     def _write(self, action: Callable[[], T]) -> T:
         """Write, again and again while the database does not answer, for as long as the lease is ours."""

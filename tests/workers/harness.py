@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -150,7 +151,7 @@ class Service:
                 assert [row.seq for row in rows] == list(range(1, len(rows) + 1))
                 assert [row.attempt for row in rows] == sorted(row.attempt for row in rows)
                 states = [(row.data["state"], row.data.get("by")) for row in rows if row.type == "state"]
-                for (before, _), (_, by) in zip(states, states[1:], strict=False):
+                for (before, _), (_, by) in pairwise(states):
                     assert State(before) not in TERMINAL or by == "retry", states
                 numbers = connection.execute(
                     sa.select(iterations.c.iteration).where(iterations.c.job_id == job_id).order_by("iteration")
@@ -170,10 +171,11 @@ def freeze(service: Service, pid: int) -> None:
         with sqlite3.connect(str(service.engine.url.database), timeout=0.2, isolation_level=None) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
-                connection.execute("ROLLBACK")
-                return
             except sqlite3.OperationalError:
                 os.kill(pid, signal.SIGCONT)
+                continue
+            connection.execute("ROLLBACK")
+            return
 
 
 def children_of(pid: int) -> list[int]:

@@ -99,7 +99,7 @@ class TinyRun:
     def _now(self, name: str) -> bool:
         return self.behaviour.get(name) == self.iteration and not ("once" in self.behaviour and self.resumed)
 
-    def _misbehave(self) -> None:
+    def _misbehave(self) -> None:  # noqa: C901, PLR0912 - a list of misdeeds
         out = int(os.environ["HPOSVC_RUNNER_FD"])
         if self._now("crash"):
             print("about to crash", flush=True)

@@ -1,4 +1,4 @@
-"""A worker as a process of its own, with a runner and times that a test chooses: ``python -m … '{"database_url": …}'``."""
+"""A worker as a process of its own, with a runner and times that a test chooses: its only argument is JSON."""
 
 from __future__ import annotations
 

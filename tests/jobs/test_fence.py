@@ -1,0 +1,203 @@
+"""The fence, at the level of single writes: what a worker that lost its job tries, and what becomes of it."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import sqlalchemy as sa
+
+from hposvc.db.engine import read, write
+from hposvc.db.tables import jobs as jobs_table
+from hposvc.db.tables import now
+from hposvc.jobs import queries
+from hposvc.jobs.fence import Attempt, Fenced, StoredFile
+from hposvc.jobs.queries import METRICS
+from hposvc.jobs.resources import JobError
+from hposvc.jobs.service import Jobs
+from hposvc.jobs.states import State
+from hposvc.jobs.sweeper import Swept, sweep
+from hposvc.queue import Publisher, deliveries
+from tests.workers.harness import tiny_spec
+
+Take = Callable[..., Attempt | None]
+ERROR = JobError(reason="r", message="m", remedy="do")
+FILE = StoredFile("checkpoint-0000000001", "checkpoint", 3, "0" * 64, "file:///x", 1)
+
+# Everything that a worker writes.
+WRITES: dict[str, Callable[[Attempt], object]] = {
+    "renew": lambda attempt: attempt.renew(60),
+    "start": lambda attempt: attempt.start(None),
+    "phase": lambda attempt: attempt.phase("solving"),
+    "note": lambda attempt: attempt.note("info", "hello"),
+    "record": lambda attempt: attempt.record(rows(1)),
+    "checkpoint": lambda attempt: attempt.checkpoint(FILE),
+    "succeed": lambda attempt: attempt.succeed({}, []),
+    "fail": lambda attempt: attempt.fail(ERROR),
+    "stopped": lambda attempt: attempt.stopped(),
+    "release": lambda attempt: attempt.release(),
+    "lose": lambda attempt: attempt.lose(ERROR),
+}
+
+
+def rows(*numbers: int, loss: float = 0.5) -> list[dict[str, float | None]]:
+    return [dict.fromkeys(METRICS, loss) | {"iteration": number} for number in numbers]
+
+
+def everything(engine: sa.Engine) -> list[object]:
+    """All rows of all our tables."""
+    with read(engine) as connection:
+        return [connection.execute(table.select()).all() for table in jobs_table.metadata.sorted_tables]
+
+
+@pytest.mark.parametrize("name", WRITES)
+@pytest.mark.parametrize("how", ["taken over", "cancelled", "lease ran out"])
+def test_whoever_lost_the_job_writes_nothing(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None], how: str, name: str
+) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    stale = take(job_id)
+    assert stale is not None
+    if how == "cancelled":
+        jobs.cancel(job_id)
+        stale.stopped()
+    else:
+        expire(job_id)
+    if how == "taken over":
+        sweep(engine, publisher, grace_seconds=60)
+        assert take(job_id, 2, "worker-2") is not None
+    before = everything(engine)
+    with pytest.raises(Fenced, match=f"attempt 1 at job {job_id} is over"):
+        WRITES[name](stale)
+    assert everything(engine) == before
+
+
+def test_a_delivery_is_taken_up_once_however_often_it_comes(jobs: Jobs, take: Take) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    taken = [take(job_id, worker=f"worker-{n}") for n in range(3)]
+    assert [attempt is not None for attempt in taken] == [True, False, False]
+
+
+def test_a_delivery_of_a_cancelled_job_or_of_another_attempt_is_dropped(jobs: Jobs, take: Take) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    assert take(job_id, 2) is None
+    assert take("job_none") is None
+    jobs.cancel(job_id)
+    assert take(job_id) is None
+    jobs.retry(job_id)
+    assert take(job_id, 1) is None
+    assert take(job_id, 2) is not None
+
+
+def test_iterations_of_the_newest_attempt_replace_older_ones(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None]
+) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    first = take(job_id)
+    assert first is not None
+    first.record(rows(1, 2, 3, loss=math.nan))
+    expire(job_id)
+    sweep(engine, publisher, grace_seconds=60)
+    second = take(job_id, 2)
+    assert second is not None
+    second.record(rows(2, loss=0.25))
+    columns = queries.iterations(engine, job_id)
+    assert columns.iteration == [1, 2, 3]
+    assert [str(loss) for loss in columns.upper_loss] == ["nan", "0.25", "nan"]
+    second.succeed({"loss": math.inf}, [])
+    assert queries.iterations(engine, job_id).iteration == [1, 2], "what the final run did not reach is no part of it"
+    job = queries.get(engine, job_id)
+    assert job.result == {"loss": "Infinity"}
+    assert (job.best.upper_loss, job.best.iteration) == (0.25, 2)
+
+
+def test_the_tail_of_iterations_is_read_by_number(engine: sa.Engine, jobs: Jobs, take: Take) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    attempt = take(job_id)
+    assert attempt is not None
+    empty = queries.iterations(engine, job_id)
+    assert (empty.iteration, empty.total) == ([], 0)
+    attempt.record(rows(*range(1, 11)))
+    tail = queries.iterations(engine, job_id, after=7, limit=2)
+    assert (tail.iteration, tail.next_after, tail.total) == ([8, 9], 9, 10)
+    assert queries.iterations(engine, job_id, after=10).next_after == 10
+
+
+def test_only_the_last_two_checkpoints_are_kept(jobs: Jobs, take: Take) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    attempt = take(job_id)
+    assert attempt is not None
+    gone = [
+        url
+        for number in (1, 2, 10, 11)
+        for url in attempt.checkpoint(
+            StoredFile(f"checkpoint-{number:010d}", "checkpoint", 3, "0" * 64, f"file:///{number}", number)
+        )
+    ]
+    assert gone == ["file:///1", "file:///2"]
+    assert [file.iteration for file in attempt.checkpoints()] == [11, 10]
+
+
+def test_three_lost_workers_fail_the_job_and_a_retry_starts_counting_anew(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None]
+) -> None:
+    job_id = jobs.submit(tiny_spec(max_attempts=3)).id
+    for number in (1, 2, 3):
+        assert take(job_id, number) is not None
+        assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)
+        expire(job_id)
+        assert sweep(engine, publisher, grace_seconds=60) == Swept(1, 0)
+    job = queries.get(engine, job_id)
+    assert job.error is not None
+    assert (job.state, job.error.reason, job.attempt) == (State.FAILED, "worker_lost", 3)
+    jobs.retry(job_id)
+    assert take(job_id, 4) is not None
+    expire(job_id)
+    sweep(engine, publisher, grace_seconds=60)
+    assert queries.get(engine, job_id).state is State.QUEUED
+
+
+def test_handing_back_pausing_and_resuming_cost_no_attempt(engine: sa.Engine, jobs: Jobs, take: Take) -> None:
+    job_id = jobs.submit(tiny_spec(max_attempts=1)).id
+    number = 1
+    for _ in range(3):
+        attempt = take(job_id, number)
+        assert attempt is not None
+        attempt.release()
+        jobs.pause(job_id)
+        number = jobs.resume(job_id).attempt
+    assert queries.get(engine, job_id).state is State.QUEUED
+
+
+@pytest.mark.parametrize(("request_", "end"), [("cancel", State.CANCELLED), ("pause", State.PAUSED)])
+def test_what_was_asked_of_a_lost_worker_is_done_by_the_sweeper(
+    engine: sa.Engine,
+    jobs: Jobs,
+    publisher: Publisher,
+    take: Take,
+    expire: Callable[[str], None],
+    request_: str,
+    end: State,
+) -> None:
+    job_id = jobs.submit(tiny_spec(max_attempts=1)).id
+    assert take(job_id) is not None
+    getattr(jobs, request_)(job_id)
+    expire(job_id)
+    sweep(engine, publisher, grace_seconds=60)
+    assert queries.get(engine, job_id).state is end
+
+
+def test_a_queued_job_that_nothing_will_deliver_is_enqueued_again(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take
+) -> None:
+    waiting, undelivered = jobs.submit(tiny_spec()).id, jobs.submit(tiny_spec()).id
+    with write(engine) as connection:
+        table = deliveries(connection)
+        connection.execute(table.update().where(table.c.workflow_uuid == f"{undelivered}:1").values(status="PENDING"))
+    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0), "it may be on its way"
+    with write(engine) as connection:
+        connection.execute(jobs_table.update().values(queued_at=now() - 61))
+    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 1)
+    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)
+    assert take(undelivered, 1) is None
+    assert take(undelivered, 2) is not None
+    assert take(waiting, 1) is not None
