@@ -13,15 +13,18 @@ from hposvc.bilevel.problem import Problem, Rows
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
 from hposvc.bilevel.solve import (
-    ONE_STEP,
+    Aggregation,
     Diverged,
+    Implicit,
     Iteration,
     Lower,
+    OneStep,
     SolveConfig,
     SolverState,
     Stop,
     Unrolled,
     Upper,
+    hypergradient,
     initial_state,
     solve,
 )
@@ -29,12 +32,14 @@ from hposvc.bilevel.train import Fit, Scores, best_single_strength, evaluate, fi
 
 __all__ = [
     "MLP",
-    "ONE_STEP",
+    "Aggregation",
     "Diverged",
     "Fit",
+    "Implicit",
     "Iteration",
     "Linear",
     "Lower",
+    "OneStep",
     "Problem",
     "RegularizationProblem",
     "ReweightingProblem",
@@ -50,6 +55,7 @@ __all__ = [
     "evaluate",
     "fit",
     "fit_rows",
+    "hypergradient",
     "initial_state",
     "predict",
     "solve",

@@ -16,11 +16,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+import numpy as np
 
 from hposvc.bilevel.models import Var, constant
 from hposvc.bilevel.oracle import Oracle, automatic_radius, directional_derivative, step_size
+from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
+
+Method = Literal["neumann", "cg"]
 
 
 class Objective(NamedTuple):
@@ -81,7 +86,14 @@ class SecondOrder:
 
 
 def lower_step(
-    objective: Objective, w: list[Var], velocity: list[Var], lam: list[Var], rate: Var, momentum: Var | None, keep: bool
+    objective: Objective,
+    w: list[Var],
+    velocity: list[Var],
+    lam: list[Var],
+    rate: Var,
+    *,
+    momentum: Var | None,
+    keep: bool,
 ) -> Step:
     """One step of SGD with heavy-ball momentum. ``keep`` keeps L w for the estimator."""
     lifted = objective.lift(w)
@@ -92,6 +104,22 @@ def lower_step(
     moved = detach([a - rate * g for a, g in zip(w, gradient, strict=True)])
     point = Point(objective, w, rate, lifted if keep else None)
     return Step(point, moved, detach(gradient) if momentum is not None else [], loss.detach())
+
+
+def aggregated(objective: Objective, upper: Objective, alpha: Var) -> Objective:
+    """α f + (1 − α) F, the lower objective of gradient descent aggregation (R. Liu et al., ICML 2020)."""
+
+    def lift(w: list[Var]) -> list[Var]:
+        below, above = objective.lift(w), upper.lift(w)
+        split.append(len(below))
+        return [*below, *above]
+
+    def loss(u: list[Var], lam: list[Var]) -> Var:
+        below, above = u[: split[-1]], u[split[-1] :]
+        return alpha * objective.loss(below, lam) + (1 - alpha) * upper.loss(above, lam)
+
+    split: list[int] = []
+    return Objective(lift, loss)
 
 
 class Response(NamedTuple):
@@ -105,13 +133,15 @@ def unrolled(
     points: Sequence[Point],
     lam: list[Var],
     upper_gradient: list[Var],
-    momentum: Var | None,
     second_order: SecondOrder,
+    *,
+    momentum: Var | None = None,
     with_start: bool = False,
 ) -> Response:
     """Reverse through the lower steps that began at ``points``, the last of them first.
 
-    ``upper_gradient`` is ∇_w F at the end of the steps. Memory holds the w of each point, not their graphs.
+    ``upper_gradient`` is ∇_w F at the end of the steps. ``with_start`` goes on to dF/dw at the first point, which is
+    what dynamic initialization descends (R. Liu et al., NeurIPS 2021). Memory holds the w of each point, not graphs.
     """
     h = [jt.zeros_like(array) for array in lam]
     a, b = upper_gradient, [jt.zeros_like(array) for array in upper_gradient]
@@ -127,6 +157,59 @@ def unrolled(
                 b = [momentum * x for x in c]
             jt.sync([*a, *b, *h])  # one graph per step, so that memory does not grow with their number
     return Response(h, a if with_start else [])
+
+
+def implicit(
+    point: Point, lam: list[Var], upper_gradient: list[Var], second_order: SecondOrder, *, method: Method, terms: int
+) -> Response:
+    """−H_λw q with q ≈ H_ww⁻¹ ∇_w F at ``point``: the implicit function theorem, where ∇_w f = 0.
+
+    ``neumann``: q = ξ Σ_{j < terms} (I − ξ H_ww)^j ∇_w F, for ξ ‖H_ww‖ < 2 (Lorraine, Vicol and Duvenaud, 2020).
+    ``cg``: ``terms`` steps of conjugate gradient, for H_ww positive semidefinite (Pedregosa, 2016).
+    """
+
+    def hessian(q: list[Var]) -> list[Var]:
+        return second_order.products(point, lam, q, mixed=False, hessian=True).hessian
+
+    q = (
+        _neumann(hessian, upper_gradient, point.rate, terms)
+        if method == "neumann"
+        else _cg(hessian, upper_gradient, terms)
+    )
+    mixed = second_order.products(point, lam, q, hessian=False).mixed
+    return Response([-x for x in mixed], [])
+
+
+def _neumann(hessian: Callable[[list[Var]], list[Var]], v: list[Var], rate: Var, terms: int) -> list[Var]:
+    term, total = v, v
+    for _ in range(terms - 1):
+        term = detach([x - rate * y for x, y in zip(term, hessian(term), strict=True)])
+        total = detach([x + y for x, y in zip(total, term, strict=True)])
+        jt.sync([*term, *total])
+    return [rate * x for x in total]
+
+
+def _cg(hessian: Callable[[list[Var]], list[Var]], v: list[Var], terms: int) -> list[Var]:
+    """Solve H q = v from q = 0. Once the residual is zero to rounding, further steps change nothing."""
+    q = [jt.zeros_like(x) for x in v]
+    residual = direction = v
+    squares = squared_norm(residual)
+    for _ in range(terms):
+        image = hessian(direction)
+        alpha = _ratio(squares, dot(direction, image))
+        q = detach([x + alpha * y for x, y in zip(q, direction, strict=True)])
+        residual = detach([x - alpha * y for x, y in zip(residual, image, strict=True)])
+        renewed = squared_norm(residual)
+        beta = _ratio(renewed, squares)
+        direction = detach([x + beta * y for x, y in zip(residual, direction, strict=True)])
+        squares = renewed.detach()
+        jt.sync([*q, *residual, *direction, squares])
+    return q
+
+
+def _ratio(numerator: Var, denominator: Var) -> Var:
+    """a/b for b > 0, and 0 where a is 0."""
+    return numerator / jt.maximum(denominator, constant(float(np.finfo(str(denominator.dtype)).tiny), denominator))
 
 
 def _scaled(a: list[Var], rate: Var) -> list[Var]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -65,7 +66,7 @@ class MLP:
         gain = 1.0 if self.activation == "tanh" else 2.0
         sizes = (features, *self.hidden, outputs)
         w: Arrays = []
-        for rows, columns in zip(sizes[:-1], sizes[1:], strict=True):
+        for rows, columns in pairwise(sizes):
             w += [rng.normal(0.0, math.sqrt(gain / rows), (rows, columns)), np.zeros(columns)]
         return w
 
@@ -93,6 +94,7 @@ def gelu(z: Var) -> Var:
 
 
 def tanh(z: Var) -> Var:
+    """The hyperbolic tangent."""
     return jt.tanh(z)
 
 

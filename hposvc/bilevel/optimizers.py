@@ -30,10 +30,14 @@ class Schedule:
     final: float = 0.01
 
     def __call__(self, k: int, iterations: int) -> float:
+        """The factor at iteration ``k``."""
         done = min(k / max(iterations - 1, 1), 1.0)
         if self.kind == "cosine":
             return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
         return self.final**done if self.kind == "exponential" else 1.0
+
+
+CONSTANT = Schedule()
 
 
 class Moments(NamedTuple):
@@ -44,6 +48,7 @@ class Moments(NamedTuple):
 
 
 def initial_moments(optimizer: UpperOptimizer, lam: list[Var]) -> Moments:
+    """Zero moments, as many as ``optimizer`` keeps."""
     zeros = [jt.zeros_like(array) for array in lam]
     return Moments(zeros if optimizer != "sgd" else [], zeros if optimizer == "adam" else [])
 
@@ -57,7 +62,7 @@ def clip(h: list[Var], limit: float) -> list[Var]:
 
 
 def update(
-    optimizer: UpperOptimizer, lam: list[Var], h: list[Var], moments: Moments, rate: float, k: int
+    optimizer: UpperOptimizer, lam: list[Var], h: list[Var], moments: Moments, *, rate: float, k: int
 ) -> tuple[list[Var], Moments]:
     """λ after one step against ``h``, and the moments after it; ``k`` = 1, 2, … counts steps.
 

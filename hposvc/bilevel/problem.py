@@ -10,7 +10,7 @@ structure, L is the identity.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -44,7 +44,9 @@ class Upper(NamedTuple):
 class Problem(Protocol):
     """What :func:`hposvc.bilevel.solve` needs. w and λ are lists of arrays; losses are scalars of shape (1,)."""
 
-    dtype: Precision
+    @property
+    def dtype(self) -> Precision:
+        """The precision of every array."""
 
     @property
     def lower_rows(self) -> int:
@@ -93,7 +95,7 @@ class Supervised(ABC):
     train: Rows
     upper_rows: Rows
     selection: Rows | None = None
-    model: Model = Linear()
+    model: Model = field(default_factory=Linear)
     n_classes: int | None
     weight_decay: float = 0.0
     shrinkage: float = 0.0
@@ -146,9 +148,9 @@ class Supervised(ABC):
         rows = self._upper
         outputs = self.model.head(self.model.lift(w, rows.features))
         losses = LOSSES[self.loss](outputs, rows.targets)
-        loss = losses.mean()
+        loss = mean(losses)
         if rows.labels is not None:
-            score = (jt.argmax(outputs, 1)[0] == rows.labels).float32().mean()
+            score = mean((jt.argmax(outputs, 1)[0] == rows.labels).cast(self.dtype))
         else:
             score = 1 - loss / constant(rows.variance, loss)
         if self.shrinkage:
@@ -159,7 +161,7 @@ class Supervised(ABC):
         rows = self._selection
         if rows is None:
             return None
-        return self.row_losses(self.model.lift(w, rows.features), rows.targets).mean()
+        return mean(self.row_losses(self.model.lift(w, rows.features), rows.targets))
 
     @cached_property
     def _train(self) -> DeviceRows:
@@ -185,6 +187,11 @@ class Supervised(ABC):
         return DeviceRows(device_array(features, self.dtype), device_array(onehot, self.dtype), labels, 1.0)
 
 
+def mean(values: Var) -> Var:
+    """The mean over all entries, shape (1,). Jittor's own multiplies by 1/n rounded to float32, beside float64 too."""
+    return values.sum() / constant(values.numel(), values)
+
+
 def squared_norm(arrays: list[Var]) -> Var:
     """‖a‖² over a list of arrays, shape (1,)."""
     total = (arrays[0] * arrays[0]).sum()
@@ -203,4 +210,4 @@ def dot(left: list[Var], right: list[Var]) -> Var:
 
 def spread(lam: list[Var]) -> Var:
     """Σ ‖λ − mean λ‖², the mean being taken within each array of λ."""
-    return squared_norm([array - array.mean() for array in lam])
+    return squared_norm([array - mean(array) for array in lam])

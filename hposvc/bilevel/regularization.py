@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from hposvc.bilevel.models import Arrays, Var, constant
-from hposvc.bilevel.problem import Batch, Supervised
+from hposvc.bilevel.problem import Batch, Supervised, mean
 from hposvc.bilevel.runtime import jt
 
 Per = Literal["feature", "model", "layer", "parameter"]
@@ -61,7 +61,7 @@ class RegularizationProblem(Supervised):
         return named
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
-        loss = self.row_losses(u, batch.targets).mean() + self.penalty(u[1::2], lam)
+        loss = mean(self.row_losses(u, batch.targets)) + self.penalty(u[1::2], lam)
         return loss + self.decay(u) if self.weight_decay else loss
 
     def penalty(self, weights: list[Var], lam: list[Var]) -> Var:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.bilevel.models import Arrays, Var
-from hposvc.bilevel.problem import Batch, Supervised
+from hposvc.bilevel.problem import Batch, Supervised, mean
 from hposvc.bilevel.runtime import jt
 
 
@@ -43,7 +43,7 @@ class ReweightingProblem(Supervised):
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
         losses = self.row_losses(u, batch.targets)
-        loss = (self._weights(lam[0], batch.rows) * losses).mean()
+        loss = mean(self._weights(lam[0], batch.rows) * losses)
         return loss + self.decay(u) if self.weight_decay else loss
 
     def _weights(self, lam: Var, rows: Var | None) -> Var:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,15 +24,20 @@ from safetensors.numpy import load, save
 
 from hposvc.bilevel.curvature import power_iteration, random_direction, stable_rate
 from hposvc.bilevel.hypergradient import (
+    Method,
     Objective,
     Point,
+    Response,
     SecondOrder,
+    aggregated,
     detach,
+    implicit,
     lower_step,
     unrolled,
 )
 from hposvc.bilevel.models import Var, constant, device_array
 from hposvc.bilevel.optimizers import (
+    CONSTANT,
     Moments,
     Schedule,
     UpperOptimizer,
@@ -59,14 +64,34 @@ UPPER_STEP = 0.1
 
 
 @dataclass(frozen=True)
+class OneStep:
+    """Differentiate the single lower step of an iteration, as DARTS does."""
+
+
+@dataclass(frozen=True)
 class Unrolled:
     """Differentiate through the last ``truncate`` lower steps of an iteration; None means all of them."""
 
     truncate: int | None = None
 
 
-ONE_STEP = Unrolled(truncate=1)
-"""Only the last lower step counts: DARTS, and exact when ``Lower.steps`` is 1."""
+@dataclass(frozen=True)
+class Implicit:
+    """Differentiate the solution of the lower level, as if ``Lower.steps`` reached it: ``terms`` products with H_ww."""
+
+    method: Method = "neumann"
+    terms: int = 10
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """Gradient descent aggregation: lower step k = 0, 1, … of an iteration descends α_k f + (1 − α_k) F.
+
+    α_k = alpha_init · alpha_decay^k, with 0 < alpha_init < 1 and 0 < alpha_decay ≤ 1.
+    """
+
+    alpha_init: float = 0.5
+    alpha_decay: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +102,7 @@ class Lower:
     momentum: float = 0.0
     steps: int = 1
     batch_size: int | None = None
-    schedule: Schedule = Schedule()
+    schedule: Schedule = CONSTANT
 
 
 @dataclass(frozen=True)
@@ -88,7 +113,7 @@ class Upper:
     learning_rate: float | Literal["auto"] = "auto"
     bounds: tuple[float, float] | None = None
     clip_norm: float | None = None
-    schedule: Schedule = Schedule()
+    schedule: Schedule = CONSTANT
 
 
 @dataclass(frozen=True)
@@ -106,24 +131,69 @@ class Stop:
 class SolveConfig:
     """Everything about a run that is not the problem.
 
-    ``radius`` None is automatic and adapts. ``certify_every`` n stores the error bar of the hypergradient with every
-    n-th iteration. ``warm_start`` begins with the lower level solved at the initial λ.
+    ``radius`` None is automatic and adapts. ``certify_every`` n stores the error of every n-th hypergradient with its
+    iteration: against twice the radius, or against the exact oracle. ``dynamic_initialization`` is the learning rate of
+    the lower start, which is then learned too and from which each iteration begins; otherwise an iteration goes on from
+    the w of the one before. ``warm_start`` begins with the lower level solved at the initial λ.
+
+    Raises:
+        ValueError: a combination that the formulas do not cover; the message says which and what to use.
     """
 
-    estimator: Unrolled = ONE_STEP
+    estimator: OneStep | Unrolled | Implicit = OneStep()
     oracle: Oracle = "finite_difference"
     radius: float | None = None
     lower: Lower = Lower()
     upper: Upper = Upper()
     stop: Stop = Stop()
+    dynamic_initialization: float | None = None
+    aggregation: Aggregation | None = None
     certify_every: int = 0
+    certify_against: Literal["wider_radius", "exact"] = "wider_radius"
     warm_start: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        problem = uncovered(self.estimator, self.lower.steps, self.dynamic_initialization, self.aggregation)
+        if problem is not None:
+            raise ValueError(problem)
+
+    @property
+    def counted(self) -> int:
+        """How many of the last lower steps of an iteration are differentiated."""
+        truncate = self.estimator.truncate if isinstance(self.estimator, Unrolled) else None
+        return self.lower.steps if truncate is None else truncate
+
+
+def uncovered(
+    estimator: OneStep | Unrolled | Implicit,
+    steps: int,
+    dynamic_initialization: float | None,
+    aggregation: Aggregation | None,
+) -> str | None:
+    """Why no formula covers this combination, or None."""
+    if isinstance(estimator, OneStep) and steps != 1:
+        return (
+            f"one_step differentiates one lower step, not {steps}: use unrolled, with truncate 1 to count only the last"
+        )
+    if isinstance(estimator, Unrolled) and estimator.truncate is not None:
+        if estimator.truncate > steps:
+            return f"unrolled cannot count {estimator.truncate} of {steps} lower steps: lower truncate or raise steps"
+        if dynamic_initialization is not None and estimator.truncate < steps:
+            return "dynamic initialization differentiates back to the start: use unrolled without truncate"
+    if isinstance(estimator, Implicit):
+        if dynamic_initialization is not None:
+            return (
+                "the solution of the lower level does not depend on its start: use unrolled with dynamic initialization"
+            )
+        if aggregation is not None:
+            return "implicit assumes a solution of the lower level, which aggregation does not seek: use unrolled"
+    return None
 
 
 @dataclass(frozen=True)
 class Iteration:
-    """One iteration, counted from 1. Losses are those of its own point: nothing is reported that was not differentiated.
+    """One iteration, counted from 1. The losses are those of the point that was differentiated.
 
     ``upper_loss`` is F(w, λ) where the hypergradient was taken; ``lower_loss`` that of the last lower step, before it;
     ``upper_score`` accuracy or R² on the upper rows; ``fd_relative_error`` the error bar where certified; ``seconds``
@@ -199,7 +269,7 @@ class SolverState:
         lists: dict[str, list[Var]] = {name: [] for name in _ARRAYS}
         for key in sorted(arrays, key=lambda key: int(key.rpartition(".")[2])):
             lists[key.rpartition(".")[0]].append(device_array(arrays[key], numbers["dtype"]))
-        return cls(**lists, **numbers)
+        return cls(**{**lists, **numbers})
 
 
 _ARRAYS = ("w", "velocity", "lam", "first_moment", "second_moment", "best_lam", "direction", "curvature")
@@ -278,80 +348,151 @@ class _Pending(NamedTuple):
     seconds: float
 
 
-def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pending:
-    """One upper iteration as one lazy graph; nothing is read from the device unless the radius adapts."""
-    lower, upper = config.lower, config.upper
-    if lower.learning_rate == "auto" and state.iteration and state.iteration % CURVATURE_EVERY == 0:
-        _measure_curvature(problem, config, state, CURVATURE_AGAIN)
+def hypergradient(problem: Problem, config: SolveConfig, state: SolverState) -> list[Var]:
+    """dF/dλ at ``state`` as the next iteration would estimate it, shaped like λ. ``state`` is left as it is."""
+    descent = _descend(problem, config, state)
+    value = problem.upper(descent.w, state.lam)
+    gradients = detach(jt.grad(value.loss, [*descent.w, *state.lam]))
+    upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
+    response = _response(problem, config, state, descent, upper_gradient)
+    through_w = response(_second_order(config, state.radius_factor)).hypergradient
+    return detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
-    lam = state.lam
-    momentum = constant(lower.momentum, lam[0]) if lower.momentum else None
-    counted = lower.steps if config.estimator.truncate is None else min(config.estimator.truncate, lower.steps)
+
+class _Descent(NamedTuple):
+    """The lower steps of one iteration: where the counted ones began, and where they ended."""
+
+    points: list[Point]
+    w: list[Var]
+    velocity: list[Var]
+    loss: Var
+
+
+def _descend(problem: Problem, config: SolveConfig, state: SolverState) -> _Descent:
+    lower = config.lower
+    momentum = _momentum(config, state)
     rate = _lower_rate(config, state)
     w, velocity = state.w, state.velocity
     points: list[Point] = []
     for k in range(lower.steps):
-        step = lower_step(
-            _objective(problem, config, state.lower_steps + k), w, velocity, lam, rate, momentum, keep=counted == 1
-        )
+        objective = _objective(problem, config, state, k)
+        step = lower_step(objective, w, velocity, state.lam, rate, momentum=momentum, keep=lower.steps == 1)
         w, velocity = step.w, step.velocity
-        points = [*points, step.point][-counted:]
+        points = [*points, step.point][-config.counted :]
         if lower.steps > 1:
-            jt.sync([*w, *velocity])
+            jt.sync([*w, *velocity])  # one graph per step
+    return _Descent(points, w, velocity, step.loss)
 
-    value = problem.upper(w, lam)
-    gradients = detach(jt.grad(value.loss, [*w, *lam]))
-    upper_gradient, direct = gradients[: len(w)], gradients[len(w) :]
 
-    def response(second_order: SecondOrder) -> list[Var]:
-        return unrolled(points, lam, upper_gradient, momentum, second_order).hypergradient
+def _response(
+    problem: Problem, config: SolveConfig, state: SolverState, descent: _Descent, upper_gradient: list[Var]
+) -> Callable[[SecondOrder], Response]:
+    """The estimator of this run, at these points, as a function of the oracle."""
+    estimator = config.estimator
+    if isinstance(estimator, Implicit):
+        objective = _lower_objective(problem, None)  # the theorem is about all rows, not about a batch
+        point = Point(objective, descent.w, _lower_rate(config, state), objective.lift(descent.w))
+        return lambda second_order: implicit(
+            point, state.lam, upper_gradient, second_order, method=estimator.method, terms=estimator.terms
+        )
+    return lambda second_order: unrolled(
+        descent.points,
+        state.lam,
+        upper_gradient,
+        second_order,
+        momentum=_momentum(config, state),
+        with_start=config.dynamic_initialization is not None,
+    )
 
+
+def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pending:
+    """One upper iteration; with one lower step a single lazy graph, and nothing read unless the radius adapts."""
+    upper = config.upper
+    if config.lower.learning_rate == "auto" and state.iteration and state.iteration % CURVATURE_EVERY == 0:
+        _measure_curvature(problem, config, state, CURVATURE_AGAIN)
+
+    lam = state.lam
+    descent = _descend(problem, config, state)
+    value = problem.upper(descent.w, lam)
+    gradients = detach(jt.grad(value.loss, [*descent.w, *lam]))
+    upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
+    response = _response(problem, config, state, descent, upper_gradient)
     if config.oracle == "finite_difference" and config.radius is None and state.iteration % RADIUS_EVERY == 0:
         state.radius_factor = _adapted(response, state.radius_factor, RADIUS_ROUNDS if state.iteration == 0 else 1)
-    second_order = SecondOrder(config.oracle, config.radius, state.radius_factor)
-    through_w = response(second_order)
+    through_w, start_gradient = response(_second_order(config, state.radius_factor))
     h = detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
-    names = ["upper_loss", "hypergradient_norm", "lower_loss", "upper_score"]
-    values = [value.loss, jt.sqrt(squared_norm(h)), step.loss, value.score]
-    selection = problem.selection_loss(w)
+    values = {
+        "upper_loss": value.loss,
+        "hypergradient_norm": jt.sqrt(squared_norm(h)),
+        "lower_loss": descent.loss,
+        "upper_score": value.score,
+    }
+    selection = problem.selection_loss(descent.w)
     if selection is not None:
-        names, values = [*names, "selection_loss"], [*values, selection]
+        values["selection_loss"] = selection
     if config.certify_every and (state.iteration + 1) % config.certify_every == 0:
-        wider = response(SecondOrder(config.oracle, config.radius, 2 * state.radius_factor))
-        names, values = [*names, "fd_relative_error"], [*values, _relative_gap(through_w, wider)]
-    record = jt.concat(values, 0).detach()
+        values["fd_relative_error"] = _relative_gap(through_w, response(_referee(config, state)).hypergradient)
+    record = jt.concat(list(values.values()), 0).detach()
 
-    if upper.clip_norm is not None:
-        h = clip(h, upper.clip_norm)
+    clipped = h if upper.clip_norm is None else clip(h, upper.clip_norm)
     moved, moments = update(
         upper.optimizer,
         lam,
-        h,
+        clipped,
         Moments(state.first_moment, state.second_moment),
-        _upper_rate(config, state, h),
-        state.iteration + 1,
+        rate=_upper_rate(config, state, clipped),
+        k=state.iteration + 1,
     )
     if upper.bounds is not None:
         moved = project(moved, upper.bounds)
 
-    state.w, state.velocity = w, velocity
+    if config.dynamic_initialization is None:
+        state.w, state.velocity = descent.w, descent.velocity
+    else:
+        rate = constant(config.dynamic_initialization, state.w[0])
+        state.w = detach([a - rate * g for a, g in zip(state.w, start_gradient, strict=True)])
     state.lam = detach(moved)
     state.first_moment, state.second_moment = detach(moments.first), detach(moments.second)
     state.iteration += 1
-    state.lower_steps += lower.steps
+    state.lower_steps += config.lower.steps
     jt.sync([record, *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
-    return _Pending(state.iteration, tuple(names), record, lam, 0.0)
+    return _Pending(state.iteration, tuple(values), record, lam, 0.0)
 
 
-def _objective(problem: Problem, config: SolveConfig, step: int) -> Objective:
-    """The lower objective of the ``step``-th lower step of the run, counted from 0."""
-    batch = problem.lower_batch(batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, step))
+def _second_order(config: SolveConfig, factor: float) -> SecondOrder:
+    return SecondOrder(config.oracle, config.radius, factor)
+
+
+def _referee(config: SolveConfig, state: SolverState) -> SecondOrder:
+    """What a hypergradient is certified against."""
+    if config.certify_against == "exact":
+        return SecondOrder("exact")
+    return _second_order(config, 2 * state.radius_factor)
+
+
+def _momentum(config: SolveConfig, state: SolverState) -> Var | None:
+    return constant(config.lower.momentum, state.w[0]) if config.lower.momentum else None
+
+
+def _objective(problem: Problem, config: SolveConfig, state: SolverState, k: int) -> Objective:
+    """The objective of lower step k = 0, 1, … of the coming iteration."""
+    rows = batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, state.lower_steps + k)
+    objective = _lower_objective(problem, rows)
+    if config.aggregation is None:
+        return objective
+    alpha = constant(config.aggregation.alpha_init * config.aggregation.alpha_decay**k, state.w[0])
+    upper = Objective(lift=list, loss=lambda w, lam: problem.upper(w, lam).loss)
+    return aggregated(objective, upper, alpha)
+
+
+def _lower_objective(problem: Problem, rows: NDArray[np.int64] | None) -> Objective:
+    batch = problem.lower_batch(rows)
     return Objective(lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch))
 
 
 def batch_rows(rows: int, batch_size: int | None, seed: int, step: int) -> NDArray[np.int64] | None:
-    """The rows of a lower step: each epoch is a fresh permutation, cut into whole batches; a remainder waits its turn."""
+    """The rows of a lower step: each epoch is a fresh permutation cut into whole batches, less the remainder."""
     if batch_size is None or batch_size >= rows:
         return None
     epoch, position = divmod(step, rows // batch_size)
@@ -364,9 +505,9 @@ def _rng(config: SolveConfig, purpose: str) -> np.random.Generator:
 
 
 def _measure_curvature(problem: Problem, config: SolveConfig, state: SolverState, steps: int) -> None:
-    objective = _objective(problem, config, state.lower_steps)
-    point = Point(objective, state.w, constant(1.0, state.w[0]), None)
-    found = power_iteration(point, state.lam, state.direction, SecondOrder(config.oracle, config.radius), steps)
+    objective = _objective(problem, config, state, 0)
+    point = Point(objective, state.w, constant(1.0, state.w[0]), objective.lift(state.w))
+    found = power_iteration(point, state.lam, state.direction, _second_order(config, state.radius_factor), steps)
     state.curvature, state.direction = [found.value], found.direction
 
 
@@ -394,19 +535,17 @@ def _relative_gap(a: list[Var], b: list[Var]) -> Var:
     """‖a − b‖ / ‖a‖, shape (1,); zero where both are."""
     gap = jt.sqrt(squared_norm([x - y for x, y in zip(a, b, strict=True)]))
     norm = jt.sqrt(squared_norm(a))
-    return gap / jt.maximum(norm, constant(np.finfo(str(norm.dtype)).tiny, norm))
+    return gap / jt.maximum(norm, constant(float(np.finfo(str(norm.dtype)).tiny), norm))
 
 
-def _adapted(response: Any, factor: float, rounds: int) -> float:
+def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds: int) -> float:
     """The radius factor, halved or doubled until truncation and rounding balance.
 
     Between r/2, r and 2r the product changes by a quarter as much on the narrow side where truncation (∝ r²) rules, and
     by twice as much where rounding (∝ 1/r) does.
     """
     for _ in range(rounds):
-        narrow, middle, wide = (
-            response(SecondOrder("finite_difference", None, factor * scale)) for scale in (0.5, 1.0, 2.0)
-        )
+        narrow, middle, wide = (response(SecondOrder(factor=factor * scale)).hypergradient for scale in (0.5, 1.0, 2.0))
         below, above = (float(_relative_gap(middle, other).numpy()[0]) for other in (narrow, wide))
         if not (math.isfinite(below) and math.isfinite(above)) or max(below, above) == 0:
             break
@@ -446,7 +585,7 @@ def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration],
 
 
 def _reads_each(stop: Stop) -> bool:
-    """Whether a rule looks at values, so that they are read every iteration and the rule falls on the same one always."""
+    """Whether a rule looks at values: they are then read every iteration, so that where it holds is not up to timing."""
     return stop.patience is not None or stop.hypergradient_tolerance is not None
 
 

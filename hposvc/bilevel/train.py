@@ -91,8 +91,9 @@ def predict(
     outputs = _outputs(model, w, features, dtype)
     if outputs.shape[1] == 1:
         return outputs
-    weights: NDArray[np.float64] = np.exp(outputs - outputs.max(1, keepdims=True))
-    return weights / weights.sum(1, keepdims=True)
+    weights = np.exp(outputs - outputs.max(1, keepdims=True))
+    probabilities: NDArray[np.float64] = weights / weights.sum(1, keepdims=True)
+    return probabilities
 
 
 def evaluate(model: Model, w: Arrays, rows: Rows, n_classes: int | None, dtype: Precision = "float32") -> Scores:

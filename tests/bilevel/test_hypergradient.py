@@ -1,0 +1,269 @@
+"""The hypergradient against closed forms, central differences and the exact oracle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hposvc.bilevel import (
+    MLP,
+    Aggregation,
+    Implicit,
+    Linear,
+    Lower,
+    OneStep,
+    RegularizationProblem,
+    ReweightingProblem,
+    SolveConfig,
+    SolverState,
+    Unrolled,
+    hypergradient,
+    initial_state,
+)
+from hposvc.bilevel.models import device_array
+from hposvc.bilevel.oracle import directional_derivative, step_size
+from hposvc.bilevel.problem import Supervised
+from hposvc.bilevel.runtime import jt
+from tests.bilevel.references import Array, relative_error, ridge
+
+RATE = 0.05
+
+
+def ridge_problem(lam: float = -1.0) -> RegularizationProblem:
+    data = ridge()
+    return RegularizationProblem(
+        train=(data.x, data.y), upper_rows=(data.x_upper, data.y_upper), n_classes=None, initial=lam, dtype="float64"
+    )
+
+
+def classes(rows: int, seed: int, dtype: str = "float32", **fields: object) -> ReweightingProblem:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, rows)
+    upper = rng.integers(0, 3, rows)
+    return ReweightingProblem(
+        train=(rng.normal(size=(rows, 5)) + labels[:, None], labels),
+        upper_rows=(rng.normal(size=(rows, 5)) + upper[:, None], upper),
+        n_classes=3,
+        weight_decay=0.01,
+        dtype=dtype,
+        **fields,
+    )
+
+
+def started(problem: Supervised, config: SolveConfig, seed: int = 1) -> SolverState:
+    """A state away from every special point: random w and λ."""
+    rng = np.random.default_rng(seed)
+    state = initial_state(problem, config)
+    state.w = [device_array(a + 0.3 * rng.normal(size=a.shape), problem.dtype) for a in problem.initial_w(rng)]
+    state.lam = [device_array(a + 0.5 * rng.normal(size=a.shape), problem.dtype) for a in problem.initial_lambda()]
+    return state
+
+
+def flat(arrays: list[object]) -> Array:
+    return np.concatenate([np.asarray(a.numpy(), dtype=np.float64).ravel() for a in arrays])
+
+
+def estimate(problem: Supervised, config: SolveConfig, state: SolverState) -> Array:
+    return flat(hypergradient(problem, config, state))
+
+
+@pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+def test_unrolled_is_the_derivative_of_ridge_regression(steps: int, momentum: float, oracle: str) -> None:
+    problem, reference = ridge_problem(), ridge()
+    config = SolveConfig(
+        estimator=Unrolled(), oracle=oracle, lower=Lower(learning_rate=RATE, momentum=momentum, steps=steps)
+    )
+    state = started(problem, config)
+    _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, momentum, steps)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-8
+
+
+@pytest.mark.parametrize(("steps", "truncate"), [(5, 1), (5, 3), (20, 7)])
+def test_truncation_counts_the_last_steps(steps: int, truncate: int) -> None:
+    problem, reference = ridge_problem(), ridge()
+    config = SolveConfig(
+        estimator=Unrolled(truncate=truncate), lower=Lower(learning_rate=RATE, momentum=0.5, steps=steps)
+    )
+    state = started(problem, config)
+    data = reference
+    theta, _ = data.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps)
+    _, expected = data.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps, truncate)
+    assert np.isfinite(theta).all()
+    assert relative_error(estimate(problem, config, state), expected) < 1e-8
+
+
+def test_one_step_is_unrolled_with_one_step() -> None:
+    problem = ridge_problem()
+    config = SolveConfig(estimator=OneStep(), lower=Lower(learning_rate=RATE))
+    state = started(problem, config)
+    unrolled = replace(config, estimator=Unrolled())
+    assert np.array_equal(estimate(problem, config, state), estimate(problem, unrolled, state))
+
+
+@pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
+@pytest.mark.parametrize("estimator", [Implicit("cg", terms=12), Implicit("neumann", terms=600)])
+def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: str) -> None:
+    problem, reference = ridge_problem(), ridge()
+    config = SolveConfig(estimator=estimator, oracle=oracle, lower=Lower(learning_rate=0.2, steps=400))
+    state = started(problem, config)
+    theta, _ = reference.unrolled(flat(state.lam), flat(state.w), 0.2, 0.0, 400)
+    expected = reference.implicit(flat(state.lam), theta)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-7
+
+
+def test_many_unrolled_steps_meet_the_implicit_estimate() -> None:
+    problem = ridge_problem()
+    lower = Lower(learning_rate=0.2, steps=400)
+    unrolled = SolveConfig(estimator=Unrolled(), lower=lower)
+    implicit = SolveConfig(estimator=Implicit("cg", terms=12), lower=lower)
+    state = started(problem, unrolled)
+    assert relative_error(estimate(problem, unrolled, state), estimate(problem, implicit, state)) < 1e-7
+
+
+def central_differences(problem: Supervised, config: SolveConfig, state: SolverState, step: float = 1e-5) -> Array:
+    """dF(w_K(λ), λ)/dλ by perturbing each λ and running the lower steps again: it knows nothing of any formula."""
+    rate = float(config.lower.learning_rate)
+    batch = problem.lower_batch(None)
+
+    def upper_loss(values: Array) -> float:
+        lam = [device_array(values.reshape(state.lam[0].shape), problem.dtype)]
+        w = [a.detach() for a in state.w]
+        for _ in range(config.lower.steps):
+            gradient = jt.grad(problem.lower_loss(problem.lift(w, batch), lam, batch), w)
+            w = [(a - device_array(np.array([rate]), "float64") * g).detach() for a, g in zip(w, gradient, strict=True)]
+        return float(problem.upper(w, lam).loss.numpy()[0])
+
+    lam = flat(state.lam)
+    steps = step * np.eye(len(lam))
+    return np.array([(upper_loss(lam + e) - upper_loss(lam - e)) / (2 * step) for e in steps])
+
+
+@pytest.mark.parametrize("model", [Linear(), MLP((4,), "tanh"), MLP((4, 3), "gelu")])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_classification_agrees_with_central_differences_of_the_whole_map(model: Linear | MLP, steps: int) -> None:
+    problem = classes(8, 0, "float64", model=model)
+    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    state = started(problem, config)
+    assert relative_error(estimate(problem, config, state), central_differences(problem, config, state)) < 1e-6
+
+
+@pytest.mark.parametrize("per", ["model", "layer", "feature", "parameter"])
+def test_both_oracles_agree_on_every_granularity_of_strengths(per: str) -> None:
+    base = classes(30, 1)
+    problem = RegularizationProblem(
+        train=base.train, upper_rows=base.upper_rows, n_classes=3, per=per, model=MLP((6,), "tanh"), shrinkage=1e-3
+    )
+    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    state = started(problem, config)
+    exact = estimate(problem, replace(config, oracle="exact"), state)
+    assert relative_error(estimate(problem, config, state), exact) < 1e-4
+
+
+@pytest.mark.parametrize("model", [Linear(), MLP((16,), "tanh"), MLP((16,), "gelu"), MLP((16, 8), "tanh")])
+@pytest.mark.parametrize("per", ["row", "class"])
+def test_finite_differences_agree_with_the_exact_oracle_in_float32(model: Linear | MLP, per: str) -> None:
+    problem = classes(60, 2, model=model, per=per)
+    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    state = started(problem, config)
+    error = relative_error(estimate(problem, config, state), estimate(problem, replace(config, oracle="exact"), state))
+    assert error < 1e-4
+
+
+def test_the_error_falls_with_the_square_of_the_radius() -> None:
+    problem = classes(40, 3, "float64", model=MLP((6,), "tanh"))
+    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    state = started(problem, config)
+    exact = estimate(problem, replace(config, oracle="exact"), state)
+    radii = np.array([0.2, 0.1, 0.05, 0.025])
+    errors = [relative_error(estimate(problem, replace(config, radius=float(r)), state), exact) for r in radii]
+    slope = np.polyfit(np.log(radii), np.log(errors), 1)[0]
+    assert slope == pytest.approx(2.0, abs=0.1)
+
+
+def test_the_product_with_a_known_hessian() -> None:
+    """f(w, λ) = ½ wᵀAw + λᵀBw: H_ww p = Ap and H_λw p = Bp, by both oracles, whatever the lift."""
+    rng = np.random.default_rng(0)
+    a, b, w, lam, p = (rng.normal(size=shape) for shape in ((5, 5), (3, 5), (5, 1), (3, 1), (5, 1)))
+    a = a + a.T
+    device = {name: device_array(x, "float64") for name, x in dict(a=a, b=b, w=w, lam=lam, p=p).items()}
+    half = device_array(np.array([0.5]), "float64")
+
+    def loss(u: list[object]) -> object:
+        quadratic = half * (u[0] * jt.matmul(device["a"], u[0])).sum()
+        return quadratic + (device["lam"] * jt.matmul(device["b"], u[0])).sum()
+
+    for oracle in ("finite_difference", "exact"):
+        step = step_size([device["p"]], device_array(np.array([0.1]), "float64"))
+        along = directional_derivative(loss, [device["w"]], [device["p"]], oracle, step)
+        mixed, hessian = jt.grad(along, [device["lam"], device["w"]])
+        np.testing.assert_allclose(hessian.numpy(), a @ p, rtol=1e-11)
+        np.testing.assert_allclose(mixed.numpy(), b @ p, rtol=1e-11)
+
+
+def test_a_zero_direction_gives_a_zero_product() -> None:
+    """Upper rows that the model fits exactly: ∇F = 0, so nothing moves λ, and nothing is NaN."""
+    data = ridge()
+    theta = np.zeros(6)
+    problem = RegularizationProblem(
+        train=(data.x, data.y), upper_rows=(np.zeros((4, 6)), np.zeros(4)), n_classes=None, dtype="float64"
+    )
+    config = SolveConfig(lower=Lower(learning_rate=1e-30))
+    state = initial_state(problem, config)
+    assert np.array_equal(estimate(problem, config, state), theta)
+
+
+@pytest.mark.parametrize("estimator", [OneStep(), Unrolled(), Implicit("cg", 5), Implicit("neumann", 5)])
+def test_estimating_twice_gives_the_same_answer_and_leaves_the_model_alone(
+    estimator: OneStep | Unrolled | Implicit,
+) -> None:
+    problem = classes(30, 4)
+    steps = 1 if isinstance(estimator, OneStep) else 3
+    config = SolveConfig(estimator=estimator, lower=Lower(learning_rate=0.2, steps=steps))
+    state = started(problem, config)
+    before = state.to_bytes()
+    first = estimate(problem, config, state)
+    assert np.array_equal(first, estimate(problem, config, state))
+    assert state.to_bytes() == before
+
+
+def test_aggregation_differentiates_the_aggregated_objective() -> None:
+    """One step on αf + (1 − α)F from w, by central differences of the map it makes of λ."""
+    data = ridge()
+    problem, alpha = ridge_problem(), 0.7
+    config = SolveConfig(
+        estimator=Unrolled(), lower=Lower(learning_rate=RATE, steps=2), aggregation=Aggregation(alpha, 0.5)
+    )
+    state = started(problem, config)
+    theta0 = flat(state.w)
+
+    def upper_loss(lam: Array) -> float:
+        theta = theta0
+        for k in range(2):
+            a = alpha * 0.5**k
+            matrix, vector = data.system(lam)
+            theta = theta - RATE * (a * (matrix @ theta - vector) + (1 - a) * data.upper_gradient(theta))
+        design = np.hstack([data.x_upper, np.ones((len(data.x_upper), 1))])
+        return float(np.mean((design @ theta - data.y_upper) ** 2))
+
+    lam = flat(state.lam)
+    expected = [(upper_loss(lam + e) - upper_loss(lam - e)) / 2e-6 for e in 1e-6 * np.eye(len(lam))]
+    assert relative_error(estimate(problem, config, state), np.array(expected)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"estimator": OneStep(), "lower": Lower(steps=2)}, "use unrolled"),
+        ({"estimator": Unrolled(truncate=3), "lower": Lower(steps=2)}, "lower truncate"),
+        ({"estimator": Unrolled(truncate=1), "lower": Lower(steps=2), "dynamic_initialization": 0.1}, "without truncate"),
+        ({"estimator": Implicit(), "dynamic_initialization": 0.1}, "does not depend on its start"),
+        ({"estimator": Implicit(), "aggregation": Aggregation()}, "use unrolled"),
+    ],
+)
+def test_what_no_formula_covers_is_refused(fields: dict[str, object], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SolveConfig(**fields)
