@@ -225,14 +225,15 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
 def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
     """Choose one λ for everything from ``GRID`` by the validation rows, selection rows included."""
     validation = _stack(problem.upper_rows, problem.selection)
-    losses = np.empty(len(GRID))
+    losses: Floats = np.empty(len(GRID))
     w: Arrays | None = None
     for i in reversed(range(len(GRID))):  # from strong to weak: each fit starts from the simpler model before it
         w = fit(problem, [np.full(shape, GRID[i]) for shape in problem.shapes()], w=w, iterations=GRID_ITERATIONS).w
         losses[i] = evaluate(problem.model, w, validation, problem.n_classes, problem.dtype).loss
-    excess = len(validation[1]) * (losses - losses.min())
+    lowest = float(losses.min())
+    excess: Floats = len(validation[1]) * (losses - lowest)
     if problem.n_classes is None:
-        excess /= 2 * max(float(losses.min()), np.finfo(np.float64).tiny)  # Gaussian errors of that variance
+        excess /= 2 * max(lowest, 1e-300)  # Gaussian errors of that variance
     likelihood = np.exp(-excess)
     return SingleStrengths(float(GRID[losses.argmin()]), float(GRID @ likelihood / likelihood.sum()))
 
