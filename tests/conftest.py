@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,11 +36,34 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     server.drop(name)
 
 
-@pytest.fixture
-def database_url(empty_database_url: str) -> str:
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file, to be copied: a migration takes longer than most tests."""
+    path = tmp_path_factory.mktemp("migrated") / "hposvc.sqlite3"
+    migrate.upgrade(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: PostgreSQL) -> str:
+    """The name of a migrated PostgreSQL database, to be copied."""
+    migrate.upgrade(postgresql.create("migrated"))
+    return "migrated"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A migrated database, once on SQLite and once on PostgreSQL."""
-    migrate.upgrade(empty_database_url)
-    return empty_database_url
+    if request.param == "sqlite":
+        migrated: Path = request.getfixturevalue("migrated_sqlite")
+        for file in migrated.parent.glob(f"{migrated.name}*"):  # with its write-ahead log, if it has one
+            shutil.copy(file, tmp_path / file.name)
+        yield f"sqlite:///{tmp_path / migrated.name}"
+        return
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    name = f"test_{secrets.token_hex(6)}"
+    yield server.create(name, template=request.getfixturevalue("migrated_postgresql"))
+    server.drop(name)
 
 
 @pytest.fixture

@@ -55,7 +55,9 @@ class Server:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
         self.engine.dispose()
 
@@ -86,9 +88,7 @@ class Worker:
         self.publisher = Publisher(engine)
 
     def take(self, job: JobResource) -> fence.Attempt:
-        attempt = fence.claim(
-            self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE
-        )
+        attempt = fence.claim(self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE)
         assert attempt is not None, f"{job.id} is not there to be taken"
         attempt.start(None)
         return attempt
@@ -108,7 +108,9 @@ def running(engine: sa.Engine, iterations: int, **changes: Any) -> tuple[JobReso
     return job, attempt
 
 
-def succeeded(engine: sa.Engine, result: dict[str, Any], files: Sequence[fence.StoredFile] = (), **changes: Any) -> JobResource:
+def succeeded(
+    engine: sa.Engine, result: dict[str, Any], files: Sequence[fence.StoredFile] = (), **changes: Any
+) -> JobResource:
     """A job that ran to its end."""
     job, attempt = running(engine, 500, **changes)
     attempt.succeed(result, files)
@@ -130,6 +132,19 @@ def diverged(engine: sa.Engine, at: int = 120, **changes: Any) -> JobResource:
     return job
 
 
+def _model(name: str, label: str, train: float, selection: float, test: float, score: float) -> dict[str, Any]:
+    losses = {"train_loss": train, "selection_loss": selection, "test_loss": test}
+    return {"name": name, "label": label, **losses, "test_score": score}
+
+
+FEATURES = (
+    "mean fractal dimension",
+    "symmetry error",
+    "mean smoothness",
+    "texture error",
+    "worst area",
+    "worst radius",
+)
 RESULT: dict[str, Any] = {
     "stopped_by": "iterations",
     "iterations": 500,
@@ -142,27 +157,34 @@ RESULT: dict[str, Any] = {
     "hypergradient_norm": {"first": 0.1893, "last": 0.0008},
     "selection_loss": {"first": 2.3019, "last": 0.2307, "best": 0.2291},
     "models": [
-        {"name": "tuned", "label": "Training rows at their tuned weights, and the trusted rows", "train_loss": 0.1042, "selection_loss": 0.2291, "test_loss": 0.1874, "test_score": 0.9556},
-        {"name": "all_rows", "label": "All training rows as they came", "train_loss": 1.6121, "selection_loss": 1.0833, "test_loss": 1.1204, "test_score": 0.7944},
-        {"name": "trusted_only", "label": "Trusted rows only", "train_loss": 0.0512, "selection_loss": 0.2502, "test_loss": 0.2213, "test_score": 0.9417},
-        {"name": "both", "label": "All training rows and the trusted rows", "train_loss": 1.2046, "selection_loss": 0.8127, "test_loss": 0.8431, "test_score": 0.8528},
+        _model("tuned", "Training rows at their tuned weights, and the trusted rows", 0.1042, 0.2291, 0.1874, 0.9556),
+        _model("all_rows", "All training rows as they came", 1.6121, 1.0833, 1.1204, 0.7944),
+        _model("trusted_only", "Trusted rows only", 0.0512, 0.2502, 0.2213, 0.9417),
+        _model("both", "All training rows and the trusted rows", 1.2046, 0.8127, 0.8431, 0.8528),
     ],
     "rows": 1077,
     "suspects_total": 641,
     "suspects": [
-        {"rank": rank, "row_id": str((rank * 397) % 1077), "label": str(rank * 7 % 10), "weight": 0.0004 + rank * 0.0006, "predicted": str((rank * 7 + 3) % 10), "predicted_probability": 0.998 - rank * 0.0011}
+        {
+            "rank": rank,
+            "row_id": str((rank * 397) % 1077),
+            "label": str(rank * 7 % 10),
+            "weight": 0.0004 + rank * 0.0006,
+            "predicted": str((rank * 7 + 3) % 10),
+            "predicted_probability": 0.998 - rank * 0.0011,
+        }
         for rank in range(1, 51)
     ],
     "noise": {"planted": 646, "flagged": 641, "precision": 0.9891, "recall": 0.9814, "f1": 0.9852, "auc": 0.9979},
     "strengths": None,
     "warnings": [],
-}  # fmt: skip
+}
 STRENGTHS: dict[str, Any] = RESULT | {
     "sentence": "Test loss 0.0862, against 0.0923 with the best single strength: 569 rows, 30 strengths.",
     "models": [
-        {"name": "tuned", "label": "One strength per feature", "train_loss": 0.0611, "selection_loss": 0.0827, "test_loss": 0.0862, "test_score": 0.9737},
-        {"name": "single_strength", "label": "Best single strength of a grid", "train_loss": 0.0587, "selection_loss": 0.0901, "test_loss": 0.0923, "test_score": 0.9649},
-        {"name": "no_penalty", "label": "No penalty", "train_loss": 0.0002, "selection_loss": 0.4120, "test_loss": 0.3876, "test_score": 0.9386},
+        _model("tuned", "One strength per feature", 0.0611, 0.0827, 0.0862, 0.9737),
+        _model("single_strength", "Best single strength of a grid", 0.0587, 0.0901, 0.0923, 0.9649),
+        _model("no_penalty", "No penalty", 0.0002, 0.4120, 0.3876, 0.9386),
     ],
     "rows": 341,
     "suspects_total": 0,
@@ -170,7 +192,7 @@ STRENGTHS: dict[str, Any] = RESULT | {
     "noise": None,
     "strengths": [
         {"name": name, "lam": 2.1 - 0.5 * rank, "strength": math.exp(2.1 - 0.5 * rank)}
-        for rank, name in enumerate(["mean fractal dimension", "symmetry error", "mean smoothness", "texture error", "worst area", "worst radius"])
+        for rank, name in enumerate(FEATURES)
     ],
     "warnings": ["Test loss is 0.004 above the selection loss: little is left to gain from more iterations."],
-}  # fmt: skip
+}
