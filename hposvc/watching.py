@@ -103,7 +103,7 @@ def _watch_lines(views: Iterator[View], console: Console) -> JobResource:
                 line.append(f", {job.progress.iteration:,} of {job.progress.iterations:,} iterations")
                 line.append(f", upper loss {number(job.latest.upper_loss)}")
                 line.append(f", hypergradient norm {number(view.hypergradient_norm)}")
-            console.print(line)
+            console.print(line, soft_wrap=True)
     return view.job
 
 
@@ -113,7 +113,7 @@ def _headline(view: View) -> Text:
     if job.attempt > 1:
         line.append(f", attempt {job.attempt}")
     if job.phase and job.state not in TERMINAL:
-        line.append(f", {job.phase}")
+        line.append(f" ({job.phase})")
     if view.waiting:
         line.append(f": {view.waiting}")
     return line
