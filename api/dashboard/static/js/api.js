@@ -34,6 +34,18 @@ export async function call(path, { method = "GET", headers = {}, body, etag } = 
   return { status: response.status, data, etag: response.headers.get("ETag"), headers: response.headers };
 }
 
+const held = new Map(); // path → the newest answer, by its entity tag
+
+/** The data of a GET that is repeated: when nothing changed, the service sends no body and the held data are given. */
+export async function getAgain(path) {
+  const before = held.get(path);
+  const answer = await call(path, { etag: before?.etag });
+  if (answer.status === 304) return before.data;
+  if (held.size > 100) held.clear(); // filters that are looked at no more
+  held.set(path, answer);
+  return answer.data;
+}
+
 /** The data of a GET. */
 export const get = async (path) => (await call(path)).data;
 

@@ -1,6 +1,6 @@
 // The list of jobs. The filter lives in the URL; rows are replaced only when their job changed.
 
-import { call } from "./api.js";
+import { getAgain } from "./api.js";
 import { $, copyButton, h, show } from "./dom.js";
 import { age, count, jobName, kind, local, number } from "./format.js";
 import { poll } from "./poll.js";
@@ -33,7 +33,7 @@ async function refresh() {
   let next = null;
   for (let page = 0; page < pages; page += 1) {
     if (next) wanted.set("page", next);
-    const { data } = await call(`/v1/jobs?${wanted}`);
+    const data = await getAgain(`/v1/jobs?${wanted}`);
     items.push(...data.items);
     next = data.next_page;
     if (!next) break;

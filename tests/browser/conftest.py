@@ -1,0 +1,83 @@
+"""A real Chromium, watched: whatever it says on its console or asks of another origin fails the test."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.serving import Server
+
+CHROMIUM = os.environ.get("HPOSVC_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+REMEDY = (
+    "Chromium was not found. Install it (Debian: apt-get install chromium) or set HPOSVC_TEST_CHROMIUM to its path. "
+    "These tests are never skipped."
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM:
+        raise RuntimeError(REMEDY)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(migrated_sqlite: Path, tmp_path: Path) -> Iterator[Server]:
+    """The service on a fresh SQLite database: what a page shows does not depend on the database."""
+    for file in migrated_sqlite.parent.glob(f"{migrated_sqlite.name}*"):
+        shutil.copy(file, tmp_path / file.name)
+    with Server(f"sqlite:///{tmp_path / migrated_sqlite.name}", tmp_path) as server:
+        yield server
+
+
+class Watch:
+    """What a page did: requests, and everything that should not have happened."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.requests: list[Request] = []
+        self.faults: list[str] = []
+        self.offline = False
+        self._origin = origin
+        page.on("request", self._request)
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.faults.append(f"uncaught: {error}"))
+        page.on("dialog", lambda dialog: self.faults.append(f"dialog: {dialog.message}"))
+
+    def _request(self, request: Request) -> None:
+        self.requests.append(request)
+        if not request.url.startswith((self._origin, "data:", "blob:")):
+            self.faults.append(f"another origin: {request.url}")
+
+    def _console(self, message: ConsoleMessage) -> None:
+        # The browser itself reports a connection that is refused; no page can prevent that.
+        if not (self.offline and "ERR_CONNECTION" in message.text):
+            self.faults.append(f"console {message.type}: {message.text}")
+
+    def forgive(self, text: str) -> None:
+        """Forget faults with this text: the browser reports every status of 400 and more on its console."""
+        self.faults = [fault for fault in self.faults if text not in fault]
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    context = browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 900}, locale="en-US")
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+
+
+@pytest.fixture(autouse=True)
+def watch(page: Page, server: Server) -> Iterator[Watch]:
+    watch = Watch(page, server.url)
+    yield watch
+    assert watch.faults == []

@@ -1,0 +1,330 @@
+"""The page of one job in a browser, in every state that it was designed for."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
+
+from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.jobs.resources import JobError
+from tests.browser.conftest import Watch
+from tests.serving import RESULT, STRENGTHS, Server, curve, diverged, running, submit, succeeded
+
+pytestmark = pytest.mark.browser
+
+DRAWN = """figure => {
+  const line = document.querySelector(figure + " .plot").data.findLast(trace => trace.name);
+  return [line.x.length, line.x.at(-1)];
+}"""
+
+
+def caption(page: Page, figure: str) -> Locator:
+    return page.locator(f"{figure} .caption")
+
+
+def test_the_charts_of_a_running_job_grow(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 30, name="growing")
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("30 points")
+    attempt.record(curve(31, 90))
+    expect(caption(page, "#losses")).to_have_text("90 points")
+    expect(caption(page, "#norm")).to_have_text("90 points")
+    assert page.evaluate(DRAWN, "#norm") == [90, 90]
+    expect(page.locator("#tiles")).to_contain_text("90 / 500")
+    expect(page.locator("#tiles")).to_contain_text(f"{curve(90, 90)[0]['upper_loss']:.4f}")
+    attempt.succeed(RESULT, [])
+    expect(page.get_by_role("heading", name="Result")).to_be_visible()
+    expect(page.locator("#about")).to_contain_text("Succeeded")
+
+
+def test_nothing_is_asked_once_a_job_has_ended(page: Page, server: Server, watch: Watch) -> None:
+    job = succeeded(server.engine, RESULT)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#spec")).to_contain_text("kind: data_reweighting")
+    page.wait_for_load_state("networkidle")
+    before = len(watch.requests)
+    page.wait_for_timeout(3000)  # three polls, if there were any
+    assert len(watch.requests) == before
+
+
+def test_a_hidden_tab_does_not_ask_and_catches_up_when_seen(page: Page, server: Server, watch: Watch) -> None:
+    job, attempt = running(server.engine, 10)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    set_hidden(page, hidden=True)
+    page.wait_for_load_state("networkidle")
+    before = len(watch.requests)
+    attempt.record(curve(11, 20))
+    page.wait_for_timeout(3000)
+    assert len(watch.requests) == before
+    set_hidden(page, hidden=False)
+    expect(caption(page, "#losses")).to_have_text("20 points")
+
+
+def set_hidden(page: Page, *, hidden: bool) -> None:
+    """What a browser does when another tab is chosen; a headless one never hides a page by itself."""
+    page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
+def test_requests_never_overlap(page: Page, server: Server) -> None:
+    job, _ = running(server.engine, 10)
+    flying = 0
+    most = 0
+
+    def slow(route: Route) -> None:
+        nonlocal flying, most
+        flying += 1
+        most = max(most, flying)
+        time.sleep(0.4)  # slower than the poll interval would like
+        flying -= 1
+        route.continue_()
+
+    page.route("**/v1/**", slow)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    for _ in range(5):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait_for_timeout(300)
+    assert most == 1
+
+
+def test_an_unreachable_service_is_said_and_recovered_from(page: Page, server: Server, watch: Watch) -> None:
+    job, attempt = running(server.engine, 10)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    watch.offline = True
+    server.stop()
+    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("Showing what was known at")).to_be_visible()
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    attempt.record(curve(11, 25))
+    server.start()
+    expect(caption(page, "#losses")).to_have_text("25 points")
+    expect(page.get_by_text("The service does not answer.")).to_be_hidden()
+
+
+def test_a_failed_job_says_why_and_what_to_do(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 5)
+    attempt.fail(JobError(reason="out_of_memory", message="The runner was killed at 31 GiB.", remedy="Use batches."))
+    page.goto(f"/jobs/{job.id}")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Out of memory")
+    expect(alert).to_contain_text("The runner was killed at 31 GiB.")
+    expect(alert).to_contain_text("What to do: Use batches.")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator("#about")).to_contain_text("Queued")
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+
+
+def test_a_diverged_job_shows_where_it_broke(page: Page, server: Server) -> None:
+    job = diverged(server.engine, at=120)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.get_by_role("alert")).to_contain_text("Diverged at iteration 120")
+    expect(caption(page, "#losses")).to_contain_text("upper loss is NaN or infinite from iteration 120")
+    expect(page.locator("#losses .plot").get_by_text("NaN or ∞")).to_be_visible()
+    expect(page.locator("#tiles")).to_contain_text("NaN")
+    lines = page.evaluate("document.querySelector('#losses .plot').layout.shapes.map(shape => shape.x0)")
+    assert lines == [120]
+    gap = page.evaluate("document.querySelector('#losses .plot').data[0].y.at(-1)")
+    assert gap is None  # a gap, not a zero
+    page.locator("#losses summary").click()
+    expect(page.locator("#losses .data tbody tr").first).to_contain_text("NaN")
+
+
+def test_a_queued_job_says_what_it_waits_for(page: Page, server: Server) -> None:
+    job = submit(server.engine)
+    page.goto(f"/jobs/{job.id}")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("No worker is connected")
+    expect(notice).to_contain_text("hposvc worker")
+    report = WorkerReport(
+        id="w", host="gpu-1", device="cpu", versions={}, state="compiling", progress_message="63 of 150"
+    )
+    beat(server.engine, report)
+    expect(notice).to_contain_text("gpu-1: 63 of 150")
+    beat(server.engine, WorkerReport(id="w", host="gpu-1", device="cpu", versions={}, state="busy", job_id="job_x"))
+    expect(notice).to_contain_text("The only worker is busy")
+    expect(page.locator("#losses")).to_contain_text("No iterations yet")
+
+
+def test_actions_ask_the_service(page: Page, server: Server) -> None:
+    job = submit(server.engine)
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#notice")).to_contain_text("It holds no worker")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.locator("#about")).to_contain_text("Queued")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("#about")).to_contain_text("Queued")
+    page.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel the job").click()
+    expect(page.locator("#about")).to_contain_text("Cancelled")
+    expect(page.locator("#events")).to_contain_text("Cancelled")
+
+
+def test_an_action_that_came_too_late_is_explained(page: Page, server: Server, watch: Watch) -> None:
+    job, attempt = running(server.engine, 5)
+    page.goto(f"/jobs/{job.id}")
+    pause = page.get_by_role("button", name="Pause")
+    expect(pause).to_be_visible()
+    set_hidden(page, hidden=True)  # so that it does not learn what happens meanwhile
+    page.wait_for_load_state("networkidle")
+    attempt.succeed(RESULT, [])
+    pause.click()
+    expect(page.locator("#notice")).to_contain_text("cannot pause job")
+    watch.forgive("409")
+
+
+def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: Path) -> None:
+    job = succeeded(server.engine, RESULT)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#sentence")).to_have_text(RESULT["sentence"])
+    models = page.locator("#models tbody tr")
+    expect(models).to_have_count(4)
+    expect(models.first).to_contain_text("95.56 %")  # the best first
+    expect(models.first).to_contain_text("tuned")
+    suspects = page.locator("#suspects tbody tr")
+    expect(suspects).to_have_count(10)
+    expect(suspects.first).to_contain_text("397")
+    page.get_by_role("button", name="Show 50 rows").click()
+    expect(suspects).to_have_count(50)
+    expect(page.locator("#noise")).to_contain_text("98.1 %")
+    expect(page.locator("#strengths")).to_be_hidden()
+    with page.expect_download() as download:
+        page.locator("#suspects").get_by_role("button", name="CSV").click()
+    download.value.save_as(tmp_path / "suspects.csv")
+    with (tmp_path / "suspects.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["row_id"] for row in rows] == [item["row_id"] for item in RESULT["suspects"]]
+
+
+def test_the_answer_of_a_regularization_job(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, STRENGTHS, kind="regularization_tuning")
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#strengths tbody tr")).to_have_count(6)
+    expect(page.locator("#strengths tbody tr").first).to_contain_text("mean fractal dimension")
+    expect(page.locator("#warnings")).to_contain_text(STRENGTHS["warnings"][0])
+    expect(page.locator("#suspects")).to_be_hidden()
+    expect(page.locator("#noise")).to_be_hidden()
+
+
+def test_the_spec_can_be_copied(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT, name="copy me")
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("button", name="YAML").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()").startswith("kind: data_reweighting\nname: copy me\n")
+    page.get_by_role("button", name="curl").click()
+    expect(page.get_by_role("button", name="Copied").last).to_be_visible()
+    assert f"curl -X POST {server.url}/v1/jobs" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_the_data_of_a_chart_as_table_and_file(page: Page, server: Server, tmp_path: Path) -> None:
+    job = succeeded(server.engine, RESULT)
+    page.goto(f"/jobs/{job.id}")
+    page.locator("#norm summary").click()
+    expect(page.locator("#norm .data tbody tr")).to_have_count(100)
+    expect(page.locator("#norm .data tbody tr").first).to_contain_text("500")
+    with page.expect_download() as download:
+        page.locator("#norm").get_by_role("button", name="CSV").click()
+    download.value.save_as(tmp_path / "norm.csv")
+    with (tmp_path / "norm.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["hypergradient_norm"]) for row in rows] == [row["hypergradient_norm"] for row in curve(1, 500)]
+    with page.expect_download() as download:
+        page.locator("#norm").get_by_role("button", name="PNG").click()
+    assert Path(download.value.path()).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_norm_is_logarithmic_until_asked_otherwise(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT)
+    page.goto(f"/jobs/{job.id}")
+    button = page.locator("#norm").get_by_role("button", name="Log scale")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    expect(caption(page, "#norm")).to_have_text("500 points")
+    axis = "document.querySelector('#norm .plot').layout.yaxis.type"
+    assert page.evaluate(axis) == "log"
+    button.click()
+    assert page.evaluate(axis) == "linear"
+
+
+def test_a_long_run_is_thinned_openly_and_zooming_shows_every_point(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 0, stop={"iterations": 20_000})
+    rows = curve(1, 20_000)
+    rows[12_344]["upper_loss"] = 50.0
+    for begin in range(0, len(rows), 5000):
+        attempt.record(rows[begin : begin + 5000])
+    attempt.succeed(RESULT, [])
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_contain_text("1,000 of 20,000 points")
+    highest = (
+        "Math.max(...document.querySelector('#losses .plot').data.flatMap(trace => trace.y.filter(Number.isFinite)))"
+    )
+    assert page.evaluate(highest) == 50.0  # one iteration of twenty thousand
+    area = page.locator("#losses .plot .nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.60, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.63, middle, steps=5)
+    page.mouse.up()
+    expect(caption(page, "#losses")).to_contain_text("iterations 1")
+    expect(caption(page, "#losses")).not_to_contain_text("of 20,000")
+    count, _ = page.evaluate(DRAWN, "#losses")
+    assert 400 < count < 1000
+    assert page.evaluate(highest) == 50.0
+    page.locator("#losses").get_by_role("button", name="Show all").click()
+    expect(caption(page, "#losses")).to_contain_text("1,000 of 20,000 points")
+
+
+def test_the_theme_follows_the_system_and_the_switch(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT)
+    background = "getComputedStyle(document.body).backgroundColor"
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"/jobs/{job.id}")
+    dark = page.evaluate(background)
+    page.emulate_media(color_scheme="light")
+    assert page.evaluate(background) != dark
+    for _ in range(2):
+        page.get_by_role("button", name="Theme").click()
+    assert page.evaluate(background) == dark
+    page.reload()
+    assert page.evaluate(background) == dark  # kept
+
+
+def test_an_unknown_job_is_said(page: Page, watch: Watch) -> None:
+    page.goto("/jobs/job_0")
+    expect(page.get_by_role("heading", name="No such job")).to_be_visible()
+    watch.forgive("404")
+
+
+def test_nothing_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
+    job = diverged(server.engine, name="x" * 200, tags=["t" * 64])
+    done = succeeded(server.engine, RESULT)
+    page.set_viewport_size({"width": 390, "height": 800})
+    for job_id in (job.id, done.id):
+        page.goto(f"/jobs/{job_id}")
+        expect(caption(page, "#norm")).to_contain_text("points")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_a_single_point_is_visible(page: Page, server: Server) -> None:
+    job, _ = running(server.engine, 1)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("1 point")
+    assert page.locator("#losses .plot .points path").count() >= 1
+    assert math.isfinite(page.evaluate("document.querySelector('#losses .plot').data[0].y[0]"))

@@ -1,0 +1,115 @@
+"""The list of jobs in a browser."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
+
+pytestmark = pytest.mark.browser
+
+
+def row(page: Page, name: str) -> Locator:
+    return page.locator("#jobs tbody tr", has=page.get_by_role("link", name=name, exact=True))
+
+
+def test_an_empty_list_says_how_to_begin(page: Page) -> None:
+    page.goto("/")
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    expect(page.get_by_text("hposvc submit examples/digits_reweighting.yaml")).to_be_visible()
+    page.get_by_role("button", name="Copy the command").click()
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == "hposvc submit examples/digits_reweighting.yaml"
+
+
+def test_a_row_says_where_its_job_stands(page: Page, server: Server) -> None:
+    succeeded(server.engine, RESULT, name="done", tags=["digits"])
+    diverged(server.engine, at=120, name="broken")
+    _, attempt = running(server.engine, 40, name="live")
+    page.goto("/")
+    expect(row(page, "done")).to_contain_text("Succeeded")
+    expect(row(page, "done")).to_contain_text("digits")
+    expect(row(page, "broken")).to_contain_text("Diverged")
+    expect(row(page, "broken")).to_contain_text("NaN")
+    expect(row(page, "live")).to_contain_text("Running")
+    expect(row(page, "live")).to_contain_text("40 / 500")
+    expect(row(page, "live")).to_contain_text(f"{curve(40, 40)[0]['upper_loss']:.4f}")
+    attempt.record(curve(41, 77))
+    expect(row(page, "live")).to_contain_text("77 / 500")
+    submit(server.engine, name="new")
+    expect(row(page, "new")).to_contain_text("Queued")
+    expect(page.locator("#jobs tbody tr").first).to_contain_text("new")
+
+
+def test_the_filter_lives_in_the_address(page: Page, server: Server) -> None:
+    submit(server.engine, name="apple", tags=["fruit"])
+    submit(server.engine, name="carrot", kind="regularization_tuning")
+    running(server.engine, 1, name="plum", tags=["fruit"])
+    rows = page.locator("#jobs tbody tr")
+    page.goto("/")
+    expect(rows).to_have_count(3)
+    page.get_by_label("Search by name").fill("ar")
+    expect(rows).to_have_count(1)
+    expect(page).to_have_url("/?text=ar")
+    page.get_by_role("button", name="Clear").click()
+    expect(rows).to_have_count(3)
+    page.get_by_label("Tag", exact=True).fill("fruit")
+    page.get_by_label("State").select_option("queued")
+    expect(rows).to_have_count(1)
+    page.reload()
+    expect(rows).to_have_count(1)
+    expect(row(page, "apple")).to_be_visible()
+    page.get_by_label("State").select_option("failed")
+    expect(page.get_by_role("heading", name="No job fits this filter")).to_be_visible()
+
+
+def test_older_jobs_are_one_click_away(page: Page, server: Server) -> None:
+    for number in range(60):
+        submit(server.engine, name=f"job {number}")
+    page.goto("/")
+    rows = page.locator("#jobs tbody tr")
+    expect(rows).to_have_count(50)
+    page.get_by_role("button", name="Show older jobs").click()
+    expect(rows).to_have_count(60)
+    expect(page.get_by_role("button", name="Show older jobs")).to_be_hidden()
+
+
+def test_a_name_is_text_and_nothing_else(page: Page, server: Server) -> None:
+    name = "<img src=x onerror=alert(1)>"
+    job = submit(server.engine, name=name, tags=["<b>bold</b>"])
+    page.goto("/")
+    expect(row(page, name)).to_contain_text("<b>bold</b>")
+    assert page.locator("#jobs img, #jobs b").count() == 0
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+    expect(page).to_have_url(f"/jobs/{job.id}")
+    assert page.locator("main img").count() == 0
+
+
+def test_the_page_works_by_keyboard(page: Page, server: Server) -> None:
+    job = submit(server.engine, name="reached by Tab")
+    page.goto("/")
+    expect(row(page, "reached by Tab")).to_be_visible()
+    for _ in range(15):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "reached by Tab":
+            break
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(f"/jobs/{job.id}")
+
+
+def test_nothing_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
+    succeeded(server.engine, RESULT, name="a job with a name that is far too long for a phone " * 3, tags=["t" * 60])
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/")
+    expect(page.get_by_text("Succeeded").last).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_an_unchanged_list_is_answered_without_a_body(page: Page, server: Server) -> None:
+    running(server.engine, 3, name="still")
+    page.goto("/")
+    expect(row(page, "still")).to_be_visible()
+    with page.expect_response(lambda response: "/v1/jobs?" in response.url and response.status == 304):
+        pass
