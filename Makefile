@@ -2,6 +2,8 @@
 # make test         the whole test suite; pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
 # make durability   only the tests that kill processes
+# make docs         write docs/reference/ from the code
+# make screenshots  take the pictures of the documentation from the demonstration's data
 # make lock         pin the newest versions that fit pyproject.toml
 # make clean        remove what the others made (not Jittor's cache, which took minutes to build)
 
@@ -10,7 +12,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
 
-.PHONY: demo test lint durability lock clean browser-and-database
+.PHONY: demo test lint durability docs screenshots lock clean browser-and-database
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -28,6 +30,13 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/.installed-dev
+	$(VENV)/bin/python docs/generate.py
+	$(VENV)/bin/python -m api.openapi > docs/openapi.json
+
+screenshots: $(VENV)/.installed-dev demo
+	$(VENV)/bin/python docs/screenshots.py
 
 lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \

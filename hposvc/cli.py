@@ -134,7 +134,9 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 def submit(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The job as YAML or JSON; - reads standard input.")],
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job and show its results.")] = False,
-    check: Annotated[bool, typer.Option(help="Only check the job, and print it with every default filled in.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only check the job, and print it with every default filled in.")
+    ] = False,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: one key, one job, however often it is sent.")
     ] = None,
@@ -389,4 +391,5 @@ def _say_fault(fault: Fault) -> None:
 def _stop_like_ctrl_c() -> None:
     """Let `kill` and a closed terminal stop this process in the same order as Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)

@@ -1,0 +1,157 @@
+"""Writes docs/reference/ from the code: ``make docs``. A test fails when the two differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from hposvc.cli import app
+from hposvc.faults import Exit
+from hposvc.jobs.spec import PER, JobSpec
+from hposvc.settings import Settings
+
+FOLDER = Path(__file__).parent / "reference"
+Schema = dict[str, Any]
+
+
+def job() -> str:
+    """Every field of a job."""
+    schema = JobSpec.model_json_schema()
+    definitions: dict[str, Schema] = schema.pop("$defs")
+    parts = [
+        "# The job: every field\n",
+        "What a job may say, in YAML or JSON. Only `kind` and `dataset` are required.",
+        "`hposvc submit job.yaml --check` prints a job with every default filled in.\n",
+        *_section("", schema, definitions),
+        "\n## What `per` may be\n",
+        *(
+            f"- `{kind}`: {', '.join(f'`{per}`' for per in allowed)} (default `{allowed[0]}`)"
+            for kind, allowed in PER.items()
+        ),
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _section(path: str, schema: Schema, definitions: dict[str, Schema]) -> list[str]:
+    """A table of the fields at ``path``, then the sections of those that have fields of their own."""
+    heading = f"\n## `{path}`\n\n{_text(schema)}\n" if path else ""
+    lines, below = [heading, "| field | takes | default |", "|---|---|---|"], []
+    for name, field in schema["properties"].items():
+        nested = [variant["$ref"].rpartition("/")[2] for variant in _variants(field) if "$ref" in variant]
+        takes = " or ".join(dict.fromkeys(_takes(variant) for variant in _variants(field)))
+        default = "required" if name in schema.get("required", []) else f"`{_default(field)}`"
+        lines.append(f"| `{path + '.' if path else ''}{name}` | {takes} | {default} |")
+        for definition in nested:
+            inner = definitions[definition]
+            title = f"{path + '.' if path else ''}{name}"
+            below += [
+                part.replace(f"## `{title}`", f"## `{title}`{_which(inner, definition, nested)}", 1)
+                for part in _section(title, inner, definitions)
+            ]
+    return lines + below
+
+
+def _which(schema: Schema, name: str, alternatives: list[str]) -> str:
+    if len(alternatives) == 1:
+        return ""
+    type_ = schema["properties"].get("type", {}).get("const")
+    return f" (`type: {type_}`)" if type_ else f" ({name})"
+
+
+def _variants(field: Schema) -> list[Schema]:
+    return list(field.get("anyOf") or field.get("oneOf") or [field])
+
+
+def _takes(field: Schema) -> str:
+    if "$ref" in field:
+        return "see below"
+    if "const" in field:
+        return f"`{field['const']}`"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    kind = field.get("type", "anything")
+    if kind == "array":
+        if "prefixItems" in field:
+            return f"list of {len(field['prefixItems'])} numbers"
+        return f"list of {_takes(field['items']).replace('text', 'texts').replace('integer', 'integers')}"
+    bounds = [
+        f"{sign} {field[key]:{',' if abs(field[key]) < 1e12 else 'g'}}"
+        for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
+        if key in field
+    ]
+    name = {"string": "text", "number": "number", "integer": "integer", "null": "null"}.get(kind, kind)
+    return " ".join([name, ", ".join(bounds)]).strip()
+
+
+def _default(field: Schema) -> str:
+    value = field.get("default")
+    if isinstance(value, dict):
+        return "…" if value else "{}"
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _text(schema: Schema) -> str:
+    return " ".join(schema.get("description", "").replace("``", "`").split())
+
+
+def settings() -> str:
+    """Every setting."""
+    lines = [
+        "# The settings\n",
+        _text({"description": Settings.__doc__}),
+        "`hposvc config` shows the values in use and where each comes from.\n",
+        "| variable | default | meaning |",
+        "|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default_factory is not None or field.default in (None, "") else f"`{field.default}`"
+        lines.append(f"| `HPOSVC_{name.upper()}` | {default} | {field.description} |")
+    lines.append("\n`HPOSVC_DATA_DIR` is by default `$XDG_DATA_HOME/hposvc`, which is mostly `~/.local/share/hposvc`.")
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> str:
+    """Every command, and what the exit statuses mean."""
+    root = typer.main.get_command(app)
+    lines = [
+        "# The commands\n",
+        "Each knows `--help`. Messages for people go to standard error, answers to standard output.\n",
+    ]
+    lines += ["| exit status | name |", "|---|---|", *(f"| {code.value} | {code.name.lower()} |" for code in Exit)]
+    lines.append(f"\n{app.info.epilog}")
+    lines += _command(root, "hposvc")
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: Any, path: str) -> list[str]:
+    if hasattr(command, "commands"):
+        return [line for name, inner in command.commands.items() for line in _command(inner, f"{path} {name}")]
+    arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
+    options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+    usage = " ".join([path, *(_placeholder(argument) for argument in arguments)])
+    lines = [f"\n## `{usage}`\n", " ".join((command.help or "").split())]
+    if arguments or options:
+        lines.append("")
+    lines += [f"- `{_placeholder(argument)}`: {argument.help}" for argument in arguments]
+    lines += [f"- `{', '.join([*option.opts, *option.secondary_opts])}`: {option.help}" for option in options]
+    return lines
+
+
+def _placeholder(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
+
+
+PAGES = {"job.md": job, "settings.md": settings, "commands.md": commands}
+
+
+def main() -> None:
+    """Write the pages."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
