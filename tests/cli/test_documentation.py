@@ -1,0 +1,67 @@
+"""The documentation says what the code does."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from hposvc.cli import app
+from hposvc.jobs.spec import JobSpec
+from hposvc.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]
+by_name = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert specification is not None
+    assert specification.loader is not None
+    generate = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(generate)
+    for name, page in generate.PAGES.items():
+        assert (ROOT / "docs" / "reference" / name).read_text() == page(), "run `make docs`"
+
+
+@by_name
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@by_name
+def test_jobs_in_the_text_are_valid(page: Path) -> None:
+    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
+        JobSpec.model_validate(yaml.safe_load(block))
+
+
+@by_name
+def test_commands_in_the_text_exist(page: Path) -> None:
+    for line in re.findall(r"^ {0,4}(?:\.venv/bin/)?hposvc ([^\n#|>]*)", page.read_text(), re.MULTILINE):
+        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list))?)?", line)
+        assert words is not None
+        help_ = CliRunner().invoke(app, [*words[0].split(), "--help"], env={"COLUMNS": "200"})
+        assert help_.exit_code == 0, line
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in help_.output, line
+
+
+@by_name
+def test_variables_in_the_text_are_settings(page: Path) -> None:
+    known = {f"HPOSVC_{name.upper()}" for name in Settings.model_fields} | {
+        "HPOSVC_TEST_CHROMIUM",
+        "HPOSVC_TEST_POSTGRESQL_BIN",
+    }
+    assert set(re.findall(r"HPOSVC_[A-Z_]+[A-Z]", page.read_text())) <= known
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_examples_are_valid(example: Path) -> None:
+    JobSpec.model_validate(yaml.safe_load(example.read_text()))
