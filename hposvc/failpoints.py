@@ -1,15 +1,15 @@
-"""Named points at which a test lets a process die. Nothing happens unless ``HPOSVC_FAILPOINT`` is set.
+"""Named points at which a test lets a process die. Nothing happens unless ``HPOSVC_FAILPOINTS`` is set.
 
-``HPOSVC_FAILPOINT=record.before_commit@3`` kills the process, as ``kill -9`` would, when it comes to that point for
-the third time. A second variable, ``HPOSVC_FAILPOINT_ONCE``, names a file that is created at that moment and disarms
-the point for every process started later, so that a supervisor can be restarted with the same environment.
+``HPOSVC_FAILPOINTS=claim.committed,record.before_commit@3`` kills a process, as ``kill -9`` would, when it comes to
+the first of these points, or to the second for the third time. ``HPOSVC_FAILPOINTS_FIRED`` names a directory where
+each point leaves a file when it strikes, and strikes no second time, in whatever process.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
+from collections import Counter
 from pathlib import Path
 
 # Every point in the code; the durability tests go through all of them.
@@ -41,17 +41,24 @@ RUNNER = (
 )
 STOPPING = ("stopped.before_commit", "release.before_commit", "lose.before_commit", "sweep.before_commit")
 
-_name, _, _count = os.environ.get("HPOSVC_FAILPOINT", "").partition("@")
-_arrivals = itertools.count(1)
+_armed = {
+    name: int(count or 1)
+    for name, _, count in (point.partition("@") for point in os.environ.get("HPOSVC_FAILPOINTS", "").split(","))
+}
+_arrivals: Counter[str] = Counter()
 
 
 def failpoint(name: str) -> None:
     """Die here, if the environment asks for it."""
-    if name != _name or next(_arrivals) < int(_count or 1):
+    if name not in _armed:
         return
-    once = os.environ.get("HPOSVC_FAILPOINT_ONCE")
-    if once and Path(once).exists():
+    _arrivals[name] += 1
+    if _arrivals[name] < _armed[name]:
         return
-    if once:
-        Path(once).touch()
+    fired = os.environ.get("HPOSVC_FAILPOINTS_FIRED")
+    if fired:
+        try:
+            Path(fired, name).touch(exist_ok=False)
+        except FileExistsError:
+            return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -76,6 +76,11 @@ def test_the_migrations_are_found_from_any_directory(tmp_path: Path) -> None:
     script = f"from hposvc.db import migrate; migrate.upgrade('sqlite:///{tmp_path}/x.sqlite3'); print(migrate.head())"
     root = Path(__file__).parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env={"PYTHONPATH": str(root)}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(root)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.split() == [migrate.head()], done.stderr

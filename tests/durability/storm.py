@@ -1,0 +1,159 @@
+"""A random storm: many jobs, several workers, and SIGKILL for whatever runs, again and again.
+
+    python -m tests.durability.storm --kills 500 --jobs 200 --workers 3 --seed 7
+
+Afterwards every job must have succeeded exactly as if nothing had happened: no gap and no double among its iterations,
+the λ of the uninterrupted run, a history without holes. Who is killed and when follows from the seed; how far the
+victims have come by then is up to the machine. The status is 0 when everything held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from hposvc.db import migrate
+from hposvc.db.engine import read
+from hposvc.db.tables import attempts, jobs
+from hposvc.jobs.states import TERMINAL
+from tests.postgresql import PostgreSQL
+from tests.workers.harness import Service, children_of, tiny_spec
+
+LEASE = {"lease": 3.0}
+MAX_ATTEMPTS = 20
+
+
+def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: int) -> None:
+    """Kill ``kills`` processes while ``n_jobs`` jobs are done, and assert that nobody can tell."""
+    chance = random.Random(seed)
+    job_ids = [submit(service, chance, number) for number in range(n_jobs)]
+    workers = [service.worker(**LEASE) for _ in range(n_workers)]
+    killed = {"supervisor": 0, "runner": 0, "submitter": 0}
+    begun = time.monotonic()
+    while sum(killed.values()) < kills:
+        time.sleep(chance.uniform(0.05, 0.4))
+        victim = chance.choices(("supervisor", "runner", "submitter"), (4, 5, 1))[0]
+        if victim == "submitter":
+            job_ids.append(killed_while_submitting(service, chance, len(job_ids)))
+        elif not kill_one(workers, victim, chance):
+            continue
+        killed[victim] += 1
+        for index, worker in enumerate(workers):
+            if worker.poll() is not None:
+                workers[index] = service.worker(**LEASE)
+        if over(service) and sum(killed.values()) < kills:
+            job_ids += [submit(service, chance, len(job_ids)) for _ in range(n_workers * 3)]
+    print(f"{sum(killed.values())} processes killed in {time.monotonic() - begun:.0f} s: {killed}", flush=True)
+    deadline = time.monotonic() + 600
+    while not over(service):
+        assert time.monotonic() < deadline, service.logs()
+        time.sleep(0.2)
+    for job_id in job_ids:
+        service.assert_succeeded_exactly(job_id)
+    service.assert_history_is_sound(job_ids)
+    with read(service.engine) as connection:
+        count = connection.execute(sa.select(sa.func.count()).select_from(jobs)).scalar_one()
+        outcomes = connection.execute(
+            sa.select(attempts.c.outcome, sa.func.count()).group_by(attempts.c.outcome).order_by(attempts.c.outcome)
+        ).all()
+    assert count == len(job_ids), "one idempotency key, one job"
+    print(f"{count} jobs: 0 lost, 0 gaps or doubles, every λ equal; attempts: {dict(map(tuple, outcomes))}", flush=True)
+
+
+def submit(service: Service, chance: random.Random, number: int) -> str:
+    spec = tiny_spec(
+        f"slow={chance.choice((0.0, 0.002, 0.01))}",
+        solver={"seed": number},
+        stop={"iterations": chance.randint(20, 80)},
+        checkpoint_every=chance.randint(5, 20),
+        max_attempts=MAX_ATTEMPTS,
+    )
+    return service.jobs.submit(spec, idempotency_key=str(number)).id
+
+
+def killed_while_submitting(service: Service, chance: random.Random, number: int) -> str:
+    """Submit from a process that is killed at any moment of it, then submit the same again; answers the one job."""
+    spec_chance = random.Random(number)
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(BaseException):
+            submit(Service(service.url, service.directory), random.Random(number), number)
+        os._exit(0)
+    time.sleep(chance.uniform(0.0, 0.03))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return submit(service, spec_chance, number)
+
+
+def kill_one(workers: list[subprocess.Popen[bytes]], victim: str, chance: random.Random) -> bool:
+    worker = chance.choice(workers)
+    pids = [worker.pid] if victim == "supervisor" else sorted(children_of(worker.pid))
+    if not pids:
+        return False
+    try:
+        os.kill(chance.choice(pids), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    if victim == "supervisor":
+        worker.wait()
+    return True
+
+
+def over(service: Service) -> bool:
+    with read(service.engine) as connection:
+        waiting = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.not_in(TERMINAL))
+        return connection.execute(waiting).scalar_one() == 0
+
+
+@contextlib.contextmanager
+def database(kind: str, directory: Path) -> Iterator[str]:
+    """A fresh, migrated database."""
+    if kind == "sqlite":
+        url = f"sqlite:///{directory / 'hposvc.sqlite3'}"
+        migrate.upgrade(url)
+        yield url
+        return
+    server = PostgreSQL()
+    server.start()
+    try:
+        url = server.create("storm")
+        migrate.upgrade(url)
+        yield url
+    finally:
+        server.remove()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=30)
+    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(2**31))
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), action="append")
+    options = parser.parse_args()
+    for kind in options.database or ("sqlite", "postgresql"):
+        print(f"storm on {kind}: --kills {options.kills} --jobs {options.jobs} --workers {options.workers} "
+              f"--seed {options.seed}", flush=True)  # fmt: skip
+        with tempfile.TemporaryDirectory(prefix="hposvc-storm-") as directory, database(kind, Path(directory)) as url:
+            service = Service(url, Path(directory))
+            try:
+                storm(service, kills=options.kills, n_jobs=options.jobs, n_workers=options.workers, seed=options.seed)
+            finally:
+                service.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Random sequences of what people and workers do, against a model of a few lines, on both databases."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from hposvc.db import migrate
+from hposvc.db.engine import create_engine, read, write
+from hposvc.db.tables import jobs as jobs_table
+from hposvc.db.tables import now
+from hposvc.jobs import queries
+from hposvc.jobs.fence import Attempt, Fenced, claim
+from hposvc.jobs.queries import METRICS
+from hposvc.jobs.resources import JobError
+from hposvc.jobs.service import IllegalTransition, Jobs
+from hposvc.jobs.states import HELD, TERMINAL, State
+from hposvc.jobs.sweeper import sweep
+from hposvc.queue import Publisher
+from tests.postgresql import PostgreSQL
+from tests.workers.harness import tiny_spec
+
+MAX_ATTEMPTS = 3
+
+
+@dataclass
+class Model:
+    """What a job should be."""
+
+    state: State = State.QUEUED
+    attempt: int = 1
+    losses: int = 0
+    iteration: int = 0  # of the newest write
+    holder: int | None = None  # the attempt whose writes count
+    seen: list[State] = field(default_factory=list)
+
+    def released(self, *, lost: bool) -> None:
+        """The worker is gone; what happens depends on what was asked of it."""
+        self.holder = None
+        self.losses += lost
+        if self.state is State.PAUSING:
+            self.state = State.PAUSED
+        elif self.state is State.CANCELLING:
+            self.state = State.CANCELLED
+        elif lost and self.losses >= MAX_ATTEMPTS:
+            self.state = State.FAILED
+        else:
+            self.queue()
+
+    def queue(self) -> None:
+        self.state = State.QUEUED
+        self.attempt += 1
+
+
+class Machine(RuleBasedStateMachine):
+    url: str
+
+    submitted = Bundle("submitted")
+    claimed = Bundle("claimed")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.engine = create_engine(self.url)
+        self.publisher = Publisher(self.engine)
+        self.jobs = Jobs(self.engine, check=lambda spec: None)
+        self.models: dict[str, Model] = {}
+
+    def teardown(self) -> None:
+        self.engine.dispose()
+
+    @rule(target=submitted)
+    def submit(self) -> str:
+        job_id = self.jobs.submit(tiny_spec(max_attempts=MAX_ATTEMPTS)).id
+        self.models[job_id] = Model()
+        return job_id
+
+    @rule(target=claimed, job_id=submitted, age=st.integers(0, 2))
+    def deliver(self, job_id: str, age: int) -> tuple[str, Attempt | None]:
+        """Any delivery that was ever made may come, again and late."""
+        model = self.models[job_id]
+        number = max(1, model.attempt - age)
+        attempt = claim(self.engine, self.publisher, job_id, number, worker_id="w", lease_seconds=600)
+        assert (attempt is not None) == (model.state is State.QUEUED and number == model.attempt)
+        if attempt is not None:
+            model.state, model.holder = State.STARTING, number
+        return job_id, attempt
+
+    def write(self, claimed: tuple[str, Attempt | None], name: str, *arguments: object) -> Model | None:
+        """Let a worker write; the model, if the write should count."""
+        job_id, attempt = claimed
+        if attempt is None:
+            return None
+        model = self.models[job_id]
+        if attempt.number == model.holder:
+            getattr(attempt, name)(*arguments)
+            return model
+        with pytest.raises(Fenced):
+            getattr(attempt, name)(*arguments)
+        return None
+
+    @rule(claimed=claimed)
+    def renew(self, claimed: tuple[str, Attempt | None]) -> None:
+        self.write(claimed, "renew", 600)
+
+    @rule(claimed=claimed)
+    def start(self, claimed: tuple[str, Attempt | None]) -> None:
+        model = self.models[claimed[0]]
+        if model.state is not State.RUNNING and self.write(claimed, "start", None) and model.state is State.STARTING:
+            model.state = State.RUNNING
+
+    @rule(claimed=claimed, count=st.integers(1, 5))
+    def record(self, claimed: tuple[str, Attempt | None], count: int) -> None:
+        first = self.models[claimed[0]].iteration + 1
+        rows = [dict.fromkeys(METRICS, 0.5) | {"iteration": n} for n in range(first, first + count)]
+        if model := self.write(claimed, "record", rows):
+            model.iteration += count
+
+    @rule(claimed=claimed)
+    def succeed(self, claimed: tuple[str, Attempt | None]) -> None:
+        if model := self.write(claimed, "succeed", {}, []):
+            model.state, model.holder = State.SUCCEEDED, None
+
+    @rule(claimed=claimed)
+    def fail(self, claimed: tuple[str, Attempt | None]) -> None:
+        if model := self.write(claimed, "fail", JobError(reason="r", message="m", remedy="r")):
+            model.state, model.holder = State.FAILED, None
+
+    @rule(claimed=claimed)
+    def lose(self, claimed: tuple[str, Attempt | None]) -> None:
+        if model := self.write(claimed, "lose", JobError(reason="r", message="m", remedy="r")):
+            model.released(lost=True)
+
+    @rule(claimed=claimed)
+    def release(self, claimed: tuple[str, Attempt | None]) -> None:
+        if model := self.write(claimed, "release"):
+            model.released(lost=False)
+
+    @rule(job_id=submitted)
+    def expire(self, job_id: str) -> None:
+        model = self.models[job_id]
+        with write(self.engine) as connection:
+            held = jobs_table.update().where(jobs_table.c.id == job_id, jobs_table.c.state.in_(HELD))
+            connection.execute(held.values(lease_until=now() - 1))
+        sweep(self.engine, self.publisher, grace_seconds=600)
+        if model.state in HELD:
+            model.released(lost=True)
+
+    def request(self, job_id: str, action: str, moves: dict[State, State]) -> Model:
+        model = self.models[job_id]
+        if model.state in moves:
+            assert getattr(self.jobs, action)(job_id).state is moves[model.state]
+            model.state = moves[model.state]
+        else:
+            with pytest.raises(IllegalTransition):
+                getattr(self.jobs, action)(job_id)
+        return model
+
+    @rule(job_id=submitted)
+    def cancel(self, job_id: str) -> None:
+        rest = dict.fromkeys((State.QUEUED, State.PAUSED, State.CANCELLED), State.CANCELLED)
+        self.request(job_id, "cancel", rest | dict.fromkeys(HELD, State.CANCELLING))
+
+    @rule(job_id=submitted)
+    def pause(self, job_id: str) -> None:
+        held = dict.fromkeys((State.STARTING, State.RUNNING, State.PAUSING), State.PAUSING)
+        self.request(job_id, "pause", held | dict.fromkeys((State.QUEUED, State.PAUSED), State.PAUSED))
+
+    @rule(job_id=submitted)
+    def resume(self, job_id: str) -> None:
+        was = self.models[job_id].state
+        same = {state: state for state in (State.QUEUED, State.STARTING, State.RUNNING)}
+        model = self.request(job_id, "resume", same | {State.PAUSED: State.QUEUED})
+        model.attempt += was is State.PAUSED
+
+    @rule(job_id=submitted)
+    def retry(self, job_id: str) -> None:
+        was = self.models[job_id].state
+        same = {state: state for state in (State.QUEUED, State.STARTING, State.RUNNING)}
+        model = self.request(job_id, "retry", same | dict.fromkeys((State.FAILED, State.CANCELLED), State.QUEUED))
+        if was in TERMINAL and model.state is State.QUEUED:
+            model.attempt += 1
+            model.losses = 0
+
+    @invariant()
+    def the_database_agrees(self) -> None:
+        with read(self.engine) as connection:
+            for job_id, model in self.models.items():
+                row = connection.execute(sa.select(jobs_table).where(jobs_table.c.id == job_id)).one()
+                assert (row.state, row.attempt, row.losses, row.iteration) == (
+                    model.state,
+                    model.attempt,
+                    model.losses,
+                    model.iteration,
+                )
+                assert (row.lease_until is not None) == (row.state in HELD)
+        for job_id, model in self.models.items():
+            assert queries.iterations(self.engine, job_id).iteration == list(range(1, model.iteration + 1))
+            seqs = [event.seq for event in queries.events(self.engine, job_id).items]
+            assert seqs == list(range(1, len(seqs) + 1))
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def shared_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    if request.param == "sqlite":
+        directory: Path = tmp_path_factory.mktemp("machine")
+        url = f"sqlite:///{directory / 'hposvc.sqlite3'}"
+    else:
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        url = server.create(f"machine_{secrets.token_hex(6)}")
+    migrate.upgrade(url)
+    return url
+
+
+@pytest.mark.durability
+@pytest.mark.slow
+def test_jobs_behave_like_the_model(shared_database: str) -> None:
+    class OnThisDatabase(Machine):
+        url = shared_database
+
+    run_state_machine_as_test(
+        OnThisDatabase,
+        settings=settings(
+            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
