@@ -20,7 +20,7 @@ from hposvc.jobs.states import State
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-PAGES = {"/": "Jobs"}
+PAGES = {"/": "Jobs", "/new": "New job", "/datasets": "Datasets", "/workers": "Workers", "/docs": "API"}
 
 environment = Environment(
     loader=PackageLoader("api.dashboard"),
@@ -70,6 +70,18 @@ def install(app: FastAPI) -> None:
     @app.get("/jobs/{job_id}", include_in_schema=False)
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)
+
+    @app.get("/new", include_in_schema=False)
+    def new() -> HTMLResponse:
+        return page("new.html", "/new")
+
+    @app.get("/datasets", include_in_schema=False)
+    def datasets() -> HTMLResponse:
+        return page("datasets.html", "/datasets")
+
+    @app.get("/workers", include_in_schema=False)
+    def workers() -> HTMLResponse:
+        return page("workers.html", "/workers")
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

@@ -111,4 +111,13 @@ def test_files_of_the_dashboard_may_be_kept_for_ever(client: httpx.Client) -> No
 
 def test_the_pages_name_no_other_origin(client: httpx.Client) -> None:
     for path in ("/", "/jobs/job_1", "/docs"):
-        assert "https://" not in client.get(path).text
+        page = client.get(path)
+        assert page.status_code == 200
+        assert "https://" not in page.text
+
+
+def test_the_reference_shows_every_call(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    for path, operations in client.get("/openapi.json").json()["paths"].items():
+        assert path in page
+        assert all(call["summary"] in page for call in operations.values())

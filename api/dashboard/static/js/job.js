@@ -216,7 +216,11 @@ async function specification() {
   $("#spec").textContent = text;
   const curl = () =>
     `curl -X POST ${location.origin}/v1/jobs -H 'Content-Type: application/yaml' --data-binary @- <<'END'\n${text}END\n`;
-  $("#spec-tools").append(copyButton("YAML", () => text), copyButton("curl", curl));
+  $("#spec-tools").append(
+    h("a", { class: "button small", href: `/new?from=${encodeURIComponent(id)}` }, "Use for a new job"),
+    copyButton("YAML", () => text),
+    copyButton("curl", curl),
+  );
 }
 
 const askNow = poll(async () => {

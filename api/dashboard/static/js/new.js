@@ -1,0 +1,93 @@
+// A new job as text, checked by the service; or an old one to begin with.
+
+import { ApiProblem, Unreachable, call, jobPath } from "./api.js";
+import { $, h, icon } from "./dom.js";
+
+const EXAMPLES = {
+  "Find wrong labels": `kind: data_reweighting
+name: digits with wrong labels
+tags: [digits]
+dataset:
+  id: sklearn:digits
+  label_noise: {rate: 0.6, seed: 0}
+stop: {iterations: 500}
+`,
+  "Tune penalties": `kind: regularization_tuning
+name: one strength per feature
+dataset:
+  id: sklearn:breast_cancer
+hyperparameters: {per: feature}
+stop: {iterations: 300}
+`,
+};
+
+const text = $("#text");
+const answer = $("#answer");
+const buttons = document.querySelectorAll("#new .actions button");
+let key = crypto.randomUUID();
+
+for (const [name, example] of Object.entries(EXAMPLES)) {
+  const button = h("button", { type: "button", class: "button small" }, name);
+  button.addEventListener("click", () => {
+    text.value = example;
+    answer.replaceChildren();
+    text.focus();
+  });
+  $("#new .tools").append(button);
+}
+
+async function send(dryRun) {
+  for (const button of buttons) button.disabled = true;
+  try {
+    const { data } = await call(`/v1/jobs${dryRun ? "?dry_run=true" : ""}`, {
+      method: "POST",
+      body: text.value,
+      headers: { "Content-Type": "application/yaml", ...(dryRun ? {} : { "Idempotency-Key": key }) },
+    });
+    if (dryRun) say("good", "check", "This specification is valid", h("p", {}, "Nothing was submitted."));
+    else location.assign(data.links.dashboard);
+  } catch (error) {
+    if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
+    explain(error);
+  } finally {
+    for (const button of buttons) button.disabled = false;
+  }
+}
+
+function explain(error) {
+  if (error instanceof Unreachable) {
+    // The same key again: should the lost request have arrived, it is not repeated.
+    say("bad", "cross", "The service does not answer", h("p", {}, "Nothing is lost: submit again when it is back."));
+    return;
+  }
+  const { title, detail, errors = [] } = error.problem;
+  const list = errors.map(({ field, message, remedy }) =>
+    h("li", {}, field && h("code", {}, field), ` ${message}`, h("span", { class: "under block" }, remedy)),
+  );
+  say("bad", "cross", title, list.length ? h("ul", { class: "faults" }, list) : h("p", {}, detail));
+}
+
+function say(tone, name, title, ...rest) {
+  answer.replaceChildren(h("div", { class: `notice ${tone}` }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...rest)));
+}
+
+text.addEventListener("input", () => (key = crypto.randomUUID()));
+text.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) send(false);
+});
+$("#new").addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(false);
+});
+$("#check").addEventListener("click", () => send(true));
+
+const wanted = new URLSearchParams(location.search);
+if (wanted.has("from")) {
+  const response = await fetch(jobPath(wanted.get("from"), "/spec"));
+  text.value = response.ok ? await response.text() : "";
+} else if (wanted.has("dataset")) {
+  text.value = `kind: ${wanted.get("kind") ?? "data_reweighting"}\ndataset:\n  id: ${wanted.get("dataset")}\n`;
+} else {
+  text.value = EXAMPLES["Find wrong labels"];
+}
+text.dataset.ready = "true";
