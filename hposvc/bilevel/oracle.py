@@ -31,7 +31,7 @@ Lifted = Callable[[list[Var]], Var]
 """φ(·, λ): the loss at lifted parameters, with everything else fixed."""
 
 # Truncation falls with η² and rounding grows with 1/η, so the best radius is of the order of eps^(1/3).
-RADIUS_FACTOR = 2.0
+RADIUS_FACTOR = 0.5
 
 # Squares of anything below this vanish in float32, so no smaller norm can be told from zero.
 SMALLEST_NORM = 1e-18
@@ -47,7 +47,8 @@ def automatic_radius(w: list[Var], factor: float = 1.0) -> Var:
 def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var) -> Var:
     """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only)."""
     if oracle == "exact":
-        return dot(jt.grad(loss(u), u), t)
+        apart = [a.clone() for a in u]  # L w contains w beside X W: the partial derivatives of φ must not mix them
+        return dot(jt.grad(loss(apart), apart), t)
     ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
     behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
     return (ahead - behind) / (2 * step)

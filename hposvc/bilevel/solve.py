@@ -355,7 +355,7 @@ def hypergradient(problem: Problem, config: SolveConfig, state: SolverState) -> 
     gradients = detach(jt.grad(value.loss, [*descent.w, *state.lam]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
-    through_w = response(_second_order(config, state.radius_factor)).hypergradient
+    through_w = response(_second_order(config, _radius_factor(config, state, response))).hypergradient
     return detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
 
@@ -417,8 +417,7 @@ def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pend
     gradients = detach(jt.grad(value.loss, [*descent.w, *lam]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
-    if config.oracle == "finite_difference" and config.radius is None and state.iteration % RADIUS_EVERY == 0:
-        state.radius_factor = _adapted(response, state.radius_factor, RADIUS_ROUNDS if state.iteration == 0 else 1)
+    state.radius_factor = _radius_factor(config, state, response)
     through_w, start_gradient = response(_second_order(config, state.radius_factor))
     h = detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
@@ -536,6 +535,13 @@ def _relative_gap(a: list[Var], b: list[Var]) -> Var:
     gap = jt.sqrt(squared_norm([x - y for x, y in zip(a, b, strict=True)]))
     norm = jt.sqrt(squared_norm(a))
     return gap / jt.maximum(norm, constant(float(np.finfo(str(norm.dtype)).tiny), norm))
+
+
+def _radius_factor(config: SolveConfig, state: SolverState, response: Callable[[SecondOrder], Response]) -> float:
+    """The factor of the automatic radius for the coming hypergradient, adapted where it is due."""
+    if config.oracle == "exact" or config.radius is not None or state.iteration % RADIUS_EVERY:
+        return state.radius_factor
+    return _adapted(response, state.radius_factor, RADIUS_ROUNDS if state.iteration == 0 else 1)
 
 
 def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds: int) -> float:
