@@ -76,11 +76,11 @@ def submit(
 )
 def list_jobs(
     engine: Engine,
-    state: State | None = None,
-    kind: Kind | None = None,
+    state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
     tag: Annotated[Tag | None, Query(description="A tag that the job carries.")] = None,
     text: Text = None,
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE)] = 50,
+    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="At most this many jobs.")] = 50,
     page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
@@ -155,7 +155,7 @@ def get_events(
     job_id: JobId,
     engine: Engine,
     after: Annotated[int, Query(ge=0, le=LARGEST, description="Only events beyond this one.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events.")] = 1000,
 ) -> EventPage:
     """State changes, notes and log lines, numbered without gaps."""
     return queries.events(engine, job_id, after=after, limit=limit)

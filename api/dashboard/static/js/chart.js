@@ -66,7 +66,7 @@ export class Chart {
         y: this.series.view[metric].map(plottable),
         name: label,
         mode: iteration.length === 1 ? "markers" : "lines",
-        line: { color: line, width: 1.75, dash },
+        line: { color: line, width: 1.75, dash, simplify: false },
         marker: { color: line },
         connectgaps: false,
         hovertemplate: "%{y:.4g}",

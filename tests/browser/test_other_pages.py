@@ -1,0 +1,103 @@
+"""New job, Datasets, Workers and the reference, in a browser."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from playwright.sync_api import Page, expect
+
+from hposvc.db.tables import workers
+from hposvc.jobs import queries
+from hposvc.jobs.fleet import WorkerReport, beat
+from tests.browser.conftest import Watch
+from tests.serving import Server, running, submit
+
+pytestmark = pytest.mark.browser
+
+
+def open_new(page: Page, query: str = "") -> None:
+    page.goto(f"/new{query}")
+    expect(page.locator("#text[data-ready]")).to_be_visible()
+
+
+def test_a_job_is_written_checked_and_submitted(page: Page, server: Server) -> None:
+    open_new(page)
+    page.get_by_role("button", name="Check only").click()
+    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    assert queries.list_(server.engine).items == []
+    page.get_by_role("button", name="Submit").click()
+    expect(page.get_by_role("heading", name="digits with wrong labels")).to_be_visible()
+    assert [job.name for job in queries.list_(server.engine).items] == ["digits with wrong labels"]
+
+
+def test_every_example_is_valid(page: Page) -> None:
+    open_new(page)
+    for name in ("Find wrong labels", "Tune penalties"):
+        page.get_by_role("button", name=name).click()
+        page.get_by_role("button", name="Check only").click()
+        expect(page.get_by_text("This specification is valid")).to_be_visible()
+
+
+def test_a_wrong_field_is_named_with_its_remedy(page: Page, server: Server, watch: Watch) -> None:
+    open_new(page)
+    page.locator("#text").fill("kind: data_reweighting\ndataset: {id: 'sklearn:digitz'}\nstop: {iteration: 5}\n")
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#answer")).to_contain_text("stop.iteration is not a known field")
+    expect(page.locator("#answer")).to_contain_text("Did you mean 'iterations'?")
+    watch.forgive("422")
+    page.locator("#text").fill("kind: [")
+    page.keyboard.press("Control+Enter")
+    expect(page.locator("#answer")).to_contain_text("Not YAML that can be read")
+    watch.forgive("400")
+    assert queries.list_(server.engine).items == []
+
+
+def test_an_old_job_is_the_start_of_a_new_one(page: Page, server: Server) -> None:
+    job = submit(server.engine, name="<b>old</b>", tags=["kept"])
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("link", name="Use for a new job").click()
+    expect(page.locator("#text[data-ready]")).to_have_value(text_of(page, job.id))
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#about")).to_contain_text("Queued")
+    newest = queries.list_(server.engine).items[0]
+    assert newest.id != job.id
+    assert newest.spec == job.spec
+
+
+def text_of(page: Page, job_id: str) -> str:
+    return page.request.get(f"/v1/jobs/{job_id}/spec").text()
+
+
+def test_a_dataset_leads_to_a_job(page: Page) -> None:
+    page.goto("/datasets")
+    row = page.locator("#datasets tbody tr", has_text="sklearn:diabetes")
+    expect(row).to_contain_text("442")
+    expect(row).to_contain_text("regression")
+    row.get_by_role("link", name="New job").click()
+    page.get_by_role("button", name="Check only").click()
+    expect(page.get_by_text("This specification is valid")).to_be_visible()
+
+
+def test_workers_and_their_heartbeats(page: Page, server: Server) -> None:
+    page.goto("/workers")
+    expect(page.get_by_role("heading", name="No worker is connected")).to_be_visible()
+    job, _ = running(server.engine, 1)
+    beat(server.engine, WorkerReport(id="w1", host="gpu-1", device="cuda", versions={}, state="busy", job_id=job.id))
+    beat(server.engine, WorkerReport(id="w2", host="gpu-2", device="cpu", versions={"jittor": "1.3"}, state="ready"))
+    with server.engine.begin() as connection:
+        connection.execute(sa.update(workers).where(workers.c.id == "w2").values(heartbeat_at=1.0))
+    page.reload()
+    first = page.locator("#workers tbody tr", has_text="w1")
+    expect(first).to_contain_text("Busy")
+    expect(page.locator("#workers tbody tr", has_text="w2")).to_contain_text("No heartbeat")
+    first.get_by_role("link", name=job.id).click()
+    expect(page.locator("#about")).to_contain_text("Running")
+
+
+def test_no_page_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
+    submit(server.engine)
+    page.set_viewport_size({"width": 390, "height": 800})
+    for path in ("/", "/new", "/datasets", "/workers", "/docs", "/problems/invalid-spec"):
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, path
