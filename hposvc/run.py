@@ -24,14 +24,19 @@ from safetensors.numpy import load, save
 from hposvc import data
 from hposvc.bilevel import (
     MLP,
+    Aggregation,
+    Implicit,
     Iteration,
     Linear,
     Lower,
+    OneStep,
     RegularizationProblem,
     ReweightingProblem,
+    Schedule,
     SolveConfig,
     SolverState,
     Stop,
+    Unrolled,
     Upper,
     evaluate,
     initial_state,
@@ -40,7 +45,7 @@ from hposvc.bilevel import (
     solve,
 )
 from hposvc.bilevel.models import Arrays, Model
-from hposvc.jobs.spec import JobSpec
+from hposvc.jobs.spec import JobSpec, ScheduleSpec, SolverSpec
 
 # The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
 SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
@@ -256,17 +261,34 @@ class Run:
 
 def config(spec: JobSpec) -> SolveConfig:
     """What the spec says about the solver, in the solver's own terms."""
-    lower, upper, stop = spec.solver.lower, spec.solver.upper, spec.stop
+    solver, lower, upper, stop = spec.solver, spec.solver.lower, spec.solver.upper, spec.stop
+    start, gda = solver.dynamic_initialization, solver.gda
     return SolveConfig(
-        oracle=spec.solver.oracle,
-        radius=None if spec.solver.radius == "auto" else spec.solver.radius,
-        lower=Lower(lower.learning_rate, lower.momentum, lower.steps, lower.batch_size),
-        upper=Upper(upper.optimizer, upper.learning_rate, upper.bounds, upper.clip_norm),
+        estimator=_estimator(solver),
+        oracle=solver.oracle,
+        radius=None if solver.radius == "auto" else solver.radius,
+        lower=Lower(lower.learning_rate, lower.momentum, lower.steps, lower.batch_size, _schedule(lower.schedule)),
+        upper=Upper(upper.optimizer, upper.learning_rate, upper.bounds, upper.clip_norm, _schedule(upper.schedule)),
         stop=Stop(stop.iterations, stop.max_seconds, stop.patience, stop.min_delta, stop.hypergradient_tolerance),
-        certify_every=spec.solver.certify_every,
+        dynamic_initialization=None if start is None else start.learning_rate,
+        aggregation=None if gda is None else Aggregation(gda.alpha_init, gda.alpha_decay),
+        certify_every=solver.certify_every,
+        certify_against=solver.certify_against,
         warm_start=spec.kind == "regularization_tuning",
-        seed=spec.solver.seed,
+        seed=solver.seed,
     )
+
+
+def _estimator(solver: SolverSpec) -> OneStep | Unrolled | Implicit:
+    if solver.estimator == "unrolled":
+        return Unrolled(solver.truncate)
+    if solver.estimator == "implicit":
+        return Implicit() if solver.implicit is None else Implicit(solver.implicit.method, solver.implicit.terms)
+    return OneStep()
+
+
+def _schedule(schedule: ScheduleSpec) -> Schedule:
+    return Schedule(schedule.kind, schedule.final)
 
 
 def problem(

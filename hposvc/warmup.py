@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import hposvc
 
@@ -66,11 +66,10 @@ def warm_up(on_progress: Callable[[Progress], None]) -> None:
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     ) as child:
-        assert child.stdout is not None
         tail: deque[str] = deque(maxlen=20)
         furthest = 0
         try:
-            for line in _lines(child.stdout):
+            for line in _lines(cast(IO[bytes], child.stdout)):
                 tail.append(line)
                 progress = _parse(line)
                 if progress is not None and progress.done >= furthest:

@@ -41,15 +41,18 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Linear:
-    """One affine map: softmax regression or linear regression. Starts at zero, the loss being convex."""
+    """One affine map: softmax regression or linear regression."""
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
+        """Zeros: the loss is convex."""
         return [np.zeros((features, outputs)), np.zeros(outputs)]
 
     def lift(self, w: list[Var], x: Var) -> list[Var]:
+        """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
     def head(self, u: list[Var]) -> Var:
+        """``x W₀ + b₀``."""
         z, _, bias = u
         return z + bias
 
@@ -71,9 +74,11 @@ class MLP:
         return w
 
     def lift(self, w: list[Var], x: Var) -> list[Var]:
+        """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
     def head(self, u: list[Var]) -> Var:
+        """The layers after the first product."""
         z, _, bias, *deeper = u
         activate = ACTIVATIONS[self.activation]
         z = z + bias

@@ -103,6 +103,7 @@ class Supervised(ABC):
 
     @property
     def loss(self) -> Loss:
+        """The loss of a row: cross-entropy for classes, squared error for numbers."""
         return "squared_error" if self.n_classes is None else "cross_entropy"
 
     @property
@@ -112,9 +113,11 @@ class Supervised(ABC):
 
     @property
     def lower_rows(self) -> int:
+        """The number of training rows."""
         return len(self.train[1])
 
     def initial_w(self, rng: np.random.Generator) -> Arrays:
+        """A fresh model."""
         return self.model.initial(self.train[0].shape[1], self.outputs, rng)
 
     @abstractmethod
@@ -122,6 +125,7 @@ class Supervised(ABC):
         """Where the upper level starts."""
 
     def lower_batch(self, rows: NDArray[np.int64] | None) -> Batch:
+        """Training rows on the device; None means all of them."""
         data = self._train
         if rows is None:
             return Batch(data.features, data.targets, None)
@@ -129,6 +133,7 @@ class Supervised(ABC):
         return Batch(data.features[index], data.targets[index], index)
 
     def lift(self, w: list[Var], batch: Batch) -> list[Var]:
+        """The pre-activations of the first layer, then w."""
         return self.model.lift(w, batch.features)
 
     def row_losses(self, u: list[Var], targets: Var) -> Var:
@@ -145,6 +150,7 @@ class Supervised(ABC):
         return constant(self.weight_decay / 2, weights[0]) * squared_norm(weights)
 
     def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+        """The mean loss on the upper rows, with shrinkage, and the score on them."""
         rows = self._upper
         outputs = self.model.head(self.model.lift(w, rows.features))
         losses = LOSSES[self.loss](outputs, rows.targets)
@@ -158,6 +164,7 @@ class Supervised(ABC):
         return Upper(loss, score.stop_grad())
 
     def selection_loss(self, w: list[Var]) -> Var | None:
+        """The mean loss on the selection rows, if there are any."""
         rows = self._selection
         if rows is None:
             return None

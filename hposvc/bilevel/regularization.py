@@ -34,6 +34,7 @@ class RegularizationProblem(Supervised):
     initial: float = -4.0
 
     def initial_lambda(self) -> Arrays:
+        """``initial`` everywhere."""
         return [np.full(shape, float(self.initial)) for shape in self.shapes()]
 
     def shapes(self) -> list[tuple[int, ...]]:
@@ -61,6 +62,7 @@ class RegularizationProblem(Supervised):
         return named
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
+        """The mean loss of the batch and the penalty on all of w."""
         loss = mean(self.row_losses(u, batch.targets)) + self.penalty(u[1::2], lam)
         return loss + self.decay(u) if self.weight_decay else loss
 

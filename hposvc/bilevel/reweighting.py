@@ -32,6 +32,7 @@ class ReweightingProblem(Supervised):
         return np.arange(self.lower_rows) if self.per == "row" else self.train[1].astype(np.int64)
 
     def initial_lambda(self) -> Arrays:
+        """``initial`` everywhere; 0 is a weight of one half."""
         size = self.lower_rows if self.per == "row" else self.outputs
         return [np.full(size, float(self.initial))]
 
@@ -42,6 +43,7 @@ class ReweightingProblem(Supervised):
         return weights
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
+        """The mean weighted loss of the batch."""
         losses = self.row_losses(u, batch.targets)
         loss = mean(self._weights(lam[0], batch.rows) * losses)
         return loss + self.decay(u) if self.weight_decay else loss

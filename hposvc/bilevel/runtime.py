@@ -88,7 +88,7 @@ def start(device: Device = "cpu", seed: int = 0) -> None:
     Raises:
         RuntimeStartError: a compiler, oneDNN or the CUDA toolkit is missing, or the device is not the one started.
     """
-    global _device
+    global _device  # noqa: PLW0603 - a process has one Jittor, on one device
     if "jittor" in sys.modules:
         if device != _device:
             raise RuntimeStartError(f"Jittor already runs on {_device}.", f"Use a new process for {device}.")
@@ -165,10 +165,10 @@ def _process_left_as_found() -> Iterator[None]:
 
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     fault_handler = faulthandler.is_enabled()
-    https_context = ssl._create_default_https_context
+    https_context = ssl._create_default_https_context  # noqa: SLF001 - what Jittor replaces
     leave, hook = sys.exit, sys.excepthook
     recursion_limit, stack_limit = sys.getrecursionlimit(), resource.getrlimit(resource.RLIMIT_STACK)
-    random_state, numpy_state = random.getstate(), np.random.get_state()
+    random_state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002 - the global state is what Jittor reseeds
     try:
         yield
     finally:
@@ -177,10 +177,10 @@ def _process_left_as_found() -> Iterator[None]:
                 signal.signal(number, handler)
         if fault_handler:
             faulthandler.enable()
-        ssl._create_default_https_context = https_context
+        ssl._create_default_https_context = https_context  # noqa: SLF001
         sys.exit, sys.excepthook = leave, hook
         sys.setrecursionlimit(recursion_limit)
         hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
         resource.setrlimit(resource.RLIMIT_STACK, (stack_limit[0], hard))
         random.setstate(random_state)
-        np.random.set_state(numpy_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002

@@ -591,7 +591,7 @@ def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration],
 
 
 def _reads_each(stop: Stop) -> bool:
-    """Whether a rule looks at values: they are then read every iteration, so that where it holds is not up to timing."""
+    """Whether a rule looks at values: they are then read every iteration, so that it does not depend on timing."""
     return stop.patience is not None or stop.hypergradient_tolerance is not None
 
 

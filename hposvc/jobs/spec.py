@@ -106,6 +106,13 @@ class HyperparametersSpec(SpecModel):
         return value
 
 
+class ScheduleSpec(SpecModel):
+    """How a learning rate changes over the job: from its full value to ``final`` times that at the last iteration."""
+
+    kind: Literal["constant", "cosine", "exponential"] = "constant"
+    final: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.01
+
+
 class LowerSpec(SpecModel):
     """How the model is trained between two upper steps."""
 
@@ -114,15 +121,17 @@ class LowerSpec(SpecModel):
     steps: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
     batch_size: Annotated[StrictInt, Field(ge=2, le=10_000_000)] | None = None
     weight_decay: NonNegativeFloat | Auto = "auto"
+    schedule: ScheduleSpec = ScheduleSpec()
 
 
 class UpperSpec(SpecModel):
     """How λ moves along the hypergradient."""
 
-    optimizer: Literal["adam", "sgd"] = "adam"
+    optimizer: Literal["adam", "momentum", "sgd"] = "adam"
     learning_rate: PositiveFloat | Auto = "auto"
     bounds: tuple[float, float] | None = None
     clip_norm: PositiveFloat | None = None
+    schedule: ScheduleSpec = ScheduleSpec()
 
     @field_validator("bounds")
     @classmethod
@@ -132,17 +141,78 @@ class UpperSpec(SpecModel):
         return value
 
 
-class SolverSpec(SpecModel):
-    """The hypergradient and the two optimizers around it."""
+class ImplicitSpec(SpecModel):
+    """How the implicit estimator inverts the lower Hessian: ``terms`` of a Neumann series, or of conjugate gradient."""
 
-    estimator: Literal["one_step"] = "one_step"
+    method: Literal["neumann", "cg"] = "neumann"
+    terms: Annotated[StrictInt, Field(ge=1, le=10_000)] = 10
+
+
+class DynamicInitializationSpec(SpecModel):
+    """The lower start is learned too, by gradient descent with this learning rate."""
+
+    learning_rate: PositiveFloat
+
+
+class GdaSpec(SpecModel):
+    """Gradient descent aggregation: lower step k descends α_k f + (1 − α_k) F with α_k = alpha_init · alpha_decay^k."""
+
+    alpha_init: Fraction = 0.5
+    alpha_decay: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+
+
+class SolverSpec(SpecModel):
+    """The hypergradient and the two optimizers around it.
+
+    ``one_step`` differentiates the single lower step of an iteration, ``unrolled`` the last ``truncate`` of
+    ``lower.steps`` (all of them by default), ``implicit`` the solution that the steps approach. ``certify_every`` n
+    stores the error of every n-th hypergradient, by its change at twice the radius or against the exact oracle.
+    """
+
+    estimator: Literal["one_step", "unrolled", "implicit"] = "one_step"
+    truncate: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
+    implicit: ImplicitSpec | None = None
     oracle: Literal["finite_difference", "exact"] = "finite_difference"
     radius: PositiveFloat | Auto = "auto"
     lower: LowerSpec = LowerSpec()
     upper: UpperSpec = UpperSpec()
+    dynamic_initialization: DynamicInitializationSpec | None = None
+    gda: GdaSpec | None = None
     certify_every: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 0
+    certify_against: Literal["wider_radius", "exact"] = "wider_radius"
     dtype: Literal["float32", "float64"] = "float32"
     seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _covered_by_a_formula(self) -> SolverSpec:
+        """Refuse what no formula covers, rather than compute something that is not a hypergradient."""
+        steps, truncate = self.lower.steps, self.truncate
+        if self.estimator == "one_step" and steps != 1:
+            raise ValueError(
+                f"estimator: one_step differentiates one lower step, not {steps}; use estimator: unrolled "
+                "(with truncate: 1 to count only the last step)"
+            )
+        if truncate is not None and self.estimator != "unrolled":
+            raise ValueError(f"truncate: only the unrolled estimator is truncated, not {self.estimator}; leave it out")
+        if truncate is not None and truncate > steps:
+            raise ValueError(f"truncate: cannot count {truncate} of {steps} lower steps; lower it or raise lower.steps")
+        if self.implicit is not None and self.estimator != "implicit":
+            raise ValueError(f"implicit: belongs to estimator: implicit, not {self.estimator}; leave it out")
+        if self.dynamic_initialization is not None:
+            if self.estimator == "implicit":
+                raise ValueError(
+                    "dynamic_initialization: the solution of the lower level does not depend on its start; "
+                    "use estimator: unrolled"
+                )
+            if truncate is not None and truncate < steps:
+                raise ValueError("dynamic_initialization: differentiates back to the start; leave truncate out")
+        if self.gda is not None and self.estimator == "implicit":
+            raise ValueError(
+                "gda: implicit assumes a solution of the lower level, which gda does not seek; use estimator: unrolled"
+            )
+        if self.certify_against == "exact" and not self.certify_every:
+            raise ValueError("certify_against: nothing is certified while certify_every is 0; set it to 100, say")
+        return self
 
 
 class StopSpec(SpecModel):
@@ -184,6 +254,15 @@ class JobSpec(SpecModel):
         if per is not None and per not in allowed:
             raise ValueError(
                 f"hyperparameters.per: {per!r} does not fit {self.kind}; choose one of {', '.join(allowed)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _conjugate_gradient_needs_convexity(self) -> JobSpec:
+        implicit = self.solver.implicit
+        if implicit is not None and implicit.method == "cg" and self.model.type != "linear":
+            raise ValueError(
+                "solver.implicit.method: cg needs a convex lower level, which only model.type: linear has; use neumann"
             )
         return self
 

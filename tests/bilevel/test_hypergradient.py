@@ -79,7 +79,7 @@ def test_unrolled_is_the_derivative_of_ridge_regression(steps: int, momentum: fl
     )
     state = started(problem, config)
     _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, momentum, steps)
-    assert relative_error(estimate(problem, config, state), expected) < 1e-8
+    assert relative_error(estimate(problem, config, state), expected) < 1e-10
 
 
 @pytest.mark.parametrize(("steps", "truncate"), [(5, 1), (5, 3), (20, 7)])
@@ -89,11 +89,8 @@ def test_truncation_counts_the_last_steps(steps: int, truncate: int) -> None:
         estimator=Unrolled(truncate=truncate), lower=Lower(learning_rate=RATE, momentum=0.5, steps=steps)
     )
     state = started(problem, config)
-    data = reference
-    theta, _ = data.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps)
-    _, expected = data.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps, truncate)
-    assert np.isfinite(theta).all()
-    assert relative_error(estimate(problem, config, state), expected) < 1e-8
+    _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps, truncate)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-10
 
 
 def test_one_step_is_unrolled_with_one_step() -> None:
@@ -189,7 +186,7 @@ def test_the_product_with_a_known_hessian() -> None:
     rng = np.random.default_rng(0)
     a, b, w, lam, p = (rng.normal(size=shape) for shape in ((5, 5), (3, 5), (5, 1), (3, 1), (5, 1)))
     a = a + a.T
-    device = {name: device_array(x, "float64") for name, x in dict(a=a, b=b, w=w, lam=lam, p=p).items()}
+    device = {name: device_array(x, "float64") for name, x in {"a": a, "b": b, "w": w, "lam": lam, "p": p}.items()}
     half = device_array(np.array([0.5]), "float64")
 
     def loss(u: list[object]) -> object:
@@ -207,13 +204,12 @@ def test_the_product_with_a_known_hessian() -> None:
 def test_a_zero_direction_gives_a_zero_product() -> None:
     """Upper rows that the model fits exactly: ∇F = 0, so nothing moves λ, and nothing is NaN."""
     data = ridge()
-    theta = np.zeros(6)
     problem = RegularizationProblem(
         train=(data.x, data.y), upper_rows=(np.zeros((4, 6)), np.zeros(4)), n_classes=None, dtype="float64"
     )
     config = SolveConfig(lower=Lower(learning_rate=1e-30))
     state = initial_state(problem, config)
-    assert np.array_equal(estimate(problem, config, state), theta)
+    assert np.array_equal(estimate(problem, config, state), np.zeros(6))
 
 
 @pytest.mark.parametrize("estimator", [OneStep(), Unrolled(), Implicit("cg", 5), Implicit("neumann", 5)])
@@ -259,7 +255,10 @@ def test_aggregation_differentiates_the_aggregated_objective() -> None:
     [
         ({"estimator": OneStep(), "lower": Lower(steps=2)}, "use unrolled"),
         ({"estimator": Unrolled(truncate=3), "lower": Lower(steps=2)}, "lower truncate"),
-        ({"estimator": Unrolled(truncate=1), "lower": Lower(steps=2), "dynamic_initialization": 0.1}, "without truncate"),
+        (
+            {"estimator": Unrolled(truncate=1), "lower": Lower(steps=2), "dynamic_initialization": 0.1},
+            "without truncate",
+        ),
         ({"estimator": Implicit(), "dynamic_initialization": 0.1}, "does not depend on its start"),
         ({"estimator": Implicit(), "aggregation": Aggregation()}, "use unrolled"),
     ],

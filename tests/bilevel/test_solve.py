@@ -1,0 +1,248 @@
+"""The outer loop: what it records, when it ends, and that stopping and resuming changes nothing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import astuple, replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from hposvc.bilevel import (
+    MLP,
+    Diverged,
+    Implicit,
+    Iteration,
+    Lower,
+    Problem,
+    RegularizationProblem,
+    ReweightingProblem,
+    Schedule,
+    SolveConfig,
+    SolverState,
+    Stop,
+    Unrolled,
+    Upper,
+    initial_state,
+    solve,
+)
+from hposvc.bilevel import solve as solve_module
+from hposvc.bilevel.runtime import jt
+from hposvc.bilevel.solve import batch_rows
+
+
+def reweighting(rows: int = 40, noise: float = 0.4, **fields: object) -> ReweightingProblem:
+    """Three clusters, a fraction of whose training labels is wrong: the first ``noise * rows`` of them."""
+    rng = np.random.default_rng(5)
+    centres = 5 * np.eye(3, 4)
+    labels, upper, selection = rng.integers(0, 3, rows), rng.integers(0, 3, 30), rng.integers(0, 3, 15)
+    shown = labels.copy()
+    wrong = int(noise * rows)
+    shown[:wrong] = (labels[:wrong] + rng.integers(1, 3, wrong)) % 3
+
+    def features(of: np.ndarray) -> np.ndarray:
+        return centres[of] + rng.normal(size=(len(of), 4))
+
+    return ReweightingProblem(
+        train=(features(labels), shown),
+        upper_rows=(features(upper), upper),
+        selection=(features(selection), selection),
+        n_classes=3,
+        weight_decay=1e-3,
+        **fields,
+    )
+
+
+def run(problem: Problem, config: SolveConfig, state: SolverState | None = None) -> tuple[list[Iteration], SolverState]:
+    state = initial_state(problem, config) if state is None else state
+    return [iteration for batch in solve(problem, config, state) for iteration in batch], state
+
+
+def timeless(iterations: list[Iteration]) -> list[tuple[object, ...]]:
+    return [astuple(replace(iteration, seconds=0.0)) for iteration in iterations]
+
+
+def test_wrong_labels_end_with_small_weights() -> None:
+    problem = reweighting(rows=120)
+    iterations, state = run(problem, SolveConfig(stop=Stop(iterations=200)))
+    weights = problem.row_weights([state.lam[0].numpy()])
+    assert np.mean(weights[:48] < 0.5) > 0.9
+    assert np.mean(weights[48:] > 0.5) > 0.9
+    assert iterations[-1].upper_loss < iterations[0].upper_loss
+    assert [i.iteration for i in iterations] == list(range(1, 201))
+
+
+def test_more_strengths_than_rows_lower_the_upper_loss() -> None:
+    rng = np.random.default_rng(0)
+    x, x_upper = rng.normal(size=(40, 30)), rng.normal(size=(40, 30))
+    y, y_upper = x[:, 0] + 0.5 * rng.normal(size=40), x_upper[:, 0] + 0.5 * rng.normal(size=40)
+    problem = RegularizationProblem(train=(x, y), upper_rows=(x_upper, y_upper), n_classes=None, initial=-4.0)
+    iterations, state = run(problem, SolveConfig(warm_start=True, stop=Stop(iterations=200)))
+    assert iterations[-1].upper_loss < 0.6 * iterations[0].upper_loss
+    strengths = state.lam[0].numpy()
+    assert strengths[0] < np.median(strengths[1:])
+
+
+CONFIGURATIONS = {
+    "one_step, momentum": SolveConfig(lower=Lower(momentum=0.5)),
+    "mini-batches": SolveConfig(lower=Lower(batch_size=12)),
+    "unrolled, mini-batches, sgd": SolveConfig(
+        estimator=Unrolled(2), lower=Lower(batch_size=12, steps=3), upper=Upper(optimizer="sgd")
+    ),
+    "dynamic initialization": SolveConfig(
+        estimator=Unrolled(), lower=Lower(steps=2), dynamic_initialization=0.1, upper=Upper(optimizer="momentum")
+    ),
+    "implicit, schedules": SolveConfig(
+        estimator=Implicit("cg", 3),
+        lower=Lower(schedule=Schedule("cosine")),
+        upper=Upper(schedule=Schedule("exponential"), bounds=(-2, 2), clip_norm=1e-3),
+    ),
+}
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+def test_a_resumed_run_is_bit_identical(config: SolveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(solve_module, "FLUSH_ITERATIONS", 7)  # stops in the middle of an epoch of three batches
+    problem = reweighting()
+    config = replace(config, certify_every=5, stop=Stop(iterations=25))
+    whole, end = run(problem, config)
+
+    state = initial_state(problem, config)
+    before = [i for batch in islice(solve(problem, config, state), 1) for i in batch]
+    assert 0 < len(before) < 25
+    resumed = SolverState.from_bytes(state.to_bytes())
+    after, resumed_end = run(reweighting(), config, resumed)
+
+    assert timeless(before + after) == timeless(whole)
+    resumed_end.seconds = end.seconds
+    assert resumed_end.to_bytes() == end.to_bytes()
+
+
+def test_a_damaged_state_is_refused() -> None:
+    with pytest.raises(ValueError, match="not a saved solver state"):
+        SolverState.from_bytes(b"something else entirely")
+
+
+def test_a_run_that_blows_up_says_where_and_keeps_what_came_before() -> None:
+    problem = reweighting()
+    config = SolveConfig(lower=Lower(learning_rate=1e25), stop=Stop(iterations=100))
+    seen: list[Iteration] = []
+    iterations = (i for batch in solve(problem, config, initial_state(problem, config)) for i in batch)
+    with pytest.raises(Diverged) as caught:
+        seen.extend(iterations)
+    assert caught.value.iteration == seen[-1].iteration == len(seen) < 100
+    assert not all(math.isfinite(v) for v in caught.value.values.values())
+    assert all(math.isfinite(i.upper_loss) for i in seen[:-1])
+
+
+def test_patience_counts_from_the_best_iteration() -> None:
+    problem = reweighting()
+    config = SolveConfig(stop=Stop(iterations=400, patience=5, min_delta=1e-3))
+    iterations, state = run(problem, config)
+    assert state.stopped_by == "patience"
+    best = min(i.upper_loss for i in iterations[:-5])
+    assert all(i.upper_loss > best - 1e-3 for i in iterations[-5:])
+
+
+def test_a_small_hypergradient_ends_the_run() -> None:
+    problem = reweighting()
+    iterations, state = run(problem, SolveConfig(stop=Stop(iterations=400, hypergradient_tolerance=1e-3)))
+    assert state.stopped_by == "hypergradient_tolerance"
+    assert iterations[-1].hypergradient_norm <= 1e-3 < iterations[-2].hypergradient_norm
+
+
+def test_time_ends_the_run() -> None:
+    problem = reweighting()
+    config = SolveConfig(stop=Stop(iterations=10**6, max_seconds=0.2))
+    iterations, state = run(problem, config)
+    assert state.stopped_by == "max_seconds"
+    assert iterations[-1].seconds >= 0.2
+
+
+def test_the_best_by_selection_is_kept() -> None:
+    problem = reweighting()
+    config = SolveConfig(stop=Stop(iterations=60))
+    iterations, state = run(problem, config)
+    best = min(iterations, key=lambda i: i.selection_loss)
+    assert (state.best_iteration, state.best_value) == (best.iteration, best.selection_loss)
+    _, at_best = run(problem, replace(config, stop=Stop(iterations=best.iteration - 1)))
+    assert np.array_equal(state.best_lam[0].numpy(), at_best.lam[0].numpy())
+
+
+def test_bounds_hold() -> None:
+    problem = reweighting()
+    _, state = run(problem, SolveConfig(upper=Upper(bounds=(-0.2, 0.1)), stop=Stop(iterations=30)))
+    lam = state.lam[0].numpy()
+    assert lam.min() == np.float32(-0.2)
+    assert lam.max() == np.float32(0.1)
+
+
+def test_an_automatic_rate_is_the_inverse_curvature() -> None:
+    """Ridge regression with a known Hessian: power iteration finds its largest eigenvalue."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8)) * np.arange(1, 9)
+    problem = RegularizationProblem(train=(x, x[:, 0]), upper_rows=(x, x[:, 0]), n_classes=None, initial=0.0)
+    state = initial_state(problem, SolveConfig())
+    design = np.hstack([x, np.ones((200, 1))])
+    hessian = 2 * design.T @ design / 200 + np.diag([1.0] * 8 + [0.0])
+    largest = np.linalg.eigvalsh(hessian)[-1]
+    assert 0.8 * largest < float(state.curvature[0].numpy()[0]) <= 1.001 * largest
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_the_automatic_radius_adapts_to_the_scale_of_the_weights(scale: float) -> None:
+    problem = reweighting(model=MLP((8,), "tanh"))
+    config = SolveConfig(
+        lower=Lower(learning_rate=0.1), certify_every=1, certify_against="exact", stop=Stop(iterations=1)
+    )
+    state = initial_state(problem, config)
+    state.w = [a * scale for a in state.w]
+    iterations, _ = run(problem, config, state)
+    assert iterations[0].fd_relative_error < 1e-3
+
+
+def test_the_two_radius_gap_bounds_the_error_within_a_small_factor() -> None:
+    problem = reweighting(model=MLP((8,), "tanh"))
+    config = SolveConfig(certify_every=1, stop=Stop(iterations=30), radius=0.3)
+    gaps = [i.fd_relative_error for i in run(problem, config)[0]]
+    errors = [i.fd_relative_error for i in run(problem, replace(config, certify_against="exact"))[0]]
+    ratios = np.array(gaps) / np.array(errors)
+    assert 0.5 < np.median(ratios) < 5
+
+
+def test_memory_is_flat() -> None:
+    problem = reweighting()
+    config = SolveConfig(lower=Lower(batch_size=12), stop=Stop(iterations=130))
+    state = initial_state(problem, config)
+    counts = []
+    iterations = solve(problem, replace(config, stop=Stop(iterations=30)), state)
+    list(iterations)
+    for end in (80, 130):
+        state.stopped_by = None
+        list(solve(problem, replace(config, stop=Stop(iterations=end)), state))
+        jt.sync_all(True)
+        live = jt.liveness_info()
+        counts.append((live["lived_vars"], live["lived_ops"]))
+    assert counts[0] == counts[1]
+
+
+def test_products_run_in_onednn() -> None:
+    problem = reweighting(rows=64, model=MLP((32,)))
+    config = SolveConfig(lower=Lower(learning_rate=0.1), radius=0.01, stop=Stop(iterations=2))
+    state = initial_state(problem, config)
+    with jt.profile_scope() as report:
+        list(solve(problem, config, state))
+    names, counts = [row[0] for row in report[1:]], [int(row[2]) for row in report[1:]]
+    products = sum(count for name, count in zip(names, counts, strict=True) if name.startswith("mkl_matmul"))
+    # Per iteration: the first layer takes 5 (the perturbed passes share theirs); the second 4 forward, 4 backward.
+    assert products == 2 * (5 + 8)
+
+
+def test_batches_of_an_epoch_share_no_row() -> None:
+    epochs = [[batch_rows(10, 3, seed=1, step=3 * epoch + k) for k in range(3)] for epoch in range(2)]
+    for epoch in epochs:
+        rows = np.concatenate(epoch)
+        assert len(set(rows.tolist())) == 9
+    assert not np.array_equal(epochs[0], epochs[1])
+    assert batch_rows(10, None, seed=1, step=0) is None
