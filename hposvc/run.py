@@ -81,16 +81,18 @@ class Progress:
 class Run:
     """A job that is being solved. ``checkpoint`` continues an earlier run of the same spec, bit for bit on the CPU.
 
+    ``dataset`` is learned from in the place of the one that ``spec`` names: a notebook may bring its own arrays.
+
     Raises:
         DataError: the spec does not fit its data.
         ValueError: ``checkpoint`` was not made by :meth:`checkpoint`.
     """
 
-    def __init__(self, spec: JobSpec, checkpoint: bytes | None = None) -> None:
+    def __init__(self, spec: JobSpec, checkpoint: bytes | None = None, *, dataset: data.Dataset | None = None) -> None:
         if spec.resources.device != "auto":
             runtime.start(spec.resources.device, spec.solver.seed)
         self.spec = spec
-        self._dataset = data.load(spec.dataset)
+        self._dataset = data.load(spec.dataset) if dataset is None else dataset
         found = data.problems(self._dataset, spec)
         if found:
             raise data.DataError(found)

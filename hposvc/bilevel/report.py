@@ -334,10 +334,9 @@ def _score_name(problem: Supervised) -> str:
 def _unguarded(problem: Supervised) -> list[str]:
     if problem.selection is not None:
         return []
-    rows = len(problem.upper_rows[1])
     warning = (
-        f"The {rows} validation rows were too few to set some aside for selection, so whether tuning helped was not "
-        "checked on rows that it had not seen: compare the test losses."
+        f"None of the {len(problem.upper_rows[1])} validation rows were set aside for selection, so whether tuning "
+        "helped was not checked on rows that it had not seen: compare the test losses."
     )
     return [warning]
 

@@ -1,0 +1,203 @@
+"""A job from its spec to its answer, without a service."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from safetensors.numpy import load as load_tensors
+
+from hposvc import data
+from hposvc.bilevel import Iteration
+from hposvc.jobs.spec import JobSpec
+from hposvc.run import Outcome, Run
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def example(name: str, seed: int = 0, iterations: int | None = None) -> JobSpec:
+    spec: dict[str, Any] = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text())
+    spec["dataset"]["split"] = {"seed": seed}
+    if "label_noise" in spec["dataset"]:
+        spec["dataset"]["label_noise"]["seed"] = seed
+    if iterations is not None:
+        spec["stop"] = {"iterations": iterations}
+    return JobSpec.model_validate(spec)
+
+
+def small(kind: str, **fields: Any) -> JobSpec:
+    dataset: dict[str, Any] = {"id": "sklearn:breast_cancer"}
+    if kind == "data_reweighting":
+        dataset["label_noise"] = {"rate": 0.3}
+    return JobSpec.model_validate({"kind": kind, "dataset": dataset, "stop": {"iterations": 60}, **fields})
+
+
+def solved(spec: JobSpec) -> tuple[Run, list[Iteration]]:
+    run = Run(spec)
+    return run, [iteration for batch in run.iterations() for iteration in batch]
+
+
+def models(outcome: Outcome) -> dict[str, dict[str, Any]]:
+    return {model["name"]: model for model in outcome.result["models"]}
+
+
+def values(iterations: list[Iteration]) -> list[tuple[float | int | None, ...]]:
+    return [(i.iteration, i.upper_loss, i.hypergradient_norm, i.lower_loss, i.selection_loss) for i in iterations]
+
+
+@pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(kind: str) -> None:
+    spec = small(kind)
+    whole, iterations = solved(spec)
+    first = Run(spec)
+    before: list[Iteration] = []
+    for batch in first.iterations():
+        before += batch
+        break
+    assert 0 < first.iteration < 60
+    second = Run(spec, checkpoint=first.checkpoint())
+    after = [iteration for batch in second.iterations() for iteration in batch]
+    assert values(before + after) == values(iterations)
+    assert {**second.finish().result, "seconds": None} == {**whole.finish().result, "seconds": None}
+
+
+@pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
+def test_the_result_is_json_and_finishing_twice_gives_the_same(kind: str) -> None:
+    run, iterations = solved(small(kind))
+    first, second = run.finish(), run.finish()
+    assert first.artifacts == second.artifacts
+    assert json.loads(json.dumps(first.result, allow_nan=False)) == json.loads(json.dumps(second.result))
+    result = first.result
+    assert result["stopped_by"] == "iterations"
+    assert result["iterations"] == 60
+    assert result["upper_loss"]["best"] == min(i.upper_loss for i in iterations)
+    assert json.loads(first.artifacts["report.json"])["path"][0]["iteration"] == 50
+
+
+def test_the_model_predicts_from_raw_features_as_reported() -> None:
+    spec = small("regularization_tuning")
+    run, _ = solved(spec)
+    outcome = run.finish()
+    tensors = load_tensors(outcome.artifacts["model.safetensors"])
+    dataset = data.load(spec.dataset)
+    test = data.prepare(dataset, spec).splits.test
+    scaled = (dataset.features[test.rows] - tensors["scaling.mean"]) / tensors["scaling.scale"]
+    predicted = (scaled @ tensors["weight.0"] + tensors["bias.0"]).argmax(1)
+    assert np.mean(predicted == test.targets) == pytest.approx(models(outcome)["tuned"]["test_score"])
+
+
+def test_hyperparameters_are_named_and_ranked() -> None:
+    run, _ = solved(small("data_reweighting"))
+    outcome = run.finish()
+    table = pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).to_pydict()
+    assert list(table) == ["row_id", "label", "lambda", "weight"]
+    assert len(set(table["row_id"])) == outcome.result["rows"] == 341
+    suspects = outcome.result["suspects"]
+    assert [row["weight"] for row in suspects] == sorted(row["weight"] for row in suspects)
+    assert suspects[0]["weight"] == min(table["weight"]) < 0.5
+    assert suspects[0]["label"] in {"malignant", "benign"}
+    noise = outcome.result["noise"]
+    assert noise["planted"] == 102
+    assert noise["auc"] > 0.8
+
+    run, _ = solved(small("regularization_tuning"))
+    outcome = run.finish()
+    table = pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).to_pydict()
+    assert table["feature"][0] == "mean radius"
+    np.testing.assert_allclose(np.exp(table["lambda"]), table["strength"])
+    assert outcome.result["strengths"][0]["strength"] == max(table["strength"])
+    assert outcome.result["noise"] is outcome.result["suspects"] is None
+
+
+def test_planted_noise_is_nowhere_in_the_problem() -> None:
+    """A clean run of the same labels solves the same problem: what was planted has no other way in than the labels."""
+    spec = small("data_reweighting")
+    run = Run(spec)
+    prepared = data.prepare(data.load(spec.dataset), spec)
+    assert prepared.planted is not None
+    assert not any(isinstance(value, data.PlantedNoise) for value in vars(run.problem).values())
+    features, labels = run.problem.train
+    np.testing.assert_array_equal(labels, prepared.splits.train.targets)
+    np.testing.assert_array_equal(features, prepared.splits.train.features)
+    wrong = prepared.planted.wrong
+    assert not any(
+        np.array_equal(column, wrong) or np.array_equal(column, ~wrong) for column in features.astype(float).T
+    )
+
+
+def test_tuning_that_does_not_help_is_not_handed_over() -> None:
+    """With λ pushed to the strongest penalty by its start, the best single strength is the answer, and it says so."""
+    spec = small("regularization_tuning", hyperparameters={"initial": 8.0}, stop={"iterations": 2})
+    run, _ = solved(spec)
+    outcome = run.finish()
+    tuned, single = models(outcome)["tuned"], models(outcome)["single_strength"]
+    assert tuned["test_loss"] == single["test_loss"]
+    assert "Nothing was gained" in outcome.result["sentence"]
+    assert "nothing gained" in tuned["label"]
+
+
+def test_without_selection_rows_the_report_says_so() -> None:
+    run, _ = solved(small("regularization_tuning", hyperparameters={"selection": 0}, stop={"iterations": 5}))
+    outcome = run.finish()
+    assert outcome.result["selection_loss"] is None
+    assert any("set aside for selection" in warning for warning in outcome.result["warnings"])
+
+
+def test_regression_and_class_weights_are_reported_too() -> None:
+    run, _ = solved(
+        JobSpec.model_validate(
+            {"kind": "data_reweighting", "dataset": {"id": "sklearn:diabetes"}, "stop": {"iterations": 20}}
+        )
+    )
+    result = run.finish().result
+    assert result["score_name"] == "r2"
+    assert result["noise"] is None
+    run, _ = solved(small("data_reweighting", hyperparameters={"per": "class"}, stop={"iterations": 20}))
+    outcome = run.finish()
+    assert outcome.result["suspects"] is None
+    table = pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).to_pydict()
+    assert table["class"] == ["malignant", "benign"]
+
+
+def test_a_spec_that_does_not_fit_its_data_never_starts() -> None:
+    with pytest.raises(data.DataError):
+        Run(small("regularization_tuning", solver={"lower": {"batch_size": 100_000}}))
+
+
+def test_bytes_that_are_no_checkpoint_are_refused() -> None:
+    with pytest.raises(ValueError, match="not a checkpoint"):
+        Run(small("regularization_tuning"), checkpoint=b"\x00" * 32)
+
+
+@pytest.mark.slow
+def test_wrong_digits_are_found_and_the_cleaned_model_beats_the_trusted_rows() -> None:
+    outcomes = []
+    for seed in range(3):
+        run, _ = solved(example("digits_reweighting", seed))
+        outcomes.append(run.finish())
+    for outcome in outcomes:
+        assert outcome.result["noise"]["f1"] >= 0.95
+    tuned, trusted = (
+        np.mean([models(outcome)[name]["test_score"] for outcome in outcomes]) for name in ("tuned", "trusted_only")
+    )
+    assert tuned >= trusted
+
+
+@pytest.mark.slow
+def test_strengths_per_feature_are_no_worse_than_a_single_one() -> None:
+    losses: dict[str, list[float]] = {"tuned": [], "single_strength": [], "no_penalty": []}
+    for seed in range(5):
+        run, _ = solved(example("breast_cancer_regularization", seed))
+        outcome = run.finish()
+        upper = outcome.result["upper_loss"]
+        assert upper["best"] < upper["first"]
+        for name, found in losses.items():
+            found.append(models(outcome)[name]["test_loss"])
+    assert np.mean(losses["tuned"]) <= np.mean(losses["single_strength"])
+    assert np.mean(losses["tuned"]) <= np.mean(losses["no_penalty"])
