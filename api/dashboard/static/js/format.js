@@ -15,8 +15,9 @@ export function number(value) {
   if (Number.isNaN(x)) return "NaN";
   if (!Number.isFinite(x)) return x > 0 ? "∞" : "−∞";
   const size = Math.abs(x);
-  if (x !== 0 && (size < 1e-3 || size >= 1e6)) return x.toExponential(2).replace("e+", "e");
-  return size >= 1000 ? COUNT.format(Number(x.toPrecision(6))) : x.toFixed(4);
+  const sign = x < 0 ? "−" : "";
+  if (x !== 0 && (size < 1e-3 || size >= 1e6)) return sign + size.toExponential(2).replace("e+", "e");
+  return sign + (size >= 1000 ? COUNT.format(Number(size.toPrecision(6))) : size.toFixed(4));
 }
 
 export const count = (value) => COUNT.format(value);

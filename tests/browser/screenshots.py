@@ -1,0 +1,102 @@
+"""Pictures of every page and state, light and dark, wide and narrow: ``python -m tests.browser.screenshots FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
+
+from hposvc.db import migrate
+from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.jobs.service import Jobs
+from tests.browser.conftest import CHROMIUM, REMEDY
+from tests.serving import RESULT, STRENGTHS, Server, diverged, running, submit, succeeded
+
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
+DIGITS = {"id": "sklearn:digits", "label_noise": {"rate": 0.6}}
+SETTLED = """() => !document.querySelector(".plot > .waiting")
+  || document.querySelector("#about").textContent.includes("Queued")"""
+
+
+def stage(server: Server) -> dict[str, str]:
+    """A service with a job in each state that a person meets; the paths of the pages to show."""
+    engine = server.engine
+    strengths = succeeded(
+        engine,
+        STRENGTHS,
+        name="one strength per feature",
+        kind="regularization_tuning",
+        dataset={"id": "sklearn:breast_cancer"},
+        tags=["baseline"],
+    )
+    answer = succeeded(engine, RESULT, name="digits with wrong labels", dataset=DIGITS, tags=["digits", "noise 60 %"])
+    broken = diverged(engine, name="upper step far too large", dataset=DIGITS, tags=["digits"])
+    Jobs(engine).cancel(submit(engine, name="submitted by mistake").id)
+    paused, attempt = running(engine, 220, name="waits for the night")
+    Jobs(engine).pause(paused.id)
+    attempt.stopped()
+    live, _ = running(engine, 180, name="wine, one weight per class", dataset={"id": "sklearn:wine"})
+    queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
+    beat(
+        engine,
+        WorkerReport(
+            id="worker-1",
+            host="gpu-1",
+            device="cpu",
+            versions={"jittor": "1.3.11.0"},
+            state="compiling",
+            progress_message="Compiling Jittor: 63 of 150 files",
+        ),
+    )
+    return {
+        "jobs": "/",
+        "job-running": f"/jobs/{live.id}",
+        "job-succeeded": f"/jobs/{answer.id}",
+        "job-strengths": f"/jobs/{strengths.id}",
+        "job-diverged": f"/jobs/{broken.id}",
+        "job-queued": f"/jobs/{queued.id}",
+        "new": "/new",
+        "datasets": "/datasets",
+        "workers": "/workers",
+    }
+
+
+def shoot(browser: Browser, server: Server, pages: dict[str, str], folder: Path) -> None:
+    """One picture per page, size and colour scheme."""
+    for size, (width, height) in SIZES.items():
+        for scheme in SCHEMES:
+            viewport: ViewportSize = {"width": width, "height": height}
+            context = browser.new_context(base_url=server.url, viewport=viewport, color_scheme=scheme, locale="en-US")
+            page = context.new_page()
+            for name, path in pages.items():
+                page.goto(path)
+                page.wait_for_function("() => document.querySelector('main').innerText.length > 40")
+                if path.startswith("/jobs/"):
+                    page.wait_for_function(SETTLED)
+                page.wait_for_timeout(500)  # fonts and the last frame of the charts
+                page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=size == "wide" or name == "jobs")
+            context.close()
+
+
+def main(folder: Path) -> None:
+    """Write all pictures into ``folder``."""
+    if not CHROMIUM:
+        sys.exit(REMEDY)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
+        url = f"sqlite:///{data}/hposvc.sqlite3"
+        migrate.upgrade(url)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with Server(url, Path(data)) as server:
+            empty = {"empty": "/"}
+            shoot(browser, server, empty, folder)
+            shoot(browser, server, stage(server), folder)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
