@@ -21,7 +21,7 @@ from hposvc.bilevel.solve import Lower, SolveConfig, Stop, initial_state, solve
 from hposvc.bilevel.train import evaluate, fit, fit_rows
 
 ROWS, FEATURES, CLASSES = 12, 5, 3
-ITERATIONS = 11  # past the first renewed measurement of the curvature
+ITERATIONS = 6  # past the first renewed measurement of the curvature
 
 Job = tuple[Supervised, SolveConfig]
 

@@ -53,8 +53,9 @@ from hposvc.bilevel.train import fit
 
 FLUSH_ITERATIONS, FLUSH_SECONDS = 50, 0.5
 
-# The lower curvature is measured again this often: strengths and weights change it as they move.
-CURVATURE_EVERY, CURVATURE_FIRST, CURVATURE_AGAIN = 10, 20, 2
+# The lower curvature is measured again this often: strengths change it as they move, by up to e^0.1 an iteration
+# (UPPER_STEP), and a step of 1/L is stable until L has doubled.
+CURVATURE_EVERY, CURVATURE_FIRST, CURVATURE_AGAIN = 5, 20, 2
 
 # The automatic radius is adapted this often, and at the first iteration until it is balanced.
 RADIUS_EVERY, RADIUS_ROUNDS = 100, 8
@@ -247,7 +248,6 @@ class SolverState:
     best_value: float = math.inf
     patience_value: float = math.inf
     patience_iteration: int = 0
-    zero_iterations: int = 0
     seconds: float = 0.0
     stopped_by: str | None = None
     dtype: Precision = field(default="float32")
