@@ -133,8 +133,8 @@ def reweighting(
 ) -> Report:
     """Refit with the weights σ(λ), beside all rows as they came, trusted rows only, and both together.
 
-    Trusted rows enter at full weight. A single row's weight is multiplied by the probability that a first refit gives
-    to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted errors; it
+    Trusted rows enter at full weight. A single row's weight is multiplied by the squared probability that a first refit
+    gives to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted errors; it
     is used for their scores and nothing else.
     """
     trusted = _stack(problem.upper_rows, problem.selection)
@@ -271,12 +271,12 @@ def _fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) 
 
 
 def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
-    """Row weights times the probability that a model trained with them gives to each row's label."""
+    """Row weights times the squared probability that a model trained with them gives to each row's label."""
     if problem.per != "row" or problem.n_classes is None:
         return weights
     w = _fit_weighted(problem, weights, trusted)
     probabilities = predict(problem.model, w, problem.train[0], problem.dtype)
-    believed: Floats = weights * probabilities[np.arange(len(weights)), problem.train[1]]
+    believed: Floats = weights * probabilities[np.arange(len(weights)), problem.train[1]] ** 2
     return believed
 
 
