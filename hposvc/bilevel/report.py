@@ -134,8 +134,8 @@ def reweighting(
     """Refit with the weights σ(λ), beside all rows as they came, trusted rows only, and both together.
 
     Trusted rows enter at full weight. A single row's weight is multiplied by the squared probability that a first refit
-    gives to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted errors; it
-    is used for their scores and nothing else.
+    gives to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted
+    errors; it is used for their scores and nothing else.
     """
     trusted = _stack(problem.upper_rows, problem.selection)
     weights = problem.row_weights(lam)
