@@ -27,7 +27,7 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import read
 from hposvc.db.tables import attempts, jobs
-from hposvc.jobs.states import TERMINAL
+from hposvc.jobs.states import HELD, TERMINAL
 from tests.postgresql import PostgreSQL
 from tests.workers.harness import Service, children_of, tiny_spec
 
@@ -43,18 +43,18 @@ def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: in
     killed = {"supervisor": 0, "runner": 0, "submitter": 0}
     begun = time.monotonic()
     while sum(killed.values()) < kills:
-        time.sleep(chance.uniform(0.05, 0.4))
+        time.sleep(chance.uniform(0.05, 0.3))
         victim = chance.choices(("supervisor", "runner", "submitter"), (4, 5, 1))[0]
         if victim == "submitter":
             job_ids.append(killed_while_submitting(service, chance, len(job_ids)))
-        elif not kill_one(workers, victim, chance):
+        elif not kill_one(service, workers, victim, chance):
             continue
         killed[victim] += 1
         for index, worker in enumerate(workers):
             if worker.poll() is not None:
                 workers[index] = service.worker(**LEASE)
         if over(service) and sum(killed.values()) < kills:
-            job_ids += [submit(service, chance, len(job_ids)) for _ in range(n_workers * 3)]
+            job_ids += [submit(service, chance, len(job_ids)) for _ in range(n_workers)]
     print(f"{sum(killed.values())} processes killed in {time.monotonic() - begun:.0f} s: {killed}", flush=True)
     deadline = time.monotonic() + 600
     while not over(service):
@@ -74,7 +74,7 @@ def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: in
 
 def submit(service: Service, chance: random.Random, number: int) -> str:
     spec = tiny_spec(
-        f"slow={chance.choice((0.0, 0.002, 0.01))}",
+        f"slow={chance.choice((0.002, 0.01, 0.03))}",
         solver={"seed": number},
         stop={"iterations": chance.randint(20, 80)},
         checkpoint_every=chance.randint(5, 20),
@@ -97,15 +97,19 @@ def killed_while_submitting(service: Service, chance: random.Random, number: int
     return submit(service, spec_chance, number)
 
 
-def kill_one(workers: list[subprocess.Popen[bytes]], victim: str, chance: random.Random) -> bool:
-    worker = chance.choice(workers)
-    pids = [worker.pid] if victim == "supervisor" else sorted(children_of(worker.pid))
-    if not pids:
+def kill_one(service: Service, workers: list[subprocess.Popen[bytes]], victim: str, chance: random.Random) -> bool:
+    """Kill a supervisor or a runner: mostly one that has a job, now and then any. False when there was none."""
+    with read(service.engine) as connection:
+        holders = connection.execute(sa.select(jobs.c.worker_id).where(jobs.c.state.in_(HELD))).scalars().all()
+    holding = [worker for worker in workers if any(f"-{worker.pid}-" in holder for holder in holders)]
+    if not holding and chance.random() < 0.98:
         return False
-    try:
-        os.kill(chance.choice(pids), signal.SIGKILL)
-    except ProcessLookupError:
+    worker = chance.choice(holding or workers)
+    runners = sorted(children_of(worker.pid))  # the oldest one has the job, the other one is the spare
+    if victim == "runner" and not runners:
         return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.pid if victim == "supervisor" else runners[0], signal.SIGKILL)
     if victim == "supervisor":
         worker.wait()
     return True

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -94,22 +92,16 @@ def test_the_supervisor_dies_while_a_job_is_being_given_up(service: Service, tmp
     service.assert_history_is_sound([lost, released, stopped])
 
 
-def test_whoever_submits_dies_at_each_point(service: Service, tmp_path: Path) -> None:
-    def submit(point: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "tests.durability.submit_process", service.url, f"key of {point}"],
-            env=os.environ | armed(tmp_path, [point]),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
+def test_whoever_submits_dies_at_each_point(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     job_ids = []
     for point in failpoints.SUBMIT:
-        assert submit(point).returncode == -signal.SIGKILL
-        again = submit(point)
-        assert again.returncode == 0, again.stderr
-        job_ids.append(again.stdout.strip())
+        child = os.fork()
+        if child == 0:
+            monkeypatch.setattr(failpoints, "_armed", {point: 1})
+            Service(service.url, service.directory).jobs.submit(tiny_spec(), idempotency_key=point)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        job_ids.append(service.jobs.submit(tiny_spec(), idempotency_key=point).id)
     with read(service.engine) as connection:
         assert sorted(connection.execute(sa.select(jobs.c.id)).scalars()) == sorted(job_ids), "one key, one job"
     service.worker()

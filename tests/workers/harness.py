@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -119,13 +120,6 @@ class Service:
     def until_iteration(self, job_id: str, iteration: int) -> JobResource:
         return self.until(job_id, lambda job: job.progress.iteration >= iteration, f"iteration {iteration}")
 
-    def runner_of(self, worker: subprocess.Popen[bytes], job_id: str) -> int:
-        """The process id of the runner that solves the job."""
-        del job_id
-        children = children_of(worker.pid)
-        assert children
-        return min(children, key=started_at)
-
     def attempts(self, job_id: str) -> list[sa.RowMapping]:
         with read(self.engine) as connection:
             query = attempts.select().where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
@@ -182,13 +176,9 @@ def children_of(pid: int) -> list[int]:
     """The processes that ``pid`` has started and that live."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            found += [int(child) for child in task.read_text().split()]
     return found
-
-
-def started_at(pid: int) -> int:
-    """When a process was started, in clock ticks since boot."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
 
 
 def gone(pid: int) -> bool:

@@ -1,0 +1,81 @@
+"""Real jobs, solved with Jittor by a real worker, against the same spec run without the service."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from hposvc.jobs import queries
+from hposvc.jobs.resources import to_json
+from hposvc.jobs.spec import JobSpec
+from hposvc.jobs.states import State
+from hposvc.run import Outcome, Run
+from tests.workers.harness import Service, children_of
+
+pytestmark = pytest.mark.slow
+
+METRICS = ("upper_loss", "hypergradient_norm", "lower_loss", "upper_score", "selection_loss", "fd_relative_error")
+
+
+def digits(**changes: object) -> JobSpec:
+    fields = {
+        "kind": "data_reweighting",
+        "dataset": {"id": "sklearn:digits", "label_noise": {"rate": 0.6}},
+        "stop": {"iterations": 120},
+        "checkpoint_every": 20,
+    }
+    return JobSpec.model_validate(fields | changes)
+
+
+def in_process(spec: JobSpec) -> tuple[dict[str, list[float | None]], Outcome]:
+    run = Run(spec)
+    rows = [iteration for batch in run.iterations() for iteration in batch]
+    return {name: [getattr(row, name) for row in rows] for name in ("iteration", *METRICS)}, run.finish()
+
+
+def assert_equal_to_in_process(service: Service, job_id: str) -> None:
+    """Number for number, and the same λ in the same file."""
+    job = service.until_over(job_id)
+    assert job.state is State.SUCCEEDED, (job.error, service.logs())
+    expected, outcome = in_process(job.spec)
+    columns = queries.iterations(service.engine, job_id)
+    assert {name: getattr(columns, name) for name in expected} == expected
+    files = {file.name: file for file in queries.artifacts(service.engine, job_id)}
+    path = files["hyperparameters.parquet"].url.removeprefix("file://")
+    with open(path, "rb") as stream:  # noqa: PTH123
+        assert stream.read() == outcome.artifacts["hyperparameters.parquet"]
+    assert job.result is not None
+    timeless = {name: value for name, value in to_json(outcome.result).items() if name != "seconds"}
+    assert {name: job.result[name] for name in timeless} == timeless
+
+
+def test_the_database_holds_the_numbers_of_the_same_run_without_the_service(service: Service) -> None:
+    service.worker(real=True, lease=60, hang=120)
+    assert_equal_to_in_process(service, service.jobs.submit(digits()).id)
+    diverging = service.until_over(service.jobs.submit(digits(solver={"lower": {"learning_rate": 1e9}})).id)
+    assert diverging.state is State.FAILED
+    assert diverging.error is not None
+    assert diverging.error.reason == "diverged"
+    kept = queries.iterations(service.engine, diverging.id).iteration
+    assert kept == list(range(1, (diverging.error.iteration or 0) + 1))
+
+
+@pytest.mark.durability
+def test_a_job_that_was_killed_paused_and_handed_back_ends_like_one_that_was_not(service: Service) -> None:
+    first = service.worker(real=True, hang=120)
+    job_id = service.jobs.submit(digits(stop={"iterations": 400})).id
+    service.until_iteration(job_id, 60)
+    os.kill(min(children_of(first.pid)), signal.SIGKILL)
+    service.until(job_id, lambda job: job.attempt == 2 and job.progress.iteration > 80, "the second attempt goes on")
+    service.jobs.pause(job_id)
+    service.until_state(job_id, State.PAUSED, State.SUCCEEDED)
+    service.jobs.resume(job_id)
+    service.until(job_id, lambda job: job.attempt == 3 and job.progress.iteration > 120, "the third attempt goes on")
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(30) == 0
+    service.worker(real=True, hang=120)
+    assert_equal_to_in_process(service, job_id)
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["lost", "paused", "released", "succeeded"]
+    service.assert_history_is_sound([job_id])
