@@ -11,7 +11,7 @@ from hposvc.db.engine import read
 from hposvc.db.numbers import unpack
 from hposvc.db.tables import DEFAULT_TENANT
 from hposvc.db.tables import iterations as table
-from hposvc.jobs.queries import METRICS, assert_exists
+from hposvc.jobs.queries import METRICS, assert_exists, extent
 from hposvc.jobs.resources import Bucket, Buckets, IterationColumns
 
 # The metrics that are drawn; of the others a bucket tells the last value only.
@@ -36,9 +36,8 @@ def iterations(
     with read(engine) as connection:
         assert_exists(connection, job_id, tenant)
         mine = table.c.job_id == job_id
-        total, first, last = connection.execute(
-            sa.select(sa.func.count(), sa.func.min(table.c.iteration), sa.func.max(table.c.iteration)).where(mine)
-        ).one()
+        first, last = extent(connection, job_id)
+        total = last - first + 1
         if total == 0:
             return _columns([], total=0, next_after=-1)
         start, stop = max(first, start or first), min(last, last if stop is None else stop)

@@ -116,7 +116,7 @@ def iterations(
     mine = table.c.job_id == job_id
     with read(engine) as connection:
         assert_exists(connection, job_id, tenant)
-        total = connection.execute(sa.select(sa.func.count()).select_from(table).where(mine)).scalar_one()
+        first, last = extent(connection, job_id)
         query = table.select().where(mine, table.c.iteration > after)
         rows = connection.execute(query.order_by(table.c.iteration).limit(limit)).mappings().all()
     values = [unpack(row, METRICS) for row in rows]
@@ -124,9 +124,23 @@ def iterations(
     return IterationColumns(
         iteration=numbers,
         **{name: [value[name] for value in values] for name in METRICS},
-        total=total,
+        total=last - first + 1,
         next_after=numbers[-1] if numbers else after,
     )
+
+
+def extent(connection: sa.Connection, job_id: str) -> tuple[int, int]:
+    """The first and the last iteration of a job; (0, -1) before there is one.
+
+    None is missing between them, so they tell how many there are: counting would read a long run from end to end.
+    """
+    number = tables.iterations.c.iteration
+    ends = (
+        sa.select(number).where(tables.iterations.c.job_id == job_id).order_by(order).limit(1).scalar_subquery()
+        for order in (number.asc(), number.desc())
+    )
+    first, last = connection.execute(sa.select(*ends)).one()
+    return (0, -1) if first is None else (first, last)
 
 
 def events(

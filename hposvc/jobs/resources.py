@@ -123,7 +123,8 @@ class JobPage(Resource):
 
 class Bucket(Resource):
     """One metric over many buckets of iterations. ``min`` and ``max`` are over finite values, ``nonfinite`` counts the
-    others."""
+    others.
+    """
 
     first: list[Number | None]
     min: list[float | None]
