@@ -3,6 +3,12 @@
 import { $, download, h, icon, show } from "./dom.js";
 import { count, csv, number } from "./format.js";
 
+// Plotly is large, so it loads beside everything else; what is drawn before it is there is drawn when it is.
+export const plotlyReady = new Promise((resolve) => {
+  if (window.Plotly) resolve();
+  else $("#plotly").addEventListener("load", resolve);
+});
+
 const TABLE_ROWS = 100;
 const PLOT = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: false, showTips: false };
 

@@ -1,7 +1,7 @@
 // One job: where it stands, its charts, its answer.
 
 import { ApiProblem, call, get, jobPath } from "./api.js";
-import { Chart } from "./chart.js";
+import { Chart, plotlyReady } from "./chart.js";
 import { $, copyButton, h, icon, show } from "./dom.js";
 import { age, bytes, count, duration, jobName, kind, local, number } from "./format.js";
 import { poll } from "./poll.js";
@@ -35,10 +35,11 @@ const charts = [
 
 async function zoomed(range) {
   await series.zoom(range);
-  draw();
+  await draw();
 }
 
-function draw() {
+async function draw() {
+  await plotlyReady;
   for (const chart of charts) chart.draw(series);
 }
 
@@ -59,7 +60,7 @@ async function refresh() {
     render();
   }
   if (series.empty || changed) {
-    if (await series.advance()) draw();
+    if (await series.advance()) await draw();
     await history();
   }
   if (job.state === "queued") await waiting();
