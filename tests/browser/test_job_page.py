@@ -118,7 +118,7 @@ def test_a_failed_job_says_why_and_what_to_do(page: Page, server: Server) -> Non
     job, attempt = running(server.engine, 5)
     attempt.fail(JobError(reason="out_of_memory", message="The runner was killed at 31 GiB.", remedy="Use batches."))
     page.goto(f"/jobs/{job.id}")
-    alert = page.get_by_role("alert")
+    alert = page.locator("#notice").get_by_role("alert")
     expect(alert).to_contain_text("Out of memory")
     expect(alert).to_contain_text("The runner was killed at 31 GiB.")
     expect(alert).to_contain_text("What to do: Use batches.")
@@ -130,7 +130,7 @@ def test_a_failed_job_says_why_and_what_to_do(page: Page, server: Server) -> Non
 def test_a_diverged_job_shows_where_it_broke(page: Page, server: Server) -> None:
     job = diverged(server.engine, at=120)
     page.goto(f"/jobs/{job.id}")
-    expect(page.get_by_role("alert")).to_contain_text("Diverged at iteration 120")
+    expect(page.locator("#notice").get_by_role("alert")).to_contain_text("Diverged at iteration 120")
     expect(caption(page, "#losses")).to_contain_text("upper loss is NaN or infinite from iteration 120")
     expect(page.locator("#losses .plot").get_by_text("NaN or ∞")).to_be_visible()
     expect(page.locator("#tiles")).to_contain_text("NaN")
@@ -158,6 +158,21 @@ def test_a_queued_job_says_what_it_waits_for(page: Page, server: Server) -> None
     expect(page.locator("#losses")).to_contain_text("No iterations yet")
 
 
+def test_a_running_job_says_what_it_does(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 0)
+    attempt.phase("loading")
+    page.goto(f"/jobs/{job.id}")
+    notice = page.locator("#notice")
+    expect(notice).to_contain_text("Running on worker-1")
+    expect(notice).to_contain_text("reads the data")
+    attempt.phase("solving")
+    expect(notice).to_contain_text("first iteration")
+    attempt.record(curve(1, 5))
+    expect(notice).to_be_empty()
+    attempt.phase("refitting")
+    expect(notice).to_contain_text("trained from scratch")
+
+
 def test_actions_ask_the_service(page: Page, server: Server) -> None:
     job = submit(server.engine)
     page.goto(f"/jobs/{job.id}")
@@ -183,8 +198,11 @@ def test_an_action_that_came_too_late_is_explained(page: Page, server: Server, w
     page.wait_for_load_state("networkidle")
     attempt.succeed(RESULT, [])
     pause.click()
-    expect(page.locator("#notice")).to_contain_text("cannot pause job")
+    expect(page.locator("#refusal")).to_contain_text("cannot pause job")
     watch.forgive("409")
+    set_hidden(page, hidden=False)
+    expect(page.locator("#about")).to_contain_text("Succeeded")
+    expect(page.locator("#refusal")).to_contain_text("cannot pause job")  # until it was read
 
 
 def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: Path) -> None:

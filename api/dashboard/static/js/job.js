@@ -1,6 +1,6 @@
 // One job: where it stands, its charts, its answer.
 
-import { ApiProblem, call, get, jobPath } from "./api.js";
+import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Chart, plotlyReady } from "./chart.js";
 import { $, copyButton, h, icon, show } from "./dom.js";
 import { age, bytes, count, duration, jobName, kind, local, number } from "./format.js";
@@ -61,6 +61,7 @@ async function refresh() {
   }
   if (series.empty || changed) {
     if (await series.advance()) await draw();
+    notice();
     await history();
   }
   if (job.state === "queued") await waiting();
@@ -111,6 +112,12 @@ function speed(iteration, seconds) {
   return rate + attempt;
 }
 
+const PHASES = {
+  loading: "It reads the data and builds the problem.",
+  solving: "The first iteration takes longer: its kernels are prepared.",
+  refitting: "The tuned model and its rivals are trained from scratch and scored on the test rows.",
+};
+
 function notice() {
   const box = $("#notice");
   const say = (tone, name, title, ...text) =>
@@ -119,10 +126,8 @@ function notice() {
   if (job.error) {
     const at = job.error.iteration === null || job.error.iteration === undefined ? "" : ` at iteration ${count(job.error.iteration)}`;
     say("bad", "cross", `${stateText(job)}${at}`, h("p", {}, job.error.message), h("p", {}, h("strong", {}, "What to do: "), job.error.remedy));
-  } else if (job.state === "starting" || (job.state === "running" && series.empty)) {
-    say("live", "spinner", `Starting${place}`, h("p", {}, job.phase ?? "The first iteration takes a moment: data are read and kernels prepared."));
-  } else if (job.state === "running" && job.phase && job.phase !== "solving") {
-    say("live", "spinner", `Running${place}`, h("p", {}, job.phase));
+  } else if (job.state === "starting" || (job.state === "running" && (series.empty || job.phase !== "solving"))) {
+    say("live", "spinner", `${stateText(job)}${place}`, h("p", {}, PHASES[job.phase] ?? "The worker begins."));
   } else if (job.state === "paused") {
     say("warn", "pause", "Paused", h("p", {}, "It holds no worker. Resume goes on from the checkpoint, with the same numbers."));
   } else if (job.state === "pausing" || job.state === "cancelling") {
@@ -175,10 +180,14 @@ async function act(action) {
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
     if (dialog.returnValue !== "yes") return;
   }
+  const refusal = $("#refusal");
+  refusal.replaceChildren();
   try {
     await call(jobPath(id, `/${action}`), { method: "POST" });
   } catch (error) {
-    $("#notice").replaceChildren(h("div", { class: "notice bad", role: "alert" }, icon("cross"), h("p", {}, error.message)));
+    if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
+    const text = error instanceof Unreachable ? "The service did not answer; nothing may have happened." : error.message;
+    refusal.replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, text)));
   }
   etag = null;
   askNow();
