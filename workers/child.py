@@ -40,7 +40,7 @@ class Child:
             stderr=subprocess.STDOUT,
             pass_fds=(write_end,),
             env=environment,
-            start_new_session=True,  # Ctrl-C in a terminal is for the supervisor
+            start_new_session=True,  # a group to be killed as one, and out of reach of Ctrl-C in a terminal
         )
         os.close(write_end)
         self.versions: dict[str, str] = {}
@@ -79,8 +79,9 @@ class Child:
         self._process.terminate()
 
     def kill(self) -> None:
-        """End the process, and wait until it is gone."""
-        self._process.kill()
+        """End the process with the compilers and helpers that it has started, and wait until it is gone."""
+        if self.alive():
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self, patience: float) -> None:

@@ -213,9 +213,15 @@ def explain(error: Exception) -> dict[str, Any]:
 
 
 def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Let the kernel kill this process when its supervisor ends, and what Jittor forks when this process does."""
+    _ask_to_die()
     if os.getppid() != int(os.environ[protocol.RUNNER_PARENT]):
         os._exit(0)  # it died before the line above
+    os.register_at_fork(after_in_child=_ask_to_die)
+
+
+def _ask_to_die() -> None:
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _versions() -> dict[str, str]:

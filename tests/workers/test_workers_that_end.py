@@ -38,6 +38,17 @@ def test_sigterm_while_nothing_runs(service: Service) -> None:
 
 
 @pytest.mark.parametrize("victim", ["runner", "supervisor"])
+def test_helpers_that_the_runner_has_forked_die_with_it(service: Service, victim: str) -> None:
+    worker = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.02 helper=5", stop=LONG, checkpoint_every=1000)).id
+    service.until_iteration(job_id, 10)
+    runner = min(children_of(worker.pid))
+    (helper,) = children_of(runner)
+    os.kill(runner if victim == "runner" else worker.pid, signal.SIGKILL)
+    eventually(lambda: gone(runner) and gone(helper), "both are gone")
+
+
+@pytest.mark.parametrize("victim", ["runner", "supervisor"])
 def test_kill_9_in_the_middle_of_a_job(service: Service, victim: str) -> None:
     first = service.worker()
     job_id = service.jobs.submit(tiny_spec("slow=0.02", stop=LONG)).id
