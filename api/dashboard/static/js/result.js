@@ -18,6 +18,8 @@ export function renderResult(job) {
 const heading = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
 const figure = (text) => h("td", { class: "right figures" }, text);
 
+const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 /** A bar beside a number; `share` between 0 and 1. */
 function bar(share, tone = "") {
   const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });
@@ -40,7 +42,7 @@ function models({ models: all, score_name: name }) {
         h(
           "tr",
           { class: model.name === "tuned" ? "chosen" : null },
-          h("th", { scope: "row" }, model.label, model.name === "tuned" && h("span", { class: "tag accent" }, "tuned")),
+          h("th", { scope: "row" }, sentenceCase(model.label), model.name === "tuned" && model.label !== "tuned" && h("span", { class: "tag accent" }, "tuned")),
           figure(score(model.test_score, name)),
           h("td", { class: "bar-cell" }, bar(toNumber(model.test_score), model.name === "tuned" ? "accent" : "")),
           figure(number(model.test_loss)),
