@@ -36,7 +36,8 @@ docs: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m api.openapi > docs/openapi.json
 
 screenshots: $(VENV)/.installed-dev demo
-	$(VENV)/bin/python docs/screenshots.py
+	$(VENV)/bin/python docs/picture.py
+	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
 
 lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \

@@ -133,7 +133,7 @@ def _curve(view: View) -> RenderableType:
 def _waiting_for(workers: list[WorkerResource]) -> str:
     """Why a queued job does not run yet."""
     if not workers:
-        return "no worker is connected yet; `hposvc worker` starts one"
+        return "waiting for a worker to connect (`hposvc worker` starts one)"
     if any(worker.state == "ready" for worker in workers):
         return "a worker is about to take it"
     for worker in workers:
