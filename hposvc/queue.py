@@ -42,10 +42,13 @@ class Publisher:
     def __init__(self, engine: sa.Engine) -> None:
         self._client = DBOSClient(system_database_engine=engine, application_name=APPLICATION_NAME, lazy=True)
 
-    def enqueue(self, connection: sa.Connection, job_id: str, attempt: int, *, priority: int, tenant: str) -> None:
+    def enqueue(
+        self, connection: sa.Connection, job_id: str, attempt: int, *, priority: int, tenant: str, created_at: float
+    ) -> None:
         """Deliver this attempt to one worker, once ``connection`` commits.
 
-        Higher priorities go first, then older ones; tenants take turns (each is a partition of the queue).
+        Higher priorities go first, then older jobs by ``created_at``, so that a lost attempt does not cost a job its
+        place; tenants take turns, each being a partition of the queue.
         """
         self._client.enqueue_in_transaction(
             connection,
@@ -61,12 +64,21 @@ class Publisher:
             job_id,
             attempt,
         )
+        # DBOS notes the time by itself, but in whole seconds on SQLite, and anew for each attempt.
+        table = deliveries(connection)
+        connection.execute(
+            table.update()
+            .where(table.c.workflow_uuid == delivery_id(job_id, attempt))
+            .values(created_at=int(created_at * 1000))
+        )
 
 
 def deliveries(connection: sa.Connection) -> sa.TableClause:
-    """The queue's table of deliveries, for joining: columns ``workflow_uuid`` and ``status``."""
+    """The queue's table of deliveries: the columns ``workflow_uuid``, ``status`` and ``created_at``."""
     schema = None if connection.dialect.name == "sqlite" else "dbos"
-    return sa.table("workflow_status", sa.column("workflow_uuid"), sa.column("status"), schema=schema)
+    return sa.table(
+        "workflow_status", sa.column("workflow_uuid"), sa.column("status"), sa.column("created_at"), schema=schema
+    )
 
 
 class Consumer:

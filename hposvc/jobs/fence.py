@@ -278,7 +278,9 @@ def give_back(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any],
     if target is State.QUEUED:
         attempt += 1
         values |= {"attempt": attempt}
-        publisher.enqueue(connection, row.id, attempt, priority=row.priority, tenant=row.tenant_id)
+        publisher.enqueue(
+            connection, row.id, attempt, priority=row.priority, tenant=row.tenant_id, created_at=row.created_at
+        )
     connection.execute(jobs.update().where(jobs.c.id == row.id).values(values))
     add_event(connection, row.id, attempt, "state", {"state": target} | data)
 

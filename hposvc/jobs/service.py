@@ -84,8 +84,9 @@ class Jobs:
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
             job_id = f"job_{secrets.token_hex(10)}"
-            connection.execute(
-                jobs.insert().values(
+            created_at = connection.execute(
+                jobs.insert()
+                .values(
                     id=job_id,
                     tenant_id=tenant,
                     kind=spec.kind,
@@ -99,14 +100,15 @@ class Jobs:
                     iterations=spec.stop.iterations,
                     traceparent=traceparent,
                 )
-            )
+                .returning(jobs.c.created_at)
+            ).scalar_one()
             if key is not None:
                 connection.execute(
                     idempotency_keys.insert().values(tenant_id=tenant, key=key, fingerprint=fingerprint, job_id=job_id)
                 )
             add_event(connection, job_id, 1, "state", {"state": State.QUEUED})
             failpoint("submit.job_inserted")
-            self._publisher.enqueue(connection, job_id, 1, priority=spec.priority, tenant=tenant)
+            self._publisher.enqueue(connection, job_id, 1, priority=spec.priority, tenant=tenant, created_at=created_at)
             failpoint("submit.enqueued")
             job = queries.get_in(connection, job_id, tenant=tenant)
         failpoint("submit.committed")
@@ -147,7 +149,9 @@ class Jobs:
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
                 if action is Action.RETRY:
                     values |= {"losses": 0}
-                self._publisher.enqueue(connection, job_id, attempt, priority=row.priority, tenant=tenant)
+                self._publisher.enqueue(
+                    connection, job_id, attempt, priority=row.priority, tenant=tenant, created_at=row.created_at
+                )
             connection.execute(jobs.update().where(*mine).values(values))
             add_event(connection, job_id, attempt, "state", {"state": target, "by": action})
             return queries.get_in(connection, job_id, tenant=tenant)

@@ -110,4 +110,6 @@ def _deliver_anew(connection: sa.Connection, publisher: Publisher, row: sa.Row[A
         jobs.update().where(jobs.c.id == row.id).values(change_of_state(State.QUEUED) | {"attempt": attempt})
     )
     add_event(connection, row.id, attempt, "state", {"state": State.QUEUED, "reason": "undelivered"})
-    publisher.enqueue(connection, row.id, attempt, priority=row.priority, tenant=row.tenant_id)
+    publisher.enqueue(
+        connection, row.id, attempt, priority=row.priority, tenant=row.tenant_id, created_at=row.created_at
+    )

@@ -1,0 +1,74 @@
+"""What the queue promises: order by priority and age, fair turns between tenants, nothing delivered by a rollback."""
+
+from __future__ import annotations
+
+import secrets
+
+import pytest
+import sqlalchemy as sa
+
+from hposvc.db.engine import write
+from hposvc.db.tables import tenants
+from hposvc.jobs.service import Jobs
+from hposvc.queue import Consumer, Publisher
+from tests.workers.harness import eventually, tiny_spec
+
+
+class Deliveries:
+    """What a worker is given, in order."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self.received: list[str] = []
+        self._consumer = Consumer(engine.url, f"worker-{secrets.token_hex(4)}", self._deliver)
+
+    def _deliver(self, job_id: str, attempt: int) -> None:
+        assert attempt == 1
+        self.received.append(job_id)
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+@pytest.fixture
+def add_tenant(engine: sa.Engine) -> None:
+    with write(engine) as connection:
+        connection.execute(tenants.insert().values(id="small", name="Small"))
+
+
+def test_higher_priorities_come_first_and_then_older_jobs(engine: sa.Engine, jobs: Jobs) -> None:
+    order = [0, 5, -3, 5, 0, 1000, -1000]
+    ids = [jobs.submit(tiny_spec(priority=priority)).id for priority in order]
+    deliveries = Deliveries(engine)
+    eventually(lambda: len(deliveries.received) == len(ids), "all are delivered")
+    deliveries.close()
+    assert deliveries.received == [ids[index] for index in (5, 1, 3, 0, 4, 2, 6)]
+
+
+def test_one_tenant_cannot_starve_another(engine: sa.Engine, jobs: Jobs, add_tenant: None) -> None:
+    """Ten of a small tenant are done long before the two hundred that a large one submitted first."""
+    del add_tenant
+    large = [jobs.submit(tiny_spec(priority=1000)).id for _ in range(200)]
+    small = [jobs.submit(tiny_spec(), tenant="small").id for _ in range(10)]
+    deliveries = Deliveries(engine)
+    eventually(lambda: set(small) <= set(deliveries.received), "the small tenant is served")
+    deliveries.close()
+    assert [job_id for job_id in deliveries.received if job_id in small] == small
+    served = deliveries.received[: deliveries.received.index(small[-1])]
+    assert len(set(served) & set(large)) < 100
+
+
+def test_what_is_rolled_back_is_never_delivered(engine: sa.Engine, publisher: Publisher) -> None:
+    def interrupted() -> None:
+        with write(engine) as connection:
+            publisher.enqueue(connection, "job_rolled_back", 1, priority=0, tenant="default", created_at=1.0)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with write(engine) as connection:
+        for _ in range(2):
+            publisher.enqueue(connection, "job_committed", 1, priority=0, tenant="default", created_at=1.0)
+    deliveries = Deliveries(engine)
+    eventually(lambda: deliveries.received, "the committed one is delivered")
+    deliveries.close()
+    assert deliveries.received == ["job_committed"]
