@@ -1,4 +1,4 @@
-"""Make ``tests/bilevel/fixtures/boat_jit.npz``: the hypergradients of the seed, boat-jit 1.1.1, on three small problems.
+"""Make ``tests/bilevel/fixtures/boat_jit.npz``: hypergradients of the seed, boat-jit 1.1.1, on three small problems.
 
 Run in an environment of its own, never in the project's:
 ``pip install boat-jit==1.1.1 jittor==1.3.11.0 'numpy<2'`` and then ``python benchmarks/boat_jit_reference.py OUT.npz``.
@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent / "solver"))
+import itertools
+
 from boat_jit_contender import build
 
 LEARNING_RATE = 0.1
@@ -33,7 +35,7 @@ def arrays(widths: tuple[int, ...], loss: str, seed: int) -> dict[str, np.ndarra
             made[f"y{part}"] = random.standard_normal((rows, 1), dtype=np.float32)
         else:
             made[f"y{part}"] = random.integers(0, widths[-1], rows)
-    for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:])):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
         made[f"W{layer}"] = random.standard_normal((fan_in, fan_out), dtype=np.float32) / np.float32(fan_in**0.5)
         made[f"b{layer}"] = 0.1 * random.standard_normal(fan_out, dtype=np.float32)
     made["lam"] = 0.5 * random.standard_normal(40, dtype=np.float32)

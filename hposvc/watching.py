@@ -138,5 +138,5 @@ def _waiting_for(workers: list[WorkerResource]) -> str:
         return "a worker is about to take it"
     for worker in workers:
         if worker.state == "compiling":
-            return f"the worker prepares Jittor: {worker.progress_message or 'this takes minutes on first use'}"
+            return f"the worker gets ready{f': {worker.progress_message}' if worker.progress_message else ''}"
     return "every worker is busy"

@@ -19,9 +19,9 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from benchmarks.solver import cases
 
@@ -52,7 +52,12 @@ CONTENDERS = (
     Contender("higher", TORCH, "torch_contender.py", "higher"),
     Contender("TorchOpt", TORCH, "torch_contender.py", "torchopt"),
     Contender(
-        "boat-jit, as shipped", BOAT_JIT, "boat_jit_contender.py", "as_shipped", ("data_reweighting",), mini_batches=False
+        "boat-jit, as shipped",
+        BOAT_JIT,
+        "boat_jit_contender.py",
+        "as_shipped",
+        ("data_reweighting",),
+        mini_batches=False,
     ),
     Contender(
         "boat-jit, leak worked around",
@@ -90,11 +95,13 @@ class Running:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"{self.contender.name} ended with status {self.process.wait()}; run its script to see why")
+            raise RuntimeError(
+                f"{self.contender.name} ended with status {self.process.wait()}; run its script to see why"
+            )
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -157,7 +164,7 @@ def matrix_rate() -> float:
 
 
 def bound(case: cases.Case, rate: float) -> float | None:
-    """Milliseconds of five products of the first layer's size (SOLVER: lower and upper, forward and backward, and T = XV)."""
+    """Milliseconds of five products of the first layer's size: lower and upper, forward and backward, and T = XV."""
     if case.kind != "data_reweighting" or case.batch:
         return None
     width = case.hidden[0] if case.hidden else case.classes
@@ -167,9 +174,9 @@ def bound(case: cases.Case, rate: float) -> float | None:
 
 
 def table(rows: list[dict[str, Any]], rate: float) -> str:
+    machine, today = platform.processor() or platform.machine(), datetime.now(UTC).date()
     lines = [
-        f"{platform.processor() or platform.machine()}, {THREADS} threads, {date.today()}, "
-        f"oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
+        f"{machine}, {THREADS} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
         "",
         "| case | contender | ms an iteration | × PyTorch exact | peak MB | five products, ms |",
         "|---|---|---:|---:|---:|---:|",

@@ -62,8 +62,15 @@ def upper(feed: dict[str, Any], above: Any, below: Any, **_: Any) -> Any:
     return jt.nn.cross_entropy_loss(score, feed["target"])
 
 
-def build(arrays: Arrays, *, lower_learning_rate: float, upper_learning_rate: float, radius: float,
-          loss: str = "cross_entropy", return_grad: bool = False) -> Any:
+def build(
+    arrays: Arrays,
+    *,
+    lower_learning_rate: float,
+    upper_learning_rate: float,
+    radius: float,
+    loss: str = "cross_entropy",
+    return_grad: bool = False,
+) -> Any:
     """The seed's problem object, its two feeds, and λ."""
     below, above = Model(layers(arrays)), Hyperparameters(arrays["lam"])
     config = {
@@ -72,7 +79,8 @@ def build(arrays: Arrays, *, lower_learning_rate: float, upper_learning_rate: fl
         "lower_level_var": list(below.parameters()), "upper_level_var": list(above.parameters()),
         "lower_level_opt": jt.nn.SGD(list(below.parameters()), lr=lower_learning_rate),
         "upper_level_opt": jt.nn.SGD(list(above.parameters()), lr=upper_learning_rate),
-        "lower_iters": 1, "FD": {"r": radius}, "RGT": {"truncate_iter": 0}, "GDA": {"alpha_init": 0.0, "alpha_decay": 0.9},
+        "lower_iters": 1, "FD": {"r": radius}, "RGT": {"truncate_iter": 0},
+        "GDA": {"alpha_init": 0.0, "alpha_decay": 0.9},
         "DI": {"lr": 0.1}, "accumulate_grad": False, "return_grad": return_grad, "copy_last_param": True,
         "device": "cpu", "loss_log_path": str(Path(mkdtemp()) / "loss.json"),
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ def write(case: Case, path: Path, seed: int = 0) -> None:
         "yv": random.integers(0, case.classes, rows_above),
     }
     widths = (case.columns, *case.hidden, case.classes)
-    for layer, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
         arrays[f"W{layer}"] = random.standard_normal((fan_in, fan_out), dtype=np.float32) / np.float32(fan_in**0.5)
         arrays[f"b{layer}"] = np.zeros(fan_out, dtype=np.float32)
     arrays["lam"] = np.zeros(case.rows if case.kind == "data_reweighting" else case.columns, dtype=np.float32)
