@@ -3,7 +3,8 @@
     python -m benchmarks.service_overhead --iterations 2000 --repeats 3
 
 Both times go from the loaded job to its finished report. In the service that includes every iteration in the database,
-the checkpoints, the files in the store, and the next runner that starts meanwhile. Runs alternate, medians are compared.
+the checkpoints, the files in the store, and the next runner that starts meanwhile. Runs alternate; medians are
+compared.
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ for batch in run.iterations():
     pass
 run.finish()
 print(time.perf_counter() - begun)
+"""
+
+WORKER = """
+import sys
+from hposvc.settings import Settings
+from workers.supervisor import main
+sys.exit(main(Settings(data_dir=sys.argv[1])))
 """
 
 
@@ -76,10 +84,7 @@ def main() -> int:
         settings = Settings(data_dir=Path(directory))
         migrate.upgrade(settings.database_url)
         jobs = Jobs(create_engine(settings.database_url))
-        worker = subprocess.Popen(
-            [sys.executable, "-c", "import sys; from hposvc.settings import Settings; from workers.supervisor import main; "
-             "sys.exit(main(Settings(data_dir=sys.argv[1])))", directory]
-        )  # fmt: skip
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, directory])
         try:
             served(jobs, settings, spec)  # compiles what is left to compile
             pairs = [(alone(spec), served(jobs, settings, spec)) for _ in range(options.repeats)]

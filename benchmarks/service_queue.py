@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
@@ -69,7 +70,7 @@ def main() -> int:
         while len(received) < 21:
             time.sleep(0.01)
         consumer.close()
-        gaps = [1000 * (after - before) for before, after in zip(received, received[1:], strict=False)]
+        gaps = [1000 * (after - before) for before, after in pairwise(received)]
         print(f"first delivery {1000 * (received[0] - begun):.0f} ms after the consumer started; "
               f"then one every {statistics.median(gaps):.0f} ms")  # fmt: skip
         engine.dispose()
