@@ -28,7 +28,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.goto(service.url + job.links.dashboard)
         page.wait_for_function(DRAWN)
-        page.screenshot(path=PICTURE)
+        page.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": 1740})
         browser.close()
 
 
