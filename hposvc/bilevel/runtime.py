@@ -116,7 +116,18 @@ def _module() -> Any:
         _end_compilers_with_this_process()
         with _process_left_as_found():
             importlib.import_module("jittor")
+        sys.modules["jittor"].flags.python_path = _interpreter()
     return sys.modules["jittor"]
+
+
+def _interpreter() -> str:
+    """One name for this Python, however it was called.
+
+    It is part of the command that compiles a kernel, and Jittor compiles a kernel again when its command changes: with
+    ``python`` and ``python3`` taking turns, none would ever stay compiled.
+    """
+    named = Path(sys.prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}")
+    return str(named) if named.exists() else sys.executable
 
 
 def _end_compilers_with_this_process() -> None:
