@@ -44,7 +44,8 @@ def test_jobs_in_the_text_are_valid(page: Path) -> None:
 
 @by_name
 def test_commands_in_the_text_exist(page: Path) -> None:
-    for line in re.findall(r"^ {0,4}(?:\.venv/bin/)?hposvc ([^\n#|>]*)", page.read_text(), re.MULTILINE):
+    shell = "".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
+    for line in re.findall(r"^(?:\.venv/bin/)?hposvc ([^\n#|>]*)", shell, re.MULTILINE):
         words = re.match(r"(?:[a-z]+(?: (?:upgrade|list))?)?", line)
         assert words is not None
         help_ = CliRunner().invoke(app, [*words[0].split(), "--help"], env={"COLUMNS": "200"})
