@@ -189,7 +189,7 @@ def database(settings: Settings) -> Finding:
     except DatabaseURLError as error:
         return Finding("database", "fault", str(error), "Mend HPOSVC_DATABASE_URL.")
     except migrate.SchemaError as error:
-        return Finding("database", "fault", str(error), "See above.")
+        return Finding("database", "fault", str(error))
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return Finding(

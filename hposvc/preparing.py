@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from hposvc.faults import Fault
 from hposvc.render import console
@@ -21,7 +21,7 @@ def prepare_jittor(out: Console | None = None) -> None:
         "Preparing Jittor, the solver's compiler. On first use it builds itself: three to six minutes on two cores."
     )
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=out
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=out
     )
     try:
         with bar:
@@ -31,10 +31,10 @@ def prepare_jittor(out: Console | None = None) -> None:
             def show(step: Step) -> None:
                 nonlocal said
                 bar.update(task, description=step.message, completed=step.done, total=step.total)
-                tenth = 10 * step.done // max(step.total, 1)
+                tenth = 10 * step.done // step.total
                 if not out.is_terminal and tenth != said:  # a log gets a line now and then instead of a bar
                     said = tenth
-                    out.print(f"  {step.message} ({step.done} of {step.total})")
+                    out.print(f"  {step.message} ({100 * step.done // step.total} %)")
 
             warm_up(show)
     except WarmupError as error:
