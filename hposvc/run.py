@@ -233,18 +233,15 @@ class Run:
         scaling = self._splits.scaling
         arrays = {f"{'weight' if i % 2 == 0 else 'bias'}.{i // 2}": np.ascontiguousarray(a) for i, a in enumerate(w)}
         arrays |= {"scaling.mean": scaling.mean, "scaling.scale": scaling.scale}
-        return bytes(
-            save(
-                arrays,
-                metadata={
-                    "model": self.spec.model.model_dump_json(),
-                    "task": self._dataset.task,
-                    "features": json.dumps(self._dataset.feature_names),
-                    "classes": json.dumps(self._dataset.classes),
-                    "target": json.dumps({"mean": scaling.target_mean, "scale": scaling.target_scale}),
-                },
-            )
-        )
+        description = {
+            "model": self.spec.model.model_dump(),
+            "task": self._dataset.task,
+            "features": self._dataset.feature_names,
+            "classes": self._dataset.classes,
+            "target": {"mean": scaling.target_mean, "scale": scaling.target_scale},
+        }
+        # One entry, because safetensors writes several in any order.
+        return bytes(save(arrays, metadata={"description": json.dumps(description)}))
 
     def _warnings(self) -> Iterator[str]:
         first, last = self._progress.first or {}, self._progress.last or {}
@@ -254,7 +251,8 @@ class Run:
                 "leave it no effect on the validation rows."
             )
         start, end = first.get("upper_loss"), last.get("upper_loss")
-        if start is not None and end is not None and end > start:
+        chosen = self.spec.solver.upper.learning_rate != "auto"
+        if chosen and start is not None and end is not None and end > start:
             yield (
                 f"The upper loss rose from {start:.4g} to {end:.4g}: use a smaller solver.upper.learning_rate, "
                 "or leave it automatic."

@@ -89,6 +89,9 @@ def test_the_model_predicts_from_raw_features_as_reported() -> None:
     test = data.prepare(dataset, spec).splits.test
     scaled = (dataset.features[test.rows] - tensors["scaling.mean"]) / tensors["scaling.scale"]
     predicted = (scaled @ tensors["weight.0"] + tensors["bias.0"]).argmax(1)
+    file = outcome.artifacts["model.safetensors"]
+    header = json.loads(file[8 : 8 + int.from_bytes(file[:8], "little")])
+    assert json.loads(header["__metadata__"]["description"])["classes"] == ["malignant", "benign"]
     assert np.mean(predicted == test.targets) == pytest.approx(models(outcome)["tuned"]["test_score"])
 
 

@@ -170,7 +170,13 @@ def reweighting(
         models=models,
         handed_over=chosen,
         sentence=_sentence(
-            models, chosen, reference="all_rows", rival="trusted_only", what="tuned weights", score=_score_name(problem)
+            models,
+            chosen,
+            reference="all_rows",
+            rival="trusted_only",
+            what="tuned weights",
+            score=_score_name(problem),
+            by="score",
         ),
         w=fits["tuned"],
         weights=weights,
@@ -216,6 +222,7 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
             rival="single_strength",
             what="tuned strengths",
             score=_score_name(problem),
+            by="loss",
         ),
         w=fits["tuned"],
         warnings=_unguarded(problem),
@@ -307,7 +314,9 @@ def _suspects(weights: Floats, lost: NDArray[np.bool_], opinion: Floats, names: 
     return found
 
 
-def _sentence(models: Sequence[Candidate], chosen: str, *, reference: str, rival: str, what: str, score: str) -> str:
+def _sentence(
+    models: Sequence[Candidate], chosen: str, *, reference: str, rival: str, what: str, score: str, by: str
+) -> str:
     by_name = {model.name: model for model in models}
     tuned, other = by_name["tuned"], by_name[rival]
 
@@ -320,7 +329,7 @@ def _sentence(models: Sequence[Candidate], chosen: str, *, reference: str, rival
             f"Nothing was gained: on the selection rows the {what} were no better than {TITLES[chosen]}, "
             f"so that is the answer, with test {told('tuned')}."
         )
-    gained = (tuned.test_score, -tuned.test_loss) > (other.test_score, -other.test_loss)
+    gained = tuned.test_loss < other.test_loss if by == "loss" else tuned.test_score > other.test_score
     return (
         f"The {what} give a test {told('tuned')}, {'better' if gained else 'no better'} than {TITLES[rival]} "
         f"({told(rival)}); {TITLES[reference]}: {told(reference)}."
