@@ -1,4 +1,4 @@
-"""How good are the answers of jobs that name only the kind and the data? Prints the tables of docs/defaults.md.
+"""How good are the answers of jobs that name only the kind and the data? Prints the tables of docs/decisions/guarding-the-upper-level.md.
 
 python -m benchmarks.defaults reweighting [--seeds 3]
 python -m benchmarks.defaults regularization [--seeds 10] [--noise-columns 200]
@@ -56,7 +56,7 @@ def reweighting(seeds: int) -> None:
                 row = [outcome.result["noise"]["f1"]]
                 row += [scores[model] for model in ("tuned", "all_rows", "trusted_only", "both")]
                 found[f"{rate:.0%}"].append(row)
-                found["mean"].append(row)
+        found["mean"] = [row for rows in list(found.values()) for row in rows]
         for noise, rows in found.items():
             print(
                 f"| {name} | {noise} | " + " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0)) + " |",

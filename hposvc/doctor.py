@@ -152,7 +152,7 @@ def jittor_cache() -> Finding:
         return Finding("Jittor", "fault", f"{folder} cannot be written", remedy)
     if is_warm():
         return Finding("Jittor", "good", f"compiled, in {folder}")
-    return Finding("Jittor", "note", "not compiled yet", "`hposvc warmup` does it: three to six minutes on two cores.")
+    return Finding("Jittor", "note", "not compiled yet", "`hposvc warmup` does it: five to ten minutes on two cores.")
 
 
 def data_directory(settings: Settings) -> Finding:

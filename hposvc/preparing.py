@@ -18,7 +18,7 @@ def prepare_jittor(out: Console | None = None) -> None:
         out.print("Jittor is ready.")
         return
     out.print(
-        "Preparing Jittor, the solver's compiler. On first use it builds itself: three to six minutes on two cores."
+        "Preparing Jittor, the solver's compiler. On first use it builds itself: five to ten minutes on two cores."
     )
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=out

@@ -89,8 +89,7 @@ class Run:
     """
 
     def __init__(self, spec: JobSpec, checkpoint: bytes | None = None, *, dataset: data.Dataset | None = None) -> None:
-        if spec.resources.device != "auto":
-            runtime.start(spec.resources.device, spec.solver.seed)
+        runtime.start("cpu", spec.solver.seed)
         self.spec = spec
         self._dataset = data.load(spec.dataset) if dataset is None else dataset
         found = data.problems(self._dataset, spec)

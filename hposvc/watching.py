@@ -17,7 +17,7 @@ from hposvc.jobs.states import TERMINAL, State
 from hposvc.render import STATE_STYLES, number, sparkline
 
 INTERVAL = 0.5  # seconds between two looks
-WIDTH = 48  # bars of the sparkline
+WIDTH = 32  # bars of the sparkline
 BATCH = 10_000  # iterations of one answer
 
 
@@ -133,7 +133,7 @@ def _curve(view: View) -> RenderableType:
 def _waiting_for(workers: list[WorkerResource]) -> str:
     """Why a queued job does not run yet."""
     if not workers:
-        return "waiting for a worker to connect (`hposvc worker` starts one)"
+        return "waiting for a worker (`hposvc worker`)"
     if any(worker.state == "ready" for worker in workers):
         return "a worker is about to take it"
     for worker in workers:

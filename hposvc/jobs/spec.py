@@ -226,9 +226,9 @@ class StopSpec(SpecModel):
 
 
 class ResourcesSpec(SpecModel):
-    """Where the job may run."""
+    """Where the job may run. Workers of this version compute on the CPU, so ``auto`` is the CPU too."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu"] = "auto"
 
 
 class JobSpec(SpecModel):

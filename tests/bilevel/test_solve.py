@@ -27,7 +27,7 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-from hposvc.bilevel import solve as solve_module
+
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.solve import batch_rows
 
@@ -103,7 +103,7 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 def test_a_resumed_run_is_bit_identical(config: SolveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(solve_module, "FLUSH_ITERATIONS", 7)  # stops in the middle of an epoch of three batches
+    monkeypatch.setattr("hposvc.bilevel.solve.FLUSH_ITERATIONS", 7)  # stops in the middle of an epoch of three batches
     problem = reweighting()
     config = replace(config, certify_every=5, stop=Stop(iterations=25))
     whole, end = run(problem, config)
