@@ -1,4 +1,6 @@
-"""How good are the answers of jobs that name only the kind and the data? Prints the tables of docs/decisions/guarding-the-upper-level.md.
+"""How good are the answers of jobs that name only the kind and the data?
+
+Prints the tables of docs/decisions/guarding-the-upper-level.md.
 
 python -m benchmarks.defaults reweighting [--seeds 3]
 python -m benchmarks.defaults regularization [--seeds 10] [--noise-columns 200]
