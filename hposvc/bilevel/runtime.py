@@ -83,7 +83,7 @@ def start(device: Device = "cpu", seed: int = 0) -> None:
     """Import Jittor for ``device`` and seed it. Repeated calls only seed; the device of a process cannot change.
 
     Must first be called from the main thread, because only that may restore signal handlers.
-    The first start on a machine compiles Jittor, which takes minutes; see :mod:`hposvc.warmup`. ``cuda`` is written from
+    The first start on a machine compiles Jittor, which takes minutes; see :mod:`hposvc.warmup`. ``cuda`` follows
     Jittor's documentation and has not been run on a GPU yet; workers never ask for it.
 
     Raises:

@@ -27,7 +27,6 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.solve import batch_rows
 
