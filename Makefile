@@ -5,6 +5,7 @@
 # make docs         write docs/reference/ from the code
 # make screenshots  take the pictures of the documentation from the demonstration's data
 # make lock         pin the newest versions that fit pyproject.toml
+# make peers        environments of their own for the solvers that benchmarks compare with
 # make clean        remove what the others made (not Jittor's cache, which took minutes to build)
 
 VENV ?= .venv
@@ -12,7 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
 
-.PHONY: demo test lint durability docs screenshots lock clean browser-and-database
+.PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -42,6 +43,19 @@ screenshots: $(VENV)/.installed-dev demo
 lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+peers: .peers/torch/.installed .peers/boat-jit/.installed
+
+.peers/torch/.installed:
+	"$(PYTHON)" -m venv .peers/torch
+	.peers/torch/bin/pip install --quiet torch==2.13.0 'numpy<2' higher==0.2.1 torchopt==0.7.3
+	@touch $@
+
+.peers/boat-jit/.installed:
+	"$(PYTHON)" -m venv .peers/boat-jit
+	.peers/boat-jit/bin/pip install --quiet boat-jit==1.1.1 jittor==1.3.11.0 'numpy<2' \
+		onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0
+	@touch $@
 
 clean:
 	rm -rf $(VENV) .hposvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
