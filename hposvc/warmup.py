@@ -57,7 +57,7 @@ def warm_up(on_progress: Callable[[Progress], None]) -> None:
     Raises:
         WarmupError: the child process failed; the message carries the end of what it said.
     """
-    command = [sys.executable, "-m", "hposvc.bilevel.kernels"]
+    command = [sys.executable, "-P", "-m", "hposvc.bilevel.kernels"]
     environment = os.environ | {
         "PYTHONUNBUFFERED": "1",
         "log_silent": "0",

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-RUNNER = (sys.executable, "-m", "workers.runner")
+RUNNER = (sys.executable, "-P", "-m", "workers.runner")  # -P: no folder of the user's stands in for a package
 
 
 class Stopped(Exception):

@@ -329,10 +329,17 @@ def _sentence(
             f"Nothing was gained: on the selection rows the {what} were no better than {TITLES[chosen]}, "
             f"so that is the answer, with test {told('tuned')}."
         )
-    gained = tuned.test_loss < other.test_loss if by == "loss" else tuned.test_score > other.test_score
+    lower_loss, even = tuned.test_loss < other.test_loss, round(tuned.test_score, 3) == round(other.test_score, 3)
+    if by == "score" and even and lower_loss:
+        verdict = f"as good as {TITLES[rival]}, with a lower loss"
+    elif lower_loss if by == "loss" else tuned.test_score > other.test_score:
+        verdict = f"better than {TITLES[rival]}"
+    else:
+        verdict = f"no better than {TITLES[rival]}"
+    baseline = TITLES[reference]
     return (
-        f"The {what} give a test {told('tuned')}, {'better' if gained else 'no better'} than {TITLES[rival]} "
-        f"({told(rival)}); {TITLES[reference]}: {told(reference)}."
+        f"The {what} give a test {told('tuned')}: {verdict} ({told(rival)}). "
+        f"{baseline[0].upper()}{baseline[1:]}: {told(reference)}."
     )
 
 
