@@ -230,7 +230,7 @@ def _versions() -> dict[str, str]:
 
 def prepare() -> tuple[Load, str]:
     """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run``."""
-    # The worker has compiled Jittor already. Without this its import forks a pool of compilers, which nothing here uses.
+    # The worker has compiled Jittor already: without this the import forks a pool of compilers that nothing here uses.
     os.environ["DISABLE_MULTIPROCESSING"] = "1"
     from hposvc.bilevel import runtime
     from hposvc.run import Run
