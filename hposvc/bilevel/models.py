@@ -93,14 +93,14 @@ def relu(z: Var) -> Var:
 
 
 def gelu(z: Var) -> Var:
-    """The tanh form of z·Φ(z) (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
-    half, slope, cubic = (constant(c, z) for c in (0.5, math.sqrt(2 / math.pi), 0.044715))
-    return half * z * (1 + jt.tanh(slope * (z + cubic * z * z * z)))
+    """The tanh form of z·Φ(z), ½z(1 + tanh y) = z·σ(2y) (Hendrycks and Gimpel, 2016, arXiv:1606.08415)."""
+    slope, cubic = constant(math.sqrt(8 / math.pi), z), constant(0.044715, z)
+    return z * jt.sigmoid(slope * (z + cubic * (z * z * z)))
 
 
 def tanh(z: Var) -> Var:
-    """The hyperbolic tangent."""
-    return jt.tanh(z)
+    """2σ(2z) − 1. Jittor differentiates its own tanh as 1/cosh², which is NaN as soon as cosh² overflows (z > 44)."""
+    return 2 * jt.sigmoid(2 * z) - 1
 
 
 ACTIVATIONS = {"relu": relu, "gelu": gelu, "tanh": tanh}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import astuple, replace
 from itertools import islice
 
@@ -102,7 +103,9 @@ CONFIGURATIONS = {
 
 @pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 def test_a_resumed_run_is_bit_identical(config: SolveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hposvc.bilevel.solve.FLUSH_ITERATIONS", 7)  # stops in the middle of an epoch of three batches
+    monkeypatch.setattr(
+        sys.modules[solve.__module__], "FLUSH_ITERATIONS", 7
+    )  # stops in the middle of an epoch of three batches
     problem = reweighting()
     config = replace(config, certify_every=5, stop=Stop(iterations=25))
     whole, end = run(problem, config)
