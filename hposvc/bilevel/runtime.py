@@ -118,7 +118,19 @@ def _module() -> Any:
         with _process_left_as_found():
             importlib.import_module("jittor")
         sys.modules["jittor"].flags.python_path = _interpreter()
+        _copy_scalars_in_full()
     return sys.modules["jittor"]
+
+
+def _copy_scalars_in_full() -> None:
+    """Make the kernel that copies a lone scalar copy eight bytes, before any is compiled for four.
+
+    A scalar with consumers in two kernels gets a kernel of its own, whose key lacks the scalar's type. Whichever type
+    comes first in a process is then used for all, and a float64 scalar copied as float32 is half garbage. Copied as
+    float64, one of four bytes keeps its value: allocations are larger than eight bytes.
+    """
+    scalar, *others = (jt.array(np.ones(shape), dtype="float64") for shape in ((1,), (2, 3), (3, 2)))
+    jt.sync([scalar * other for other in others])
 
 
 def _interpreter() -> str:
