@@ -116,7 +116,7 @@ def aggregated(objective: Objective, upper: Objective, alpha: Var) -> Objective:
 
     def loss(u: list[Var], lam: list[Var]) -> Var:
         below, above = u[: split[-1]], u[split[-1] :]
-        return alpha * objective.loss(below, lam) + (1 - alpha) * upper.loss(above, lam)
+        return alpha * objective.loss(below, lam) + (constant(1.0, alpha) - alpha) * upper.loss(above, lam)
 
     split: list[int] = []
     return Objective(lift, loss)

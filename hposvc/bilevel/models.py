@@ -123,7 +123,11 @@ LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
 def constant(value: float, like: Var) -> Var:
-    """A scalar in the precision of ``like``: Jittor rounds a Python float to float32 even beside float64."""
+    """A scalar in the precision of ``like``.
+
+    Beside float64, Jittor rounds a Python float to float32; and a Python integer on the left of a float64 scalar, as in
+    ``1 + x``, makes the result float32.
+    """
     return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
 
 

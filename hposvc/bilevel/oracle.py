@@ -40,7 +40,7 @@ SMALLEST_NORM = 1e-18
 def automatic_radius(w: list[Var], factor: float = 1.0) -> Var:
     """R = c · eps^(1/3) · (1 + ‖w‖): a perturbation norm on the scale of the weights, shape (1,)."""
     eps = float(np.finfo(str(w[0].dtype)).eps)
-    scale = 1 + jt.sqrt(squared_norm(w))
+    scale = jt.sqrt(squared_norm(w)) + 1
     return (constant(factor * RADIUS_FACTOR * eps ** (1 / 3), scale) * scale).stop_grad()
 
 
@@ -51,7 +51,7 @@ def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Ora
         return dot(jt.grad(loss(apart), apart), t)
     ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
     behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
-    return (ahead - behind) / (2 * step)
+    return (ahead - behind) / (step + step)
 
 
 def step_size(p: list[Var], radius: Var) -> Var:

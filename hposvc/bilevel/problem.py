@@ -158,7 +158,7 @@ class Supervised(ABC):
         if rows.labels is not None:
             score = mean((jt.argmax(outputs, 1)[0] == rows.labels).cast(self.dtype))
         else:
-            score = 1 - loss / constant(rows.variance, loss)
+            score = constant(1.0, loss) - loss / constant(rows.variance, loss)
         if self.shrinkage:
             loss = loss + constant(self.shrinkage, loss) * spread(lam)
         return Upper(loss, score.stop_grad())

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from hposvc.bilevel.models import Arrays, Var, constant
-from hposvc.bilevel.problem import Batch, Supervised, mean
+from hposvc.bilevel.problem import Batch, Supervised, dot, mean
 from hposvc.bilevel.runtime import jt
 
 Per = Literal["feature", "model", "layer", "parameter"]
@@ -69,7 +69,8 @@ class RegularizationProblem(Supervised):
     def penalty(self, weights: list[Var], lam: list[Var]) -> Var:
         """½ Σ_g e^{λ_g} ‖w_g‖² over the weight matrices, shape (1,)."""
         half = constant(0.5, weights[0])
-        return half * sum((jt.exp(logs) * squares).sum() for logs, squares in self._grouped(weights, lam))
+        strengths, squares = zip(*self._grouped(weights, lam), strict=True)
+        return half * dot([jt.exp(logs) for logs in strengths], list(squares))
 
     def _grouped(self, weights: list[Var], lam: list[Var]) -> list[tuple[Var, Var]]:
         """λ beside the squared norms ‖w_g‖² of its groups, array by array."""

@@ -269,7 +269,12 @@ class SolverState:
         lists: dict[str, list[Var]] = {name: [] for name in _ARRAYS}
         for key in sorted(arrays, key=lambda key: int(key.rpartition(".")[2])):
             lists[key.rpartition(".")[0]].append(device_array(arrays[key], numbers["dtype"]))
-        return cls(**{**lists, **numbers})
+        return cls(**{**lists, **numbers}).settled()
+
+    def settled(self) -> SolverState:
+        """Itself, with every array computed: a pending one is fused into the next kernels, and rounds differently."""
+        jt.sync([array for name in _ARRAYS for array in getattr(self, name)])
+        return self
 
 
 _ARRAYS = ("w", "velocity", "lam", "first_moment", "second_moment", "best_lam", "direction", "curvature")
@@ -299,7 +304,7 @@ def initial_state(problem: Problem, config: SolveConfig) -> SolverState:
     if config.lower.learning_rate == "auto":
         state.direction = random_direction(start, _rng(config, "direction"), dtype)
         _measure_curvature(problem, config, state, CURVATURE_FIRST)
-    return state
+    return state.settled()
 
 
 def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator[list[Iteration]]:

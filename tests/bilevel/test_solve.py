@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 from dataclasses import astuple, replace
@@ -223,6 +224,7 @@ def test_memory_is_flat() -> None:
     for end in (80, 130):
         state.stopped_by = None
         list(solve(problem, replace(config, stop=Stop(iterations=end)), state))
+        gc.collect()
         jt.sync_all(True)
         live = jt.liveness_info()
         counts.append((live["lived_vars"], live["lived_ops"]))
