@@ -28,7 +28,7 @@ from hposvc.bilevel.solve import (
     initial_state,
     solve,
 )
-from hposvc.bilevel.train import Fit, Scores, best_single_strength, evaluate, fit, fit_rows, predict
+from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_rows, predict
 
 __all__ = [
     "MLP",
@@ -51,7 +51,6 @@ __all__ = [
     "Stop",
     "Unrolled",
     "Upper",
-    "best_single_strength",
     "evaluate",
     "fit",
     "fit_rows",

@@ -109,16 +109,6 @@ def evaluate(model: Model, w: Arrays, rows: Rows, n_classes: int | None, dtype: 
     return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
 
 
-def best_single_strength(problem: Supervised, grid: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-    """The one value for all of λ whose converged model has the lowest loss on the upper rows, and the loss of each."""
-    losses = []
-    w: Arrays | None = None
-    for value in np.sort(grid)[::-1]:  # from strong to weak: each fit starts from the simpler model before it
-        w = fit(problem, [np.full(a.shape, value) for a in problem.initial_lambda()], w=w).w
-        losses.append(evaluate(problem.model, w, problem.upper_rows, problem.n_classes, problem.dtype).loss)
-    return float(np.sort(grid)[::-1][int(np.argmin(losses))]), np.array(losses[::-1])
-
-
 def _outputs(model: Model, w: Arrays, features: NDArray[np.float64], dtype: Precision) -> NDArray[np.float64]:
     x, parameters = device_array(features, dtype), [device_array(a, dtype) for a in w]
     outputs: NDArray[np.float64] = model.head(model.lift(parameters, x)).numpy().astype(np.float64)

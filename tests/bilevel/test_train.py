@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from hposvc.bilevel import Linear, RegularizationProblem, best_single_strength, evaluate, fit, fit_rows, predict
+from hposvc.bilevel import Linear, RegularizationProblem, evaluate, fit, fit_rows, predict
 from tests.bilevel.references import relative_error, ridge
 
 
@@ -31,19 +31,3 @@ def test_weighted_rows_agree_with_logistic_regression() -> None:
     np.testing.assert_allclose(predict(Linear(), found.w, x), reference.predict_proba(x), atol=1e-4)
     score = evaluate(Linear(), found.w, (x, labels), 3).score
     assert score == reference.score(x, labels)
-
-
-def test_the_best_single_strength_is_the_best_of_its_grid() -> None:
-    data = ridge()
-    problem = RegularizationProblem(
-        train=(data.x, data.y), upper_rows=(data.x_upper, data.y_upper), n_classes=None, dtype="float64"
-    )
-    grid = np.linspace(-6, 3, 10)
-
-    def loss(value: float) -> float:
-        theta = data.solution(np.full(6, value))
-        return float(np.mean((data.x_upper @ theta[:-1] + theta[-1] - data.y_upper) ** 2))
-
-    best, losses = best_single_strength(problem, grid)
-    np.testing.assert_allclose(losses, [loss(v) for v in grid], rtol=1e-4)
-    assert best == grid[np.argmin(losses)]

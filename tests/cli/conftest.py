@@ -32,9 +32,13 @@ def until(look: Callable[[], T | None], what: str) -> T:
     raise AssertionError(f"{what} did not happen within {SECONDS} s")
 
 
+# As the tests found it: importing Jittor, which other tests do in this process, leaves variables of its own behind.
+ENVIRONMENT = dict(os.environ)
+
+
 def environment(**variables: str) -> dict[str, str]:
-    """This process's environment, with only those settings of the service that are given."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("HPOSVC_")} | variables
+    """The environment of the tests, with only those settings of the service that are given."""
+    return {name: value for name, value in ENVIRONMENT.items() if not name.startswith("HPOSVC_")} | variables
 
 
 @pytest.fixture(autouse=True)
