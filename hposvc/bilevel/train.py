@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from hposvc.bilevel.models import LOSSES, Arrays, Model, Var, constant, device_array
-from hposvc.bilevel.problem import Precision, Problem, Rows, Supervised, squared_norm
+from hposvc.bilevel.problem import Precision, Problem, Rows, squared_norm
 from hposvc.bilevel.runtime import jt
 
 
