@@ -19,7 +19,7 @@ REMEDY = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not the session: while Playwright runs, the queue's tests cannot start theirs
 def browser() -> Iterator[Browser]:
     if not CHROMIUM:
         raise RuntimeError(REMEDY)
