@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
+from tests import environment  # noqa: F401 - first, before Jittor changes what it notes
 from tests.postgresql import PostgreSQL
 
 

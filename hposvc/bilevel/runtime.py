@@ -27,6 +27,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hposvc.bilevel.precompiled import include_prelude
+
 Device = Literal["cpu", "cuda"]
 
 ONEDNN_FOLDER = "dnnl_lnx_2.2.0_cpu_gomp"
@@ -117,7 +119,9 @@ def _module() -> Any:
         _end_compilers_with_this_process()
         with _process_left_as_found():
             importlib.import_module("jittor")
-        sys.modules["jittor"].flags.python_path = _interpreter()
+        flags = sys.modules["jittor"].flags
+        flags.python_path = _interpreter()
+        flags.cc_flags = include_prelude(Path(flags.cache_path), flags.cc_path, flags.cc_flags)
         _copy_scalars_in_full()
     return sys.modules["jittor"]
 

@@ -16,6 +16,7 @@ import pytest
 from hposvc.client import Client
 from hposvc.embedded import announced
 from hposvc.settings import Settings
+from tests.environment import without_settings
 
 SECONDS = 60  # nothing below takes this long unless it hangs
 T = TypeVar("T")
@@ -30,15 +31,6 @@ def until(look: Callable[[], T | None], what: str) -> T:
             return found
         time.sleep(0.05)
     raise AssertionError(f"{what} did not happen within {SECONDS} s")
-
-
-# As the tests found it: importing Jittor, which other tests do in this process, leaves variables of its own behind.
-ENVIRONMENT = dict(os.environ)
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """The environment of the tests, with only those settings of the service that are given."""
-    return {name: value for name, value in ENVIRONMENT.items() if not name.startswith("HPOSVC_")} | variables
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +50,7 @@ class Server:
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [HPOSVC, command, "--port", "0"],
-                env=environment(HPOSVC_DATA_DIR=str(data_dir)),
+                env=without_settings(HPOSVC_DATA_DIR=str(data_dir)),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
@@ -81,7 +73,7 @@ class Server:
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An API without a worker: jobs stay queued."""
     data_dir = tmp_path_factory.mktemp("api") / "data"
-    subprocess.run([HPOSVC, "db", "upgrade"], env=environment(HPOSVC_DATA_DIR=str(data_dir)), check=True)
+    subprocess.run([HPOSVC, "db", "upgrade"], env=without_settings(HPOSVC_DATA_DIR=str(data_dir)), check=True)
     server = Server("api", data_dir)
     yield server
     server.stop()

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from hposvc.cli import app
 from hposvc.faults import Exit
-from tests.cli.conftest import Server, environment
+from tests.cli.conftest import Server
+from tests.environment import without_settings
 
 SPEC = "kind: data_reweighting\nname: three wines\ndataset: {id: 'sklearn:wine'}\n"
 
@@ -236,5 +237,5 @@ def test_a_port_that_is_taken(api: Server, tmp_path: Path) -> None:
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "hposvc", "--version"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=environment())
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=without_settings())
     assert result.stdout.startswith("hposvc ")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -13,13 +12,14 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.settings import Settings
-from tests.cli.conftest import HPOSVC, Server, environment
+from tests.cli.conftest import HPOSVC, Server
+from tests.environment import FOUND, without_settings
 
 
 def examine(data_dir: Path, **variables: str) -> tuple[int, dict[str, dict[str, str]]]:
     """The exit status and the findings by name, in a process of its own."""
     command = [HPOSVC, "doctor", "--json", "--data-dir", data_dir]
-    run = subprocess.run(command, env=environment(**variables), capture_output=True, text=True, check=False)
+    run = subprocess.run(command, env=without_settings(**variables), capture_output=True, text=True, check=False)
     assert run.stdout.startswith("["), run.stderr
     return run.returncode, {finding["name"]: finding for finding in json.loads(run.stdout)}
 
@@ -35,7 +35,7 @@ def test_a_machine_that_is_fit(tmp_path: Path) -> None:
 
 def test_the_text_has_the_remedy_below_the_fault(tmp_path: Path) -> None:
     command = [HPOSVC, "doctor", "--data-dir", "/proc/nowhere"]
-    run = subprocess.run(command, env=environment(HPOSVC_PORT="0"), capture_output=True, text=True, check=False)
+    run = subprocess.run(command, env=without_settings(HPOSVC_PORT="0"), capture_output=True, text=True, check=False)
     assert run.returncode == Exit.FAILED
     assert "✗  data directory" in run.stdout
     assert "HPOSVC_DATA_DIR" in run.stdout
@@ -53,7 +53,7 @@ def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:
     broken.parent.mkdir()
     broken.write_text("#!/bin/sh\nexit 1\n")
     broken.chmod(0o755)
-    _, findings = examine(tmp_path, PATH=f"{broken.parent}:{os.environ['PATH']}")
+    _, findings = examine(tmp_path, PATH=f"{broken.parent}:{FOUND['PATH']}")
     assert findings["compiler"]["status"] == "fault"
 
 
@@ -62,7 +62,7 @@ def test_an_nvcc_without_its_runtime_is_noted_and_stops_nothing(tmp_path: Path) 
     nvcc.parent.mkdir(parents=True)
     nvcc.write_text("#!/bin/sh\n")
     nvcc.chmod(0o755)
-    status, findings = examine(tmp_path, PATH=f"{nvcc.parent}:{os.environ['PATH']}", HPOSVC_PORT="0")
+    status, findings = examine(tmp_path, PATH=f"{nvcc.parent}:{FOUND['PATH']}", HPOSVC_PORT="0")
     assert status == 0
     assert findings["CUDA"]["status"] == "note"
     assert str(nvcc) in findings["CUDA"]["message"]

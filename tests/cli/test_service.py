@@ -12,7 +12,8 @@ import pytest
 
 from hposvc.client import Client
 from hposvc.faults import Exit
-from tests.cli.conftest import HPOSVC, SECONDS, Server, environment, until
+from tests.cli.conftest import HPOSVC, SECONDS, Server, until
+from tests.environment import without_settings
 
 pytestmark = pytest.mark.slow  # each starts the worker, which imports Jittor
 
@@ -26,7 +27,7 @@ stop: {iterations: 60}
 
 def hposvc(server: Server, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """A command as its own process, which finds the server by the data directory."""
-    variables = environment(HPOSVC_DATA_DIR=str(server.settings.data_dir))
+    variables = without_settings(HPOSVC_DATA_DIR=str(server.settings.data_dir))
     return subprocess.run(
         [HPOSVC, *arguments], env=variables, input=given, capture_output=True, text=True, check=False, timeout=600
     )

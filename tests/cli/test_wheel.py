@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import environment
+from tests.environment import without_settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -64,7 +64,7 @@ def test_it_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
     outside.mkdir()
     (outside / "api").mkdir()  # somebody's own folder of that name is not ours
     (outside / "api" / "__init__.py").write_text("raise SystemExit('wrong api')")
-    variables = environment(HPOSVC_DATA_DIR=str(tmp_path / "data"))
+    variables = without_settings(HPOSVC_DATA_DIR=str(tmp_path / "data"))
     script = """
 import re, sys
 import httpx
