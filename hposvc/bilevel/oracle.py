@@ -17,11 +17,13 @@ for the difference instead of two.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
+from hposvc.bilevel.fused import differentiable_twice
 from hposvc.bilevel.models import Var, constant
 from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
@@ -44,11 +46,28 @@ def automatic_radius(w: list[Var], factor: float = 1.0) -> Var:
     return (constant(factor * RADIUS_FACTOR * eps ** (1 / 3), scale) * scale).stop_grad()
 
 
+def balanced_factor(w: list[Var], u: list[Var], p: list[Var], t: list[Var]) -> float:
+    """The factor of the automatic radius that moves no part of ``u`` = L w by more than c · eps^(1/3) of its scale.
+
+    1 + ‖w‖ alone knows nothing of the scale of the data, nor of parts of w that p moves more than others. ``t`` = L p.
+    """
+    moved = max(_root_mean_square(b) / (1 + _root_mean_square(a)) for a, b in zip(u, t, strict=True))
+    norm, scale = (math.sqrt(float(squared_norm(arrays).numpy()[0])) for arrays in (p, w))
+    factor = norm / (moved * (1 + scale)) if moved else 1.0
+    return factor if 0 < factor < math.inf else 1.0
+
+
+def _root_mean_square(array: Var) -> float:
+    return math.sqrt(float(squared_norm([array]).numpy()[0]) / array.numel())
+
+
 def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var) -> Var:
     """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only)."""
     if oracle == "exact":
         apart = [a.clone() for a in u]  # L w contains w beside X W: the partial derivatives of φ must not mix them
-        return dot(jt.grad(loss(apart), apart), t)
+        with differentiable_twice():
+            along = dot(jt.grad(loss(apart), apart), t)
+        return along
     ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
     behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
     return (ahead - behind) / (step + step)

@@ -46,7 +46,7 @@ from hposvc.bilevel.optimizers import (
     project,
     update,
 )
-from hposvc.bilevel.oracle import Oracle
+from hposvc.bilevel.oracle import Oracle, balanced_factor
 from hposvc.bilevel.problem import Precision, Problem, squared_norm
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.train import fit
@@ -312,6 +312,8 @@ def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator
 
     Raises:
         Diverged: after everything up to and including the offending iteration was yielded.
+        if config.radius is None:
+            state.radius_factor = _balanced(_objective(problem, config, state, 0), state.w, state.direction)
     """
     pending: list[_Pending] = []
     began = flushed = time.monotonic()
@@ -360,7 +362,8 @@ def hypergradient(problem: Problem, config: SolveConfig, state: SolverState) -> 
     gradients = detach(jt.grad(value.loss, [*descent.w, *state.lam]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
-    through_w = response(_second_order(config, _radius_factor(config, state, response))).hypergradient
+    factor = _radius_factor(config, state, descent.points[-1], upper_gradient, response)
+    through_w = response(_second_order(config, factor)).hypergradient
     return detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
 
@@ -422,7 +425,7 @@ def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pend
     gradients = detach(jt.grad(value.loss, [*descent.w, *lam]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
-    state.radius_factor = _radius_factor(config, state, response)
+    state.radius_factor = _radius_factor(config, state, descent.points[-1], upper_gradient, response)
     through_w, start_gradient = response(_second_order(config, state.radius_factor))
     h = detach([a + b for a, b in zip(direct, through_w, strict=True)])
 
@@ -542,11 +545,24 @@ def _relative_gap(a: list[Var], b: list[Var]) -> Var:
     return gap / jt.maximum(norm, constant(float(np.finfo(str(norm.dtype)).tiny), norm))
 
 
-def _radius_factor(config: SolveConfig, state: SolverState, response: Callable[[SecondOrder], Response]) -> float:
+def _radius_factor(
+    config: SolveConfig,
+    state: SolverState,
+    point: Point,
+    upper_gradient: list[Var],
+    response: Callable[[SecondOrder], Response],
+) -> float:
     """The factor of the automatic radius for the coming hypergradient, adapted where it is due."""
     if config.oracle == "exact" or config.radius is not None or state.iteration % RADIUS_EVERY:
         return state.radius_factor
-    return _adapted(response, state.radius_factor, RADIUS_ROUNDS if state.iteration == 0 else 1)
+    if state.iteration:
+        return _adapted(response, state.radius_factor, 1)
+    return _adapted(response, _balanced(point.objective, point.w, upper_gradient), RADIUS_ROUNDS)
+
+
+def _balanced(objective: Objective, w: list[Var], p: list[Var]) -> float:
+    jt.sync([*w, *p])  # read in one go, as in every later call
+    return balanced_factor(w, objective.lift(w), p, objective.lift(p))
 
 
 def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds: int) -> float:
