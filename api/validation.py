@@ -30,6 +30,7 @@ WORDS = {
     "too_short": ("must have at least {min_length} item(s)", "Add some."),
     "model_type": ("must be an object with named fields", "Send an object with named fields."),
     "model_attributes_type": ("must be an object with named fields", "Send an object with named fields."),
+    "dict_type": ("must be an object of names and values", "Send an object of names and values."),
     "union_tag_not_found": ("is required", "Add the field."),
     "union_tag_invalid": ("must be one of {expected_tags}", "Send one of {expected_tags}."),
 }

@@ -61,7 +61,8 @@ def _which(schema: Schema, name: str, alternatives: list[str]) -> str:
 
 
 def _variants(field: Schema) -> list[Schema]:
-    return list(field.get("anyOf") or field.get("oneOf") or [field])
+    variants = field.get("anyOf") or field.get("oneOf")
+    return [field] if variants is None else [inner for variant in variants for inner in _variants(variant)]
 
 
 def _takes(field: Schema) -> str:
@@ -81,6 +82,8 @@ def _takes(field: Schema) -> str:
         for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤"), ("exclusiveMaximum", "<"))
         if key in field
     ]
+    if kind == "object":
+        kind = f"map from text to {_takes(field['additionalProperties'])}"
     name = {"string": "text", "number": "number", "integer": "integer", "null": "null"}.get(kind, kind)
     return " ".join([name, ", ".join(bounds)]).strip()
 

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
 from hposvc import data
 from hposvc.bilevel import (
     MLP,
     Aggregation,
+    CrossEntropy,
+    Huber,
     Implicit,
     Iteration,
     Linear,
@@ -35,6 +38,7 @@ from hposvc.bilevel import (
     Schedule,
     SolveConfig,
     SolverState,
+    SquaredError,
     Stop,
     Unrolled,
     Upper,
@@ -44,8 +48,9 @@ from hposvc.bilevel import (
     runtime,
     solve,
 )
+from hposvc.bilevel.losses import Loss
 from hposvc.bilevel.models import Arrays, Model
-from hposvc.jobs.spec import JobSpec, ScheduleSpec, SolverSpec
+from hposvc.jobs.spec import JobSpec, LossSpec, ScheduleSpec, SolverSpec
 
 # The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
 SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
@@ -199,7 +204,9 @@ class Run:
         if newest.iteration % TEST_EVERY == 0:
             w = [array.numpy() for array in self._state.w]
             test = (self._splits.test.features, self._splits.test.targets)
-            scores = evaluate(self._problem.model, w, test, self._problem.n_classes, self._problem.dtype)
+            scores = evaluate(
+                self._problem.model, w, test, self._problem.n_classes, self._problem.dtype, loss=self._problem.loss
+            )
             progress.path.append(
                 {
                     "iteration": newest.iteration,
@@ -303,6 +310,7 @@ def problem(
         "selection": None if selection is None else (selection.features, selection.targets),
         "model": model,
         "n_classes": None if dataset.classes is None else len(dataset.classes),
+        "loss": _loss(spec.loss, dataset.classes, splits.train.targets),
         "shrinkage": SHRINKAGE[spec.kind] if settings.shrinkage == "auto" else settings.shrinkage,
         "dtype": spec.solver.dtype,
         "initial": start,
@@ -313,6 +321,24 @@ def problem(
         automatic = 1 / len(splits.train)
         return ReweightingProblem(**common, weight_decay=automatic if decay == "auto" else decay)
     return RegularizationProblem(**common, weight_decay=0.0 if decay == "auto" else decay)
+
+
+def _loss(spec: LossSpec | None, classes: Sequence[str] | None, labels: NDArray[Any]) -> Loss | None:
+    """The loss that ``spec`` names, with class weights that are 1 on average over the training rows' ``labels``."""
+    if spec is None:
+        return None
+    if spec.type == "huber":
+        return Huber(spec.delta)
+    if spec.type == "squared_error":
+        return SquaredError()
+    if spec.class_weights is None or classes is None:
+        return CrossEntropy()
+    counts = np.bincount(labels, minlength=len(classes))
+    if spec.class_weights == "balanced":
+        weights = 1 / np.maximum(counts, 1)
+    else:
+        weights = np.array([spec.class_weights.get(name, 1.0) for name in classes])
+    return CrossEntropy(tuple((weights * len(labels) / (weights @ counts)).tolist()))
 
 
 def _start(spec: JobSpec, unstarted: ReweightingProblem | RegularizationProblem) -> Progress:

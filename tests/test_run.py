@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from safetensors.numpy import load as load_tensors
+from sklearn.utils.class_weight import compute_class_weight
 
 from hposvc import data
 from hposvc.bilevel import Iteration
@@ -166,6 +168,58 @@ def test_regression_and_class_weights_are_reported_too() -> None:
     assert outcome.result["suspects"] is None
     table = pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).to_pydict()
     assert table["class"] == ["malignant", "benign"]
+
+
+def test_the_huber_loss_resists_wrong_targets() -> None:
+    """A tenth of the training targets is wrong by several times their range; R² is measured on right ones."""
+    scores = {}
+    for loss in ({"type": "squared_error"}, {"type": "huber", "delta": 0.1}):
+        spec = small("regularization_tuning", dataset={"id": "sklearn:diabetes"}, loss=loss, stop={"iterations": 20})
+        dataset = data.load(spec.dataset)
+        rows = data.prepare(dataset, spec).splits.train.rows
+        targets = dataset.targets.copy()
+        targets[np.random.default_rng(0).choice(rows, len(rows) // 10, replace=False)] += 1_000
+        run = Run(spec, dataset=replace(dataset, targets=targets))
+        for _ in run.iterations():
+            pass
+        scores[loss["type"]] = models(run.finish())["tuned"]["test_score"]
+    assert scores["huber"] > 0.3 > scores["squared_error"]
+
+
+def test_class_weights_are_balanced_or_given_and_raise_recall() -> None:
+    """One class in ten is rare; counting it more makes the answer predict it more often, and scores stay plain."""
+    rng = np.random.default_rng(0)
+    rare = rng.random(600) < 0.1
+    x = rng.normal(size=600) + 1.5 * rare
+    table = data.Table("ds_test", "test", {"x": x, "y": np.where(rare, "rare", "common")}, {}, "y")
+    recalls = []
+    for class_weights in (None, "balanced", {"rare": 9}):
+        spec = small(
+            "regularization_tuning",
+            dataset={"id": "ds_test", "label": "y"},
+            loss={"type": "cross_entropy", "class_weights": class_weights},
+            stop={"iterations": 5},
+        )
+        run = Run(spec, dataset=data.select(table, spec.dataset))
+        labels = run.problem.train[1]
+        if class_weights == "balanced":
+            expected = compute_class_weight("balanced", classes=np.arange(2), y=labels)
+            np.testing.assert_allclose(run.problem.loss.class_weights, expected)
+        elif class_weights:
+            common, weight = run.problem.loss.class_weights
+            assert weight == pytest.approx(9 * common)
+            assert np.mean([(common, weight)[label] for label in labels]) == pytest.approx(1)
+        for _ in run.iterations():
+            pass
+        outcome = run.finish()
+        tensors = load_tensors(outcome.artifacts["model.safetensors"])
+        scaled = (x - tensors["scaling.mean"]) / tensors["scaling.scale"]
+        predicted = (scaled[:, None] @ tensors["weight.0"] + tensors["bias.0"]).argmax(1)
+        recalls.append(np.mean(predicted[rare] == 1))
+        rows = data.prepare(data.select(table, spec.dataset), spec).splits.test.rows
+        assert models(outcome)["tuned"]["test_score"] == pytest.approx(np.mean(predicted[rows] == rare[rows]))
+    assert recalls[0] < 0.4
+    assert min(recalls[1:]) > 0.6
 
 
 def test_a_spec_that_does_not_fit_its_data_never_starts() -> None:

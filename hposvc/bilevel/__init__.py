@@ -7,6 +7,7 @@ Pure functions over explicit state: nothing here knows of jobs, HTTP or database
     iterations = [i for batch in solve(problem, config, state) for i in batch]
 """
 
+from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
 from hposvc.bilevel.models import MLP, Linear
 from hposvc.bilevel.optimizers import Schedule
 from hposvc.bilevel.problem import Problem, Rows
@@ -33,8 +34,10 @@ from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_rows, predict
 __all__ = [
     "MLP",
     "Aggregation",
+    "CrossEntropy",
     "Diverged",
     "Fit",
+    "Huber",
     "Implicit",
     "Iteration",
     "Linear",
@@ -48,6 +51,7 @@ __all__ = [
     "Scores",
     "SolveConfig",
     "SolverState",
+    "SquaredError",
     "Stop",
     "Unrolled",
     "Upper",

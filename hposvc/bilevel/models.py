@@ -1,4 +1,4 @@
-"""Models and losses as pure functions of a list of parameters.
+"""Models as pure functions of a list of parameters.
 
 Every model is ``head(lift(w, x))`` where ``lift`` is *linear* in the parameters: it holds the pre-activations of the
 first layer beside the parameters themselves. A perturbation w ± ηp of the parameters is then a perturbation
@@ -23,7 +23,6 @@ from hposvc.bilevel.runtime import jt
 Var = Any  # jittor.Var; Jittor ships no types
 Arrays = list[NDArray[Any]]
 Activation = Literal["relu", "gelu", "tanh"]
-Loss = Literal["cross_entropy", "squared_error"]
 
 
 class Model(Protocol):
@@ -104,22 +103,6 @@ def tanh(z: Var) -> Var:
 
 
 ACTIVATIONS = {"relu": relu, "gelu": gelu, "tanh": tanh}
-
-
-def cross_entropy(logits: Var, onehot: Var) -> Var:
-    """−log softmax(logits)[label] of each row, shape (n,). ``onehot`` is (n, k)."""
-    top = logits.max(1, keepdims=True).stop_grad()  # the loss does not depend on it, its rounding does
-    shifted = logits - top
-    return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)
-
-
-def squared_error(predicted: Var, target: Var) -> Var:
-    """(prediction − target)² of each row, shape (n,)."""
-    residual = predicted - target
-    return (residual * residual).sum(1)
-
-
-LOSSES = {"cross_entropy": cross_entropy, "squared_error": squared_error}
 
 
 def constant(value: float, like: Var) -> Var:

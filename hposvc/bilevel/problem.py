@@ -17,7 +17,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.bilevel.models import LOSSES, Arrays, Linear, Loss, Model, Var, constant, device_array
+from hposvc.bilevel.losses import CrossEntropy, Huber, Loss, SquaredError, natural_loss
+from hposvc.bilevel.models import Arrays, Linear, Model, Var, constant, device_array
 from hposvc.bilevel.runtime import jt
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
@@ -88,8 +89,12 @@ class Supervised(ABC):
     """Learning from rows: the fields and losses that both kinds of problem share.
 
     ``train`` shapes the model and ``upper`` judges the hyperparameters; ``selection`` is scored and never
-    differentiated. ``n_classes`` is None for regression. ``weight_decay`` adds (c/2)‖W‖² over weight matrices to the
-    lower loss, and ``shrinkage`` adds ρ‖λ − mean λ‖² per array of λ to the upper loss.
+    differentiated. ``n_classes`` is None for regression. ``loss`` is by default cross-entropy for classes and squared
+    error for numbers; both levels and the selection take its mean. ``weight_decay`` adds (c/2)‖W‖² over weight matrices
+    to the lower loss, and ``shrinkage`` adds ρ‖λ − mean λ‖² per array of λ to the upper loss.
+
+    Raises:
+        ValueError: the loss does not fit the targets.
     """
 
     train: Rows
@@ -97,14 +102,22 @@ class Supervised(ABC):
     selection: Rows | None = None
     model: Model = field(default_factory=Linear)
     n_classes: int | None
+    loss: Loss | None = None
     weight_decay: float = 0.0
     shrinkage: float = 0.0
     dtype: Precision = "float32"
 
+    def __post_init__(self) -> None:
+        of_classes, of_numbers = isinstance(self.loss, CrossEntropy), isinstance(self.loss, SquaredError | Huber)
+        if of_classes if self.n_classes is None else of_numbers:
+            raise ValueError(f"{self.loss} does not fit {'numbers' if self.n_classes is None else 'classes'}")
+        if isinstance(self.loss, CrossEntropy) and len(self.loss.class_weights or ()) not in {0, self.n_classes}:
+            raise ValueError(f"{self.loss} needs one weight for each of {self.n_classes} classes")
+
     @property
-    def loss(self) -> Loss:
-        """The loss of a row: cross-entropy for classes, squared error for numbers."""
-        return "squared_error" if self.n_classes is None else "cross_entropy"
+    def row_loss(self) -> Loss:
+        """The loss of a row."""
+        return self.loss or natural_loss(self.n_classes)
 
     @property
     def outputs(self) -> int:
@@ -138,7 +151,7 @@ class Supervised(ABC):
 
     def row_losses(self, u: list[Var], targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        return LOSSES[self.loss](self.model.head(u), targets)
+        return self.row_loss(self.model.head(u), targets)
 
     @abstractmethod
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
@@ -153,12 +166,12 @@ class Supervised(ABC):
         """The mean loss on the upper rows, with shrinkage, and the score on them."""
         rows = self._upper
         outputs = self.model.head(self.model.lift(w, rows.features))
-        losses = LOSSES[self.loss](outputs, rows.targets)
-        loss = mean(losses)
+        loss = mean(self.row_loss(outputs, rows.targets))
         if rows.labels is not None:
             score = mean((jt.argmax(outputs, 1)[0] == rows.labels).cast(self.dtype))
         else:
-            score = constant(1.0, loss) - loss / constant(rows.variance, loss)
+            error = mean(SquaredError()(outputs, rows.targets))
+            score = constant(1.0, error) - error / constant(rows.variance, error)
         if self.shrinkage:
             loss = loss + constant(self.shrinkage, loss) * spread(lam)
         return Upper(loss, score.stop_grad())

@@ -19,7 +19,7 @@ from hposvc.bilevel.models import Arrays
 from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
-from hposvc.bilevel.train import evaluate, fit, fit_rows, predict
+from hposvc.bilevel.train import Scores, evaluate, fit, fit_rows, predict
 
 Floats = NDArray[np.float64]
 
@@ -151,9 +151,7 @@ def reweighting(
         compared = recipes | {"tuned": _believed(problem, weights, problem.upper_rows)}
         for name, row_weights in compared.items():
             w = refit(row_weights, problem.upper_rows)
-            selection_losses[name] = evaluate(
-                problem.model, w, problem.selection, problem.n_classes, problem.dtype
-            ).loss
+            selection_losses[name] = _evaluate(problem, w, problem.selection).loss
     chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
 
     believed = _believed(problem, weights, trusted)
@@ -204,9 +202,7 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
     if problem.selection is not None:
         for name in ("tuned", "single_strength"):
             w = fit(problem, recipes[name]).w
-            selection_losses[name] = evaluate(
-                problem.model, w, problem.selection, problem.n_classes, problem.dtype
-            ).loss
+            selection_losses[name] = _evaluate(problem, w, problem.selection).loss
     chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
 
     fits = {name: fit(everything, strengths).w for name, strengths in recipes.items()}
@@ -236,11 +232,11 @@ def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
     w: Arrays | None = None
     for i in reversed(range(len(GRID))):  # from strong to weak: each fit starts from the simpler model before it
         w = fit(problem, [np.full(shape, GRID[i]) for shape in problem.shapes()], w=w, iterations=GRID_ITERATIONS).w
-        losses[i] = evaluate(problem.model, w, validation, problem.n_classes, problem.dtype).loss
+        losses[i] = _evaluate(problem, w, validation).loss
     lowest = float(losses.min())
     excess: Floats = len(validation[1]) * (losses - lowest)
     if problem.n_classes is None:
-        excess /= 2 * max(lowest, 1e-300)  # Gaussian errors of that variance
+        excess /= 2 * max(lowest, 1e-300)  # Gaussian errors of that variance, with wider tails for the Huber loss
     likelihood = np.exp(-excess)
     return SingleStrengths(float(GRID[losses.argmin()]), float(GRID @ likelihood / likelihood.sum()))
 
@@ -273,8 +269,18 @@ def _fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) 
         rows, weights = _stack(rows, extra), np.concatenate([weights, np.ones(len(extra[1]))])
     decay = problem.weight_decay * problem.lower_rows / weights.sum()
     return fit_rows(
-        problem.model, rows, problem.n_classes, row_weights=weights, weight_decay=decay, dtype=problem.dtype
+        problem.model,
+        rows,
+        problem.n_classes,
+        loss=problem.loss,
+        row_weights=weights,
+        weight_decay=decay,
+        dtype=problem.dtype,
     ).w
+
+
+def _evaluate(problem: Supervised, w: Arrays, rows: Rows) -> Scores:
+    return evaluate(problem.model, w, rows, problem.n_classes, problem.dtype, loss=problem.loss)
 
 
 def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
@@ -292,9 +298,7 @@ def _score(
 ) -> list[Candidate]:
     candidates = []
     for name, w in fits.items():
-        train, held_out = (
-            evaluate(problem.model, w, rows, problem.n_classes, problem.dtype) for rows in (problem.train, test)
-        )
+        train, held_out = (_evaluate(problem, w, rows) for rows in (problem.train, test))
         label = TITLES[name] if name != "tuned" or chosen == "tuned" else f"tuned (nothing gained: {TITLES[chosen]})"
         selection = selection_losses.get(chosen if name == "tuned" else name)
         candidates.append(Candidate(name, label, train.loss, selection, held_out.loss, held_out.score))

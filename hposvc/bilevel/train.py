@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from hposvc.bilevel.models import LOSSES, Arrays, Model, Var, constant, device_array
+from hposvc.bilevel.losses import Loss, natural_loss
+from hposvc.bilevel.models import Arrays, Model, Var, constant, device_array
 from hposvc.bilevel.problem import Precision, Problem, Rows, squared_norm
 from hposvc.bilevel.runtime import jt
 
@@ -61,6 +62,7 @@ def fit_rows(
     rows: Rows,
     n_classes: int | None,
     *,
+    loss: Loss | None = None,
     row_weights: NDArray[np.float64] | None = None,
     weight_decay: float = 0.0,
     dtype: Precision = "float32",
@@ -68,16 +70,19 @@ def fit_rows(
     iterations: int = 1000,
     tolerance: float = 1e-6,
 ) -> Fit:
-    """Minimize Σ s_i ℓ_i(w) / Σ s_i + (c/2)‖W‖² from scratch; ``row_weights`` are the s_i, 1 by default."""
+    """Minimize Σ s_i ℓ_i(w) / Σ s_i + (c/2)‖W‖² from scratch; ``row_weights`` are the s_i, 1 by default.
+
+    ``loss`` is by default cross-entropy for classes and squared error for numbers.
+    """
     features, targets = rows
-    columns = np.eye(n_classes)[targets] if n_classes is not None else targets.reshape(-1, 1)
+    columns = _columns(targets, n_classes)
     x, y = device_array(features, dtype), device_array(columns, dtype)
     weights = np.ones(len(targets)) if row_weights is None else row_weights
     s = device_array(weights / weights.sum(), dtype)
-    loss = LOSSES["cross_entropy" if n_classes is not None else "squared_error"]
+    row_loss = loss or natural_loss(n_classes)
 
     def objective(w: list[Var]) -> Var:
-        value = (s * loss(model.head(model.lift(w, x)), y)).sum()
+        value = (s * row_loss(model.head(model.lift(w, x)), y)).sum()
         return value + constant(weight_decay / 2, value) * squared_norm(w[::2])
 
     start = model.initial(features.shape[1], columns.shape[1], np.random.default_rng(seed))
@@ -96,17 +101,29 @@ def predict(
     return probabilities
 
 
-def evaluate(model: Model, w: Arrays, rows: Rows, n_classes: int | None, dtype: Precision = "float32") -> Scores:
-    """Mean loss (cross-entropy or squared error) and score (accuracy or R²) on ``rows``, summed in float64."""
+def evaluate(
+    model: Model,
+    w: Arrays,
+    rows: Rows,
+    n_classes: int | None,
+    dtype: Precision = "float32",
+    *,
+    loss: Loss | None = None,
+) -> Scores:
+    """Mean loss and score on ``rows``, summed in float64. The score is plain accuracy or R², whatever ``loss`` is."""
     features, targets = rows
     outputs = _outputs(model, w, features, dtype)
-    if n_classes is None:
-        squares = (outputs[:, 0] - targets) ** 2
-        variance = float(np.var(targets)) or 1.0
-        return Scores(float(squares.mean()), float(1 - squares.mean() / variance))
-    shifted = outputs - outputs.max(1, keepdims=True)
-    losses = np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(targets)), targets]
-    return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
+    columns = device_array(_columns(targets, n_classes), dtype)
+    losses = (loss or natural_loss(n_classes))(device_array(outputs, dtype), columns).numpy().astype(np.float64)
+    if n_classes is not None:
+        return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
+    variance = float(np.var(targets)) or 1.0
+    return Scores(float(losses.mean()), float(1 - np.mean((outputs[:, 0] - targets) ** 2) / variance))
+
+
+def _columns(targets: NDArray[Any], n_classes: int | None) -> NDArray[np.float64]:
+    """Targets as a model gives them, (n, k): one-hot rows, or one column."""
+    return np.eye(n_classes)[targets] if n_classes is not None else targets.reshape(-1, 1)
 
 
 def _outputs(model: Model, w: Arrays, features: NDArray[np.float64], dtype: Precision) -> NDArray[np.float64]:

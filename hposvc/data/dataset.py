@@ -123,7 +123,7 @@ def _unknown(table: Table, roles: Mapping[str, str], features: list[str]) -> Ite
     for field, column in {**roles, **numbered}.items():
         if column not in table.columns:
             yield Problem(
-                field, f"there is no column {column!r} in {table.id}", f"the columns are {_listed(table.columns)}"
+                field, f"there is no column {column!r} in {table.id}", f"the columns are {listed(table.columns)}"
             )
 
 
@@ -187,6 +187,7 @@ def _unusable(table: Table, name: str, field: str) -> Iterator[Problem]:
         )
 
 
-def _listed(names: Iterable[str], most: int = 20) -> str:
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """The first names, and how many more there are."""
     known = list(names)
     return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from hposvc.data import bundled
-from hposvc.data.dataset import Dataset, select
+from hposvc.data.dataset import Dataset, listed, select
 from hposvc.data.noise import PlantedNoise, plant
 from hposvc.data.problems import DataError, Problem
 from hposvc.data.splits import Rows, Splits, divide, standardize
@@ -95,6 +95,27 @@ def _noise_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
         )
 
 
+def _loss_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    loss = spec.loss
+    if loss is None:
+        return
+    if (loss.type == "cross_entropy") != (dataset.task == "classification"):
+        holds = "numbers" if dataset.task == "regression" else "classes"
+        fitting = "squared_error or huber" if dataset.task == "regression" else "cross_entropy"
+        yield Problem(
+            "loss.type",
+            f"{loss.type} does not fit column {dataset.target_name!r}, which holds {holds}",
+            f"use {fitting}",
+        )
+    elif loss.type == "cross_entropy" and isinstance(loss.class_weights, dict):
+        for name in loss.class_weights.keys() - set(dataset.classes or ()):
+            yield Problem(
+                f"loss.class_weights.{name}",
+                f"column {dataset.target_name!r} has no class {name!r}",
+                f"the classes are {listed(dataset.classes or ())}",
+            )
+
+
 def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
     if spec.per == "class" and dataset.task == "regression":
         yield Problem(
@@ -141,6 +162,7 @@ def _batch_problems(rows: Rows, spec: JobSpec) -> Iterator[Problem]:
 _RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Problem]], ...] = (
     _class_problems,
     _noise_problems,
+    _loss_problems,
     _reweighting_problems,
     _size_problems,
 )

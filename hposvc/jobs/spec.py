@@ -84,6 +84,38 @@ class MLPModel(SpecModel):
 
 ModelSpec = Annotated[LinearModel | MLPModel, Field(discriminator="type")]
 
+ClassName = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to_str=True)]  # YAML reads 3 as a number
+
+
+class CrossEntropyLoss(SpecModel):
+    """Negative log-likelihood of the class, times the weight of the class. Without `loss`, that of classes.
+
+    ``balanced`` weighs class c by n / (k · n_c) for n_c of n training rows in k classes. Given weights are 1 where a
+    class is not named, and only their ratios matter: they are scaled to a mean of 1 over the training rows.
+    """
+
+    type: Literal["cross_entropy"]
+    class_weights: Literal["balanced"] | Annotated[dict[ClassName, PositiveFloat], Field(min_length=1)] | None = None
+
+
+class SquaredErrorLoss(SpecModel):
+    """(prediction − target)², the target standardized by the training rows. Without `loss`, that of numbers."""
+
+    type: Literal["squared_error"]
+
+
+class HuberLoss(SpecModel):
+    """Squared error up to an error of ``delta``, growing as a line beyond: outliers pull less.
+
+    ``delta`` is in standard deviations of the training rows' targets.
+    """
+
+    type: Literal["huber"]
+    delta: PositiveFloat = 1.0
+
+
+LossSpec = Annotated[CrossEntropyLoss | SquaredErrorLoss | HuberLoss, Field(discriminator="type")]
+
 
 class HyperparametersSpec(SpecModel):
     """What is tuned: one λ per row or class (reweighting), per model, layer, feature or parameter (regularization).
@@ -239,6 +271,7 @@ class JobSpec(SpecModel):
     tags: Annotated[list[Tag], Field(max_length=20)] = []
     dataset: DatasetSpec
     model: ModelSpec = LinearModel()
+    loss: LossSpec | None = None
     hyperparameters: HyperparametersSpec = HyperparametersSpec()
     solver: SolverSpec = SolverSpec()
     stop: StopSpec = StopSpec()

@@ -10,6 +10,8 @@ import pytest
 from hposvc.bilevel import (
     MLP,
     Aggregation,
+    CrossEntropy,
+    Huber,
     Implicit,
     Linear,
     Lower,
@@ -146,6 +148,28 @@ def test_classification_agrees_with_central_differences_of_the_whole_map(model: 
     config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
     state = started(problem, config)
     assert relative_error(estimate(problem, config, state), central_differences(problem, config, state)) < 1e-6
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weighted_classes_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
+    problem = classes(8, 0, "float64", loss=CrossEntropy((0.2, 1.0, 3.0)))
+    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    state = started(problem, config)
+    expected = central_differences(problem, config, state)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-6
+    plain = replace(problem, loss=None)
+    assert relative_error(estimate(plain, config, state), expected) > 0.1
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_huber_loss_agrees_with_central_differences_of_the_whole_map(steps: int) -> None:
+    problem = replace(ridge_problem(), loss=Huber(1.0))
+    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=RATE, steps=steps))
+    state = started(problem, config)
+    expected = central_differences(problem, config, state)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-6
+    plain = replace(problem, loss=None)
+    assert relative_error(estimate(plain, config, state), expected) > 0.1
 
 
 @pytest.mark.parametrize("per", ["model", "layer", "feature", "parameter"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy.special import huber
 from sklearn.linear_model import LogisticRegression
 
-from hposvc.bilevel import Linear, RegularizationProblem, evaluate, fit, fit_rows, predict
+from hposvc.bilevel import CrossEntropy, Huber, Linear, RegularizationProblem, evaluate, fit, fit_rows, predict
+from hposvc.bilevel.losses import Loss
 from tests.bilevel.references import relative_error, ridge
 
 
@@ -31,3 +34,41 @@ def test_weighted_rows_agree_with_logistic_regression() -> None:
     np.testing.assert_allclose(predict(Linear(), found.w, x), reference.predict_proba(x), atol=1e-4)
     score = evaluate(Linear(), found.w, (x, labels), 3).score
     assert score == reference.score(x, labels)
+
+
+def test_weighted_classes_agree_with_logistic_regression() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1, 2], [60, 20, 10])
+    x = rng.normal(size=(90, 4)) + np.eye(3, 4)[labels]
+    decay = 0.02
+    loss = CrossEntropy((0.5, 1.5, 3.0))
+    found = fit_rows(Linear(), (x, labels), 3, loss=loss, weight_decay=decay, dtype="float64")
+    reference = LogisticRegression(C=1 / (decay * 90), tol=1e-10, max_iter=1000, class_weight="balanced").fit(x, labels)
+    np.testing.assert_allclose(predict(Linear(), found.w, x), reference.predict_proba(x), atol=1e-5)
+    scores = evaluate(Linear(), found.w, (x, labels), 3, loss=loss)
+    losses = -reference.predict_log_proba(x)[np.arange(90), labels]
+    assert scores.loss == pytest.approx(np.mean(np.array([0.5, 1.5, 3.0])[labels] * losses), rel=1e-4)
+    assert scores.score == reference.score(x, labels)
+
+
+def test_the_huber_loss_is_that_of_huber_and_bounds_the_pull_of_outliers() -> None:
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(50, 1))
+    y = 2 * x[:, 0] + 0.1 * rng.normal(size=50)
+    y[:5] += 100
+    found = fit_rows(Linear(), (x, y), None, loss=Huber(0.3))
+    residuals = predict(Linear(), found.w, x)[:, 0] - y
+    scores = evaluate(Linear(), found.w, (x, y), None, loss=Huber(0.3))
+    assert scores.loss == pytest.approx(2 * np.mean(huber(0.3, residuals)), rel=1e-5)
+    assert scores.score == pytest.approx(1 - np.mean(residuals**2) / np.var(y), rel=1e-5)
+    assert found.w[0][0, 0] == pytest.approx(2, abs=0.1)
+    assert abs(fit_rows(Linear(), (x, y), None).w[0][0, 0] - 2) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("loss", "n_classes"), [(Huber(), 3), (CrossEntropy(), None), (CrossEntropy((1.0, 2.0)), 3)], ids=str
+)
+def test_a_loss_that_does_not_fit_the_targets_is_refused(loss: Loss, n_classes: int | None) -> None:
+    rows = (np.zeros((4, 2)), np.zeros(4, dtype=np.int64))
+    with pytest.raises(ValueError, match=r"does not fit|one weight for each"):
+        RegularizationProblem(train=rows, upper_rows=rows, n_classes=n_classes, loss=loss)

@@ -177,6 +177,9 @@ def test_unusable_columns_are_refused(columns: dict[str, Any], described: dict[s
         ({}, {"hyperparameters": {"selection": 0.99}}, "hyperparameters.selection"),
         ({"y": np.arange(60.0)}, {"label_noise": {"rate": 0.1}}, "dataset.label_noise"),
         ({"y": np.arange(60.0)}, {"hyperparameters": {"per": "class"}}, "hyperparameters.per"),
+        ({}, {"loss": {"type": "huber"}}, "loss.type"),
+        ({"y": np.arange(60.0)}, {"loss": {"type": "cross_entropy"}}, "loss.type"),
+        ({}, {"loss": {"type": "cross_entropy", "class_weights": {"3": 2}}}, "loss.class_weights.3"),
         ({}, {"solver": {"lower": {"batch_size": 100}}}, "solver.lower.batch_size"),
         ({}, {"solver": {"lower": {"batch_size": 35}}}, "solver.lower.batch_size"),  # 36 = 35 + 1
         ({}, {"model": {"type": "mlp", "hidden": [60_000, 60_000]}}, "model.hidden"),

@@ -1,0 +1,75 @@
+"""What a wrong answer costs: the loss of each row, which all levels of a problem and its refits share.
+
+A loss maps outputs and targets, (n, k) both, to one number per row, (n,). Levels take plain means of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from hposvc.bilevel.models import Var, constant, device_array
+from hposvc.bilevel.runtime import jt
+
+
+class Loss(Protocol):
+    """The loss of each row, shape (n,), from outputs and targets (n, k): logits and one-hot rows, or one column."""
+
+    def __call__(self, outputs: Var, targets: Var) -> Var:
+        """Differentiable in the outputs."""
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """−s_c log softmax(logits)[c] of a row of class c. ``class_weights`` are the s_c, one per class; 1 by default."""
+
+    class_weights: tuple[float, ...] | None = None
+
+    def __call__(self, outputs: Var, targets: Var) -> Var:
+        """The loss of each row, shape (n,)."""
+        losses = cross_entropy(outputs, targets)
+        if self.class_weights is None:
+            return losses
+        weights = device_array(np.array([self.class_weights]), str(outputs.dtype))
+        return (weights * targets).sum(1) * losses
+
+
+@dataclass(frozen=True)
+class SquaredError:
+    """(prediction − target)²."""
+
+    def __call__(self, outputs: Var, targets: Var) -> Var:
+        """The loss of each row, shape (n,)."""
+        residual = outputs - targets
+        return (residual * residual).sum(1)
+
+
+@dataclass(frozen=True)
+class Huber:
+    """r² for residuals |r| ≤ δ and 2δ|r| − δ² beyond: the squared error of the many, the absolute error of outliers.
+
+    Twice the function of Huber (1964), so that it grows into the squared error with ``delta``, in units of the targets.
+    """
+
+    delta: float = 1.0
+
+    def __call__(self, outputs: Var, targets: Var) -> Var:
+        """The loss of each row, shape (n,)."""
+        residual = outputs - targets
+        delta = constant(self.delta, residual)
+        clipped = jt.minimum(jt.maximum(residual, -delta), delta)
+        return (clipped * (residual + residual - clipped)).sum(1)
+
+
+def natural_loss(n_classes: int | None) -> Loss:
+    """Cross-entropy for classes, squared error for numbers."""
+    return SquaredError() if n_classes is None else CrossEntropy()
+
+
+def cross_entropy(logits: Var, onehot: Var) -> Var:
+    """−log softmax(logits)[label] of each row, shape (n,). ``onehot`` is (n, k)."""
+    top = logits.max(1, keepdims=True).stop_grad()  # the loss does not depend on it, its rounding does
+    shifted = logits - top
+    return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)
