@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -27,7 +28,6 @@ from benchmarks.solver import cases
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-THREADS = 2
 REFERENCE = "PyTorch, exact"
 
 
@@ -81,7 +81,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=None,
+            env=os.environ | {"OMP_NUM_THREADS": str(case["threads"])},
         )
         self._answer()
 
@@ -109,21 +109,23 @@ class Running:
         self.process.wait()
 
 
-def measure(case: cases.Case, rounds: int, seconds: float) -> list[dict[str, Any]]:
+def measure(
+    case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float
+) -> list[dict[str, Any]]:
     """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         path = Path(folder) / "case.npz"
         cases.write(case, path)
         shared = cases.describe(case) | {
             "path": str(path),
-            "threads": THREADS,
+            "threads": threads,
             "radius": cases.RADIUS,
             "lower_learning_rate": cases.LOWER_LEARNING_RATE,
             "upper_learning_rate": cases.UPPER_LEARNING_RATE,
         }
         running = [
             stack.enter_context(Running(contender, shared))
-            for contender in CONTENDERS
+            for contender in contenders
             if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
         ]
         times: dict[str, list[float]] = {r.contender.name: [] for r in running}
@@ -150,7 +152,7 @@ def measure(case: cases.Case, rounds: int, seconds: float) -> list[dict[str, Any
     ]
 
 
-def matrix_rate() -> float:
+def matrix_rate(threads: int) -> float:
     """GFLOP/s of a square float32 product of 1,024 in the project's own oneDNN, best of several."""
     code = (
         "import time; from hposvc.bilevel import runtime; runtime.start(device='cpu', seed=0); import jittor as jt\n"
@@ -159,7 +161,10 @@ def matrix_rate() -> float:
         "    t = time.perf_counter(); jt.matmul(a, b).sync(True); best = min(best, time.perf_counter() - t)\n"
         "print('RATE', 2 * 1024**3 / best / 1e9)"
     )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    ).stdout
     return float(out.split("RATE")[1])
 
 
@@ -173,10 +178,10 @@ def bound(case: cases.Case, rate: float) -> float | None:
     return (3 * below + 2 * above) / rate / 1e6
 
 
-def table(rows: list[dict[str, Any]], rate: float) -> str:
+def table(rows: list[dict[str, Any]], rate: float, threads: int) -> str:
     machine, today = platform.processor() or platform.machine(), datetime.now(UTC).date()
     lines = [
-        f"{machine}, {THREADS} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
+        f"{machine}, {threads} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
         "",
         "| case | contender | ms an iteration | × PyTorch exact | peak MB | five products, ms |",
         "|---|---|---:|---:|---:|---:|",
@@ -194,14 +199,21 @@ def table(rows: list[dict[str, Any]], rate: float) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), default=list(cases.CASES))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one round of one contender")
+    parser.add_argument("--contenders", nargs="+", choices=[c.name for c in CONTENDERS], help="all, unless named")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for every contender alike")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of one round of one contender")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
-    rate = matrix_rate()
-    rows = [row for name in arguments.cases for row in measure(cases.CASES[name], arguments.rounds, arguments.seconds)]
-    print(table(rows, rate))
-    missing = [contender.name for contender in CONTENDERS if not contender.python.exists()]
+    rate = matrix_rate(arguments.threads)
+    contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
+    rows = [
+        row
+        for name in arguments.cases
+        for row in measure(cases.CASES[name], contenders, arguments.threads, arguments.rounds, arguments.seconds)
+    ]
+    print(table(rows, rate, arguments.threads))
+    missing = [contender.name for contender in contenders if not contender.python.exists()]
     if missing:
         print(f"\nNot run, because `make peers` has not installed them: {', '.join(missing)}.")
     if arguments.out:
