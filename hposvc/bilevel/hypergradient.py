@@ -190,13 +190,17 @@ def _neumann(hessian: Callable[[list[Var]], list[Var]], v: list[Var], rate: Var,
 
 
 def _cg(hessian: Callable[[list[Var]], list[Var]], v: list[Var], terms: int) -> list[Var]:
-    """Solve H q = v from q = 0. Once the residual is zero to rounding, further steps change nothing."""
+    """Solve H q = v from q = 0, until the residual is as small as the error of finite differences, eps^(2/3).
+
+    Beyond that, and along a direction without curvature, a step would follow rounding alone: it is left out.
+    """
     q = [jt.zeros_like(x) for x in v]
     residual = direction = v
     squares = squared_norm(residual)
+    smallest = squares * constant(float(np.finfo(str(squares.dtype)).eps) ** (4 / 3), squares)
     for _ in range(terms):
         image = hessian(direction)
-        alpha = _ratio(squares, dot(direction, image))
+        alpha = _ratio(squares, dot(direction, image)) * (squares > smallest)
         q = detach([x + alpha * y for x, y in zip(q, direction, strict=True)])
         residual = detach([x - alpha * y for x, y in zip(residual, image, strict=True)])
         renewed = squared_norm(residual)
@@ -208,8 +212,9 @@ def _cg(hessian: Callable[[list[Var]], list[Var]], v: list[Var], terms: int) -> 
 
 
 def _ratio(numerator: Var, denominator: Var) -> Var:
-    """a/b for b > 0, and 0 where a is 0."""
-    return numerator / jt.maximum(denominator, constant(float(np.finfo(str(denominator.dtype)).tiny), denominator))
+    """a/b for b > 0, and 0 elsewhere."""
+    smallest = constant(float(np.finfo(str(denominator.dtype)).tiny), denominator)
+    return numerator * (denominator > smallest) / jt.maximum(denominator, smallest)
 
 
 def _scaled(a: list[Var], rate: Var) -> list[Var]:

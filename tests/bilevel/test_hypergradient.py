@@ -20,14 +20,17 @@ from hposvc.bilevel import (
     ReweightingProblem,
     SolveConfig,
     SolverState,
+    Stop,
     Unrolled,
     hypergradient,
     initial_state,
+    solve,
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.oracle import directional_derivative, step_size
 from hposvc.bilevel.problem import Supervised
 from hposvc.bilevel.runtime import jt
+from tests.bilevel.conftest import Measured
 from tests.bilevel.references import Array, relative_error, ridge
 
 RATE = 0.05
@@ -74,25 +77,29 @@ def estimate(problem: Supervised, config: SolveConfig, state: SolverState) -> Ar
 @pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 @pytest.mark.parametrize("steps", [1, 2, 5, 20])
-def test_unrolled_is_the_derivative_of_ridge_regression(steps: int, momentum: float, oracle: str) -> None:
+def test_unrolled_is_the_derivative_of_ridge_regression(
+    steps: int, momentum: float, oracle: str, measured: Measured
+) -> None:
     problem, reference = ridge_problem(), ridge()
     config = SolveConfig(
         estimator=Unrolled(), oracle=oracle, lower=Lower(learning_rate=RATE, momentum=momentum, steps=steps)
     )
     state = started(problem, config)
     _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, momentum, steps)
-    assert relative_error(estimate(problem, config, state), expected) < 1e-10
+    error = relative_error(estimate(problem, config, state), expected)
+    measured(f"ridge regression, momentum {momentum}, {oracle}, against the closed form", f"K = {steps}", error, 1e-10)
 
 
 @pytest.mark.parametrize(("steps", "truncate"), [(5, 1), (5, 3), (20, 7)])
-def test_truncation_counts_the_last_steps(steps: int, truncate: int) -> None:
+def test_truncation_counts_the_last_steps(steps: int, truncate: int, measured: Measured) -> None:
     problem, reference = ridge_problem(), ridge()
     config = SolveConfig(
         estimator=Unrolled(truncate=truncate), lower=Lower(learning_rate=RATE, momentum=0.5, steps=steps)
     )
     state = started(problem, config)
     _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps, truncate)
-    assert relative_error(estimate(problem, config, state), expected) < 1e-10
+    error = relative_error(estimate(problem, config, state), expected)
+    measured("ridge regression, truncated, against the closed form", f"{truncate} of {steps} steps", error, 1e-10)
 
 
 def test_one_step_is_unrolled_with_one_step() -> None:
@@ -105,36 +112,58 @@ def test_one_step_is_unrolled_with_one_step() -> None:
 
 @pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
 @pytest.mark.parametrize("estimator", [Implicit("cg", terms=12), Implicit("neumann", terms=600)])
-def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: str) -> None:
+def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: str, measured: Measured) -> None:
     problem, reference = ridge_problem(), ridge()
     config = SolveConfig(estimator=estimator, oracle=oracle, lower=Lower(learning_rate=0.2, steps=400))
     state = started(problem, config)
     theta, _ = reference.unrolled(flat(state.lam), flat(state.w), 0.2, 0.0, 400)
     expected = reference.implicit(flat(state.lam), theta)
-    assert relative_error(estimate(problem, config, state), expected) < 1e-7
+    error = relative_error(estimate(problem, config, state), expected)
+    measured("ridge regression, implicit, against the inverse Hessian", f"{estimator.method}, {oracle}", error, 1e-7)
 
 
-def test_many_unrolled_steps_meet_the_implicit_estimate() -> None:
-    problem = ridge_problem()
-    lower = Lower(learning_rate=0.2, steps=400)
-    unrolled = SolveConfig(estimator=Unrolled(), lower=lower)
-    implicit = SolveConfig(estimator=Implicit("cg", terms=12), lower=lower)
-    state = started(problem, unrolled)
-    assert relative_error(estimate(problem, unrolled, state), estimate(problem, implicit, state)) < 1e-7
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_conjugate_gradient_stops_where_only_rounding_is_left(dtype: str) -> None:
+    """Seven unknowns are solved in seven terms: fifty more must not change the answer."""
+    problem = replace(ridge_problem(), dtype=dtype)
+    config = SolveConfig(estimator=Implicit("cg", terms=10), lower=Lower(learning_rate=0.2))
+    state = started(problem, config)
+    longer = replace(config, estimator=Implicit("cg", terms=60))
+    error = relative_error(estimate(problem, longer, state), estimate(problem, config, state))
+    assert error < (1e-3 if dtype == "float32" else 1e-9)
+
+
+@pytest.mark.parametrize("name", ["ridge", "logistic"])
+def test_more_unrolled_steps_come_closer_to_the_implicit_estimate(name: str, measured: Measured) -> None:
+    problem = ridge_problem() if name == "ridge" else replace(classes(30, 6, "float64"), weight_decay=0.5)
+    lower = Lower(learning_rate=0.2 if name == "ridge" else 0.5)
+    implicit = SolveConfig(estimator=Implicit("cg", terms=25), lower=replace(lower, steps=1000))
+    state = started(problem, implicit)
+    limit = estimate(problem, implicit, state)
+    errors = []
+    for steps, below in ((25, 1.0), (100, 0.1), (400, 1e-4)):
+        config = SolveConfig(estimator=Unrolled(), lower=replace(lower, steps=steps))
+        errors.append(relative_error(estimate(problem, config, state), limit))
+        measured(f"{name} regression, unrolled against implicit", f"K = {steps}", errors[-1], below)
+    assert errors[0] > errors[1] > errors[2]
+
+
+def upper_loss_of(problem: Supervised, config: SolveConfig, w: list[object], lam: list[object]) -> float:
+    """F(w_K) of the whole map, from ``w``, by running the lower steps: it knows nothing of any formula."""
+    batch = problem.lower_batch(None)
+    rate = device_array(np.array([float(config.lower.learning_rate)]), problem.dtype)
+    for _ in range(config.lower.steps):
+        gradient = jt.grad(problem.lower_loss(problem.lift(w, batch), lam, batch), w)
+        w = [(a - rate * g).detach() for a, g in zip(w, gradient, strict=True)]
+    return float(problem.upper(w, lam).loss.numpy()[0])
 
 
 def central_differences(problem: Supervised, config: SolveConfig, state: SolverState, step: float = 1e-5) -> Array:
-    """dF(w_K(λ), λ)/dλ by perturbing each λ and running the lower steps again: it knows nothing of any formula."""
-    rate = float(config.lower.learning_rate)
-    batch = problem.lower_batch(None)
+    """dF(w_K(λ), λ)/dλ by perturbing each λ and running the lower steps again."""
 
     def upper_loss(values: Array) -> float:
         lam = [device_array(values.reshape(state.lam[0].shape), problem.dtype)]
-        w = [a.detach() for a in state.w]
-        for _ in range(config.lower.steps):
-            gradient = jt.grad(problem.lower_loss(problem.lift(w, batch), lam, batch), w)
-            w = [(a - device_array(np.array([rate]), "float64") * g).detach() for a, g in zip(w, gradient, strict=True)]
-        return float(problem.upper(w, lam).loss.numpy()[0])
+        return upper_loss_of(problem, config, [a.detach() for a in state.w], lam)
 
     lam = flat(state.lam)
     steps = step * np.eye(len(lam))
@@ -142,12 +171,40 @@ def central_differences(problem: Supervised, config: SolveConfig, state: SolverS
 
 
 @pytest.mark.parametrize("model", [Linear(), MLP((4,), "tanh"), MLP((4, 3), "gelu")])
-@pytest.mark.parametrize("steps", [1, 3])
-def test_classification_agrees_with_central_differences_of_the_whole_map(model: Linear | MLP, steps: int) -> None:
+@pytest.mark.parametrize("steps", [1, 2, 5, 20])
+def test_classification_agrees_with_central_differences_of_the_whole_map(
+    model: Linear | MLP, steps: int, measured: Measured
+) -> None:
     problem = classes(8, 0, "float64", model=model)
     config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
     state = started(problem, config)
-    assert relative_error(estimate(problem, config, state), central_differences(problem, config, state)) < 1e-6
+    error = relative_error(estimate(problem, config, state), central_differences(problem, config, state))
+    name = "logistic regression" if isinstance(model, Linear) else f"{model.activation} network {model.hidden}"
+    measured(f"{name}, against central differences of the whole map", f"K = {steps}", error, 1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_a_learned_start_descends_the_derivative_of_the_whole_map(steps: int, measured: Measured) -> None:
+    """Dynamic initialization: one iteration moves w₀ by its rate times dF/dw₀, here by central differences."""
+    problem, rate = classes(8, 0, "float64"), 0.1
+    config = SolveConfig(
+        estimator=Unrolled(),
+        lower=Lower(learning_rate=0.5, steps=steps),
+        dynamic_initialization=rate,
+        stop=Stop(iterations=1),
+    )
+    state = started(problem, config)
+    start, shapes = flat(state.w), [a.shape for a in state.w]
+    lam, ends = state.lam, np.cumsum([np.prod(shape) for shape in shapes])[:-1]
+
+    def upper_loss(values: Array) -> float:
+        parts = zip(np.split(values, ends), shapes, strict=True)
+        return upper_loss_of(problem, config, [device_array(a.reshape(shape), "float64") for a, shape in parts], lam)
+
+    expected = [(upper_loss(start + e) - upper_loss(start - e)) / 2e-5 for e in 1e-5 * np.eye(len(start))]
+    list(solve(problem, config, state))
+    error = relative_error((start - flat(state.w)) / rate, np.array(expected))
+    measured("logistic regression, dF/dw₀ of a learned start, against central differences", f"K = {steps}", error, 1e-6)
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -186,21 +243,26 @@ def test_both_oracles_agree_on_every_granularity_of_strengths(per: str) -> None:
 
 @pytest.mark.parametrize("model", [Linear(), MLP((16,), "tanh"), MLP((16,), "gelu"), MLP((16, 8), "tanh")])
 @pytest.mark.parametrize("per", ["row", "class"])
-def test_finite_differences_agree_with_the_exact_oracle_in_float32(model: Linear | MLP, per: str) -> None:
+def test_finite_differences_agree_with_the_exact_oracle_in_float32(
+    model: Linear | MLP, per: str, measured: Measured
+) -> None:
     problem = classes(60, 2, model=model, per=per)
     config = SolveConfig(lower=Lower(learning_rate=0.2))
     state = started(problem, config)
     error = relative_error(estimate(problem, config, state), estimate(problem, replace(config, oracle="exact"), state))
-    assert error < 1e-4
+    name = "linear" if isinstance(model, Linear) else f"{model.activation} {model.hidden}"
+    measured("float32, finite differences against the exact oracle", f"{name}, per {per}", error, 1e-4)
 
 
-def test_the_error_falls_with_the_square_of_the_radius() -> None:
+def test_the_error_falls_with_the_square_of_the_radius(measured: Measured) -> None:
     problem = classes(40, 3, "float64", model=MLP((6,), "tanh"))
     config = SolveConfig(lower=Lower(learning_rate=0.2))
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
     radii = np.array([0.2, 0.1, 0.05, 0.025])
     errors = [relative_error(estimate(problem, replace(config, radius=float(r)), state), exact) for r in radii]
+    for radius, error in zip(radii, errors, strict=True):
+        measured("float64, tanh network, against the exact oracle", f"radius {radius}", error, 1e-2)
     slope = np.polyfit(np.log(radii), np.log(errors), 1)[0]
     assert slope == pytest.approx(2.0, abs=0.1)
 
@@ -250,7 +312,7 @@ def test_estimating_twice_gives_the_same_answer_and_leaves_the_model_alone(
     assert state.to_bytes() == before
 
 
-def test_aggregation_differentiates_the_aggregated_objective() -> None:
+def test_aggregation_differentiates_the_aggregated_objective(measured: Measured) -> None:
     """One step on αf + (1 − α)F from w, by central differences of the map it makes of λ."""
     data = ridge()
     problem, alpha = ridge_problem(), 0.7
@@ -271,7 +333,8 @@ def test_aggregation_differentiates_the_aggregated_objective() -> None:
 
     lam = flat(state.lam)
     expected = [(upper_loss(lam + e) - upper_loss(lam - e)) / 2e-6 for e in 1e-6 * np.eye(len(lam))]
-    assert relative_error(estimate(problem, config, state), np.array(expected)) < 1e-6
+    error = relative_error(estimate(problem, config, state), np.array(expected))
+    measured("ridge regression, aggregated, against central differences", "K = 2", error, 1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,94 @@
+"""The errors that these tests measure, as a table: ``pytest tests/bilevel --errors docs/errors.md`` writes it."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+Measured = Callable[[str, str, float, float], None]
+
+PAGE = """# How far off the hypergradients are
+
+Every number here is asserted by a test in `tests/bilevel`; the same run wrote this page:
+
+    .venv/bin/pytest tests/bilevel --errors docs/errors.md
+
+An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwise. K is the number of lower steps.
+Measured on {date} with {processor}, {cores} cores, Python {python}.
+
+| what | errors | asserted below |
+|---|---|---|
+{rows}
+"""
+
+
+class Error(NamedTuple):
+    what: str
+    case: str
+    value: float
+    below: float
+
+
+ERRORS = pytest.StashKey[list[Error]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--errors", metavar="FILE", type=Path, help="write the errors that were measured to this page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[ERRORS] = []
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Assert that ``error`` is ``below`` a bound, and note it for the table: ``measured(what, case, error, below)``."""
+    errors = request.config.stash.setdefault(ERRORS, [])
+
+    def note(what: str, case: str, error: float, below: float) -> None:
+        errors.append(Error(what, case, error, below))
+        print(f"{what}, {case}: {error:.1e}")
+        assert error < below, f"{what}, {case}"
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    page: Path | None = config.getoption("--errors", default=None)
+    if page is None:
+        return
+    rows = _rows(config.stash[ERRORS])
+    terminalreporter.write_sep("=", f"errors, written to {page}")
+    terminalreporter.write_line("\n".join(rows))
+    page.write_text(
+        PAGE.format(
+            date=datetime.now(UTC).date(),
+            processor=_processor(),
+            cores=len(os.sched_getaffinity(0)),
+            python=platform.python_version(),
+            rows="\n".join(rows),
+        )
+    )
+
+
+def _rows(errors: list[Error]) -> list[str]:
+    """A row for each thing that was measured, with its cases in the order of the tests."""
+    grouped: dict[tuple[str, float], list[str]] = {}
+    for error in errors:
+        grouped.setdefault((error.what, error.below), []).append(f"{error.case}: {error.value:.0e}")
+    return [f"| {what} | {'; '.join(cases)} | {below:g} |" for (what, below), cases in grouped.items()]
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
