@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -312,6 +313,8 @@ def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator
 
     Raises:
         Diverged: after everything up to and including the offending iteration was yielded.
+        if config.radius is None and config.oracle == "finite_difference":
+            state.radius_factor = _radius_for_curvature(problem, config, state)
         if config.radius is None:
             state.radius_factor = _balanced(_objective(problem, config, state, 0), state.w, state.direction)
     """
@@ -528,6 +531,16 @@ def _lower_rate(config: SolveConfig, state: SolverState) -> Var:
 
 def _upper_rate(config: SolveConfig, state: SolverState, h: list[Var]) -> float:
     if state.upper_rate is None:
+def _radius_for_curvature(problem: Problem, config: SolveConfig, state: SolverState) -> float:
+    objective = _objective(problem, config, state, 0)
+    point = Point(objective, state.w, constant(1.0, state.w[0]), objective.lift(state.w))
+
+    def product(second_order: SecondOrder) -> Response:
+        return Response(second_order.products(point, state.lam, state.direction, mixed=False, hessian=True).hessian, [])
+
+    return _fitted(product, _balanced(objective, state.w, state.direction))
+
+
         if config.upper.learning_rate != "auto":
             state.upper_rate = config.upper.learning_rate
         elif config.upper.optimizer == "adam":
@@ -556,8 +569,8 @@ def _radius_factor(
     if config.oracle == "exact" or config.radius is not None or state.iteration % RADIUS_EVERY:
         return state.radius_factor
     if state.iteration:
-        return _adapted(response, state.radius_factor, 1)
-    return _adapted(response, _balanced(point.objective, point.w, upper_gradient), RADIUS_ROUNDS)
+        return _adapted(response, state.radius_factor, 1).factor
+    return _fitted(response, _balanced(point.objective, point.w, upper_gradient))
 
 
 def _balanced(objective: Objective, w: list[Var], p: list[Var]) -> float:
@@ -565,24 +578,44 @@ def _balanced(objective: Objective, w: list[Var], p: list[Var]) -> float:
     return balanced_factor(w, objective.lift(w), p, objective.lift(p))
 
 
-def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds: int) -> float:
+class _Radius(NamedTuple):
+    """A factor of the automatic radius, and how much the product changes at half or twice that radius."""
+
+    factor: float
+    gap: float
+
+
+def _fitted(response: Callable[[SecondOrder], Response], balanced: float) -> float:
+    """The factor to begin with: adapted from 1 and, where it is far from that, from ``balanced``."""
+    starts = (1.0,) if 0.25 <= balanced <= 4 else (1.0, balanced)
+    return min((_adapted(response, start, RADIUS_ROUNDS) for start in starts), key=lambda found: found.gap).factor
+
+
+def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds: int) -> _Radius:
     """The radius factor, halved or doubled until truncation and rounding balance.
 
     Between r/2, r and 2r the product changes by a quarter as much on the narrow side where truncation (∝ r²) rules, and
     by twice as much where rounding (∝ 1/r) does.
     """
     for _ in range(rounds):
-        narrow, middle, wide = (response(SecondOrder(factor=factor * scale)).hypergradient for scale in (0.5, 1.0, 2.0))
+        narrow, middle, wide = (product(factor * scale) for scale in (0.5, 1.0, 2.0))
         below, above = (float(_relative_gap(middle, other).numpy()[0]) for other in (narrow, wide))
-        if not (math.isfinite(below) and math.isfinite(above)) or max(below, above) == 0:
+        if not (math.isfinite(below) and math.isfinite(above)):
             break
-        if below < 0.35 * above:
+        gap = max(below, above)
+        if gap > 0 and below < 0.35 * above:
             factor *= 0.5
-        elif below > 1.4 * above:
+        elif gap > 0 and below > 1.4 * above:
             factor *= 2.0
         else:
+
+    @cache  # a factor and its double have two of three radii in common
+    def product(factor: float) -> list[Var]:
+        return detach(response(SecondOrder(factor=factor)).hypergradient)
+
+    gap = math.inf
             break
-    return factor
+    return _Radius(factor, gap)
 
 
 def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration], Diverged | None]:

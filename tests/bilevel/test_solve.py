@@ -193,18 +193,6 @@ def test_an_automatic_rate_is_the_inverse_curvature() -> None:
     assert 0.8 * largest < float(state.curvature[0].numpy()[0]) <= 1.001 * largest
 
 
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
-def test_the_automatic_radius_adapts_to_the_scale_of_the_weights(scale: float) -> None:
-    problem = reweighting(model=MLP((8,), "tanh"))
-    config = SolveConfig(
-        lower=Lower(learning_rate=0.1), certify_every=1, certify_against="exact", stop=Stop(iterations=1)
-    )
-    state = initial_state(problem, config)
-    state.w = [a * scale for a in state.w]
-    iterations, _ = run(problem, config, state)
-    assert iterations[0].fd_relative_error < 1e-3
-
-
 def test_the_two_radius_gap_bounds_the_error_within_a_small_factor() -> None:
     problem = reweighting(model=MLP((8,), "tanh"))
     config = SolveConfig(certify_every=1, stop=Stop(iterations=30), radius=0.3)
