@@ -304,6 +304,8 @@ def initial_state(problem: Problem, config: SolveConfig) -> SolverState:
     )
     if config.lower.learning_rate == "auto":
         state.direction = random_direction(start, _rng(config, "direction"), dtype)
+        if config.radius is None and config.oracle == "finite_difference":
+            state.radius_factor = _radius_for_curvature(problem, config, state)
         _measure_curvature(problem, config, state, CURVATURE_FIRST)
     return state.settled()
 
@@ -313,10 +315,6 @@ def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator
 
     Raises:
         Diverged: after everything up to and including the offending iteration was yielded.
-        if config.radius is None and config.oracle == "finite_difference":
-            state.radius_factor = _radius_for_curvature(problem, config, state)
-        if config.radius is None:
-            state.radius_factor = _balanced(_objective(problem, config, state, 0), state.w, state.direction)
     """
     pending: list[_Pending] = []
     began = flushed = time.monotonic()
@@ -521,16 +519,6 @@ def _measure_curvature(problem: Problem, config: SolveConfig, state: SolverState
     state.curvature, state.direction = [found.value], found.direction
 
 
-def _lower_rate(config: SolveConfig, state: SolverState) -> Var:
-    scheduled = config.lower.schedule(state.iteration, config.stop.iterations)
-    if config.lower.learning_rate == "auto":
-        margin = 1.0 if config.lower.batch_size is None else 0.5  # one batch curves more than all rows do
-        return stable_rate(state.curvature[0], margin * scheduled)
-    return constant(config.lower.learning_rate * scheduled, state.w[0])
-
-
-def _upper_rate(config: SolveConfig, state: SolverState, h: list[Var]) -> float:
-    if state.upper_rate is None:
 def _radius_for_curvature(problem: Problem, config: SolveConfig, state: SolverState) -> float:
     objective = _objective(problem, config, state, 0)
     point = Point(objective, state.w, constant(1.0, state.w[0]), objective.lift(state.w))
@@ -541,6 +529,16 @@ def _radius_for_curvature(problem: Problem, config: SolveConfig, state: SolverSt
     return _fitted(product, _balanced(objective, state.w, state.direction))
 
 
+def _lower_rate(config: SolveConfig, state: SolverState) -> Var:
+    scheduled = config.lower.schedule(state.iteration, config.stop.iterations)
+    if config.lower.learning_rate == "auto":
+        margin = 1.0 if config.lower.batch_size is None else 0.5  # one batch curves more than all rows do
+        return stable_rate(state.curvature[0], margin * scheduled)
+    return constant(config.lower.learning_rate * scheduled, state.w[0])
+
+
+def _upper_rate(config: SolveConfig, state: SolverState, h: list[Var]) -> float:
+    if state.upper_rate is None:
         if config.upper.learning_rate != "auto":
             state.upper_rate = config.upper.learning_rate
         elif config.upper.optimizer == "adam":
@@ -597,6 +595,12 @@ def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds:
     Between r/2, r and 2r the product changes by a quarter as much on the narrow side where truncation (∝ r²) rules, and
     by twice as much where rounding (∝ 1/r) does.
     """
+
+    @cache  # a factor and its double have two of three radii in common
+    def product(factor: float) -> list[Var]:
+        return detach(response(SecondOrder(factor=factor)).hypergradient)
+
+    gap = math.inf
     for _ in range(rounds):
         narrow, middle, wide = (product(factor * scale) for scale in (0.5, 1.0, 2.0))
         below, above = (float(_relative_gap(middle, other).numpy()[0]) for other in (narrow, wide))
@@ -608,12 +612,6 @@ def _adapted(response: Callable[[SecondOrder], Response], factor: float, rounds:
         elif gap > 0 and below > 1.4 * above:
             factor *= 2.0
         else:
-
-    @cache  # a factor and its double have two of three radii in common
-    def product(factor: float) -> list[Var]:
-        return detach(response(SecondOrder(factor=factor)).hypergradient)
-
-    gap = math.inf
             break
     return _Radius(factor, gap)
 
