@@ -30,6 +30,7 @@ def job() -> str:
             f"- `{kind}`: {', '.join(f'`{per}`' for per in allowed)} (default `{allowed[0]}`)"
             for kind, allowed in PER.items()
         ),
+        "\nA `cnn` has no weights per feature, so there the default of `regularization_tuning` is `layer`.",
     ]
     return "\n".join(parts) + "\n"
 

@@ -24,6 +24,7 @@ from safetensors.numpy import load, save
 
 from hposvc import data
 from hposvc.bilevel import (
+    CNN,
     MLP,
     Aggregation,
     CrossEntropy,
@@ -50,7 +51,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.losses import Loss
 from hposvc.bilevel.models import Arrays, Model
-from hposvc.jobs.spec import JobSpec, LossSpec, ScheduleSpec, SolverSpec
+from hposvc.jobs.spec import JobSpec, LossSpec, ModelSpec, ScheduleSpec, SolverSpec
 
 # The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
 SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
@@ -241,6 +242,7 @@ class Run:
         arrays |= {"scaling.mean": scaling.mean, "scaling.scale": scaling.scale}
         description = {
             "model": self.spec.model.model_dump(),
+            "image_shape": self._dataset.image_shape,
             "task": self._dataset.task,
             "features": self._dataset.feature_names,
             "classes": self._dataset.classes,
@@ -302,13 +304,12 @@ def problem(
 ) -> ReweightingProblem | RegularizationProblem:
     """The bilevel problem of ``spec`` on ``splits``, with every λ at ``start``. It knows nothing of planted noise."""
     settings, decay = spec.hyperparameters, spec.solver.lower.weight_decay
-    model: Model = Linear() if spec.model.type == "linear" else MLP(tuple(spec.model.hidden), spec.model.activation)
     selection = splits.selection
     common: dict[str, Any] = {
         "train": (splits.train.features, splits.train.targets),
         "upper_rows": (splits.validation.features, splits.validation.targets),
         "selection": None if selection is None else (selection.features, selection.targets),
-        "model": model,
+        "model": _model(spec.model, dataset.image_shape),
         "n_classes": None if dataset.classes is None else len(dataset.classes),
         "loss": _loss(spec.loss, dataset.classes, splits.train.targets),
         "shrinkage": SHRINKAGE[spec.kind] if settings.shrinkage == "auto" else settings.shrinkage,
@@ -321,6 +322,16 @@ def problem(
         automatic = 1 / len(splits.train)
         return ReweightingProblem(**common, weight_decay=automatic if decay == "auto" else decay)
     return RegularizationProblem(**common, weight_decay=0.0 if decay == "auto" else decay)
+
+
+def _model(spec: ModelSpec, image_shape: tuple[int, int, int] | None) -> Model:
+    if spec.type == "linear":
+        return Linear()
+    if spec.type == "mlp":
+        return MLP(tuple(spec.hidden), spec.activation, spec.dropout)
+    if image_shape is None:
+        raise ValueError("a CNN needs images")
+    return CNN(image_shape, tuple(spec.channels), spec.kernel, tuple(spec.hidden), spec.activation, spec.dropout)
 
 
 def _loss(spec: LossSpec | None, classes: Sequence[str] | None, labels: NDArray[Any]) -> Loss | None:

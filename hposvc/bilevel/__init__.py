@@ -7,6 +7,7 @@ Pure functions over explicit state: nothing here knows of jobs, HTTP or database
     iterations = [i for batch in solve(problem, config, state) for i in batch]
 """
 
+from hposvc.bilevel.convolution import CNN
 from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
 from hposvc.bilevel.models import MLP, Linear
 from hposvc.bilevel.optimizers import Schedule
@@ -32,6 +33,7 @@ from hposvc.bilevel.solve import (
 from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_rows, predict
 
 __all__ = [
+    "CNN",
     "MLP",
     "Aggregation",
     "CrossEntropy",

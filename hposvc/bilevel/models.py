@@ -11,6 +11,7 @@ Shapes: x is (n, d); w alternates weight matrices and biases, ``[W₀ (d, h), b�
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, Protocol
@@ -18,15 +19,23 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hposvc.bilevel import fused
 from hposvc.bilevel.runtime import jt
 
 Var = Any  # jittor.Var; Jittor ships no types
 Arrays = list[NDArray[Any]]
 Activation = Literal["relu", "gelu", "tanh"]
 
+Kept = Sequence[Var]
+"""Which units of each thinned layer are kept, (n, units) of booleans; empty where nothing is dropped."""
+
 
 class Model(Protocol):
     """What the problems need of a model."""
+
+    @property
+    def dropout(self) -> float:
+        """The probability that a unit is dropped in a lower step."""
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Fresh parameters, as float64 arrays."""
@@ -34,13 +43,27 @@ class Model(Protocol):
     def lift(self, w: list[Var], x: Var) -> list[Var]:
         """A linear map of ``w``: the first pre-activations, without bias, then ``w`` itself."""
 
-    def head(self, u: list[Var]) -> Var:
-        """Outputs (n, k) from lifted parameters: logits of k classes, or k = 1 prediction."""
+    def head(self, u: list[Var], kept: Kept = ()) -> Var:
+        """Outputs (n, k) from lifted parameters: logits of k classes, or k = 1 prediction.
+
+        ``kept`` are the units of one lower step, from :meth:`draw`; everything that judges a model leaves it out.
+        """
+
+    def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
+        """The units that a lower step on ``rows`` rows keeps, (rows, units) of booleans per thinned layer."""
+
+    def row_names(self, layer: int, rows: int, features: Sequence[str]) -> Sequence[str]:
+        """What the ``rows`` rows of a layer's weight matrix take in, given the names of the features."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """One affine map: softmax regression or linear regression."""
+    """One affine map: softmax regression or linear regression. It has no unit that could be dropped."""
+
+    @property
+    def dropout(self) -> float:
+        """Zero."""
+        return 0.0
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Zeros: the loss is convex."""
@@ -50,40 +73,76 @@ class Linear:
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def head(self, u: list[Var]) -> Var:
+    def head(self, u: list[Var], kept: Kept = ()) -> Var:
         """``x W₀ + b₀``."""
         z, _, bias = u
         return z + bias
 
+    def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
+        """Nothing."""
+        return []
+
+    def row_names(self, layer: int, rows: int, features: Sequence[str]) -> Sequence[str]:
+        """The features."""
+        return features
+
 
 @dataclass(frozen=True)
 class MLP:
-    """Fully connected layers with one activation between them."""
+    """Fully connected layers with one activation between them, whose hidden units ``dropout`` thins."""
 
     hidden: tuple[int, ...] = (256,)
     activation: Activation = "relu"
+    dropout: float = 0.0
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Weights N(0, 2/fan-in) for relu and gelu (He et al., 2015), N(0, 1/fan-in) for tanh; biases zero."""
-        gain = 1.0 if self.activation == "tanh" else 2.0
-        sizes = (features, *self.hidden, outputs)
-        w: Arrays = []
-        for rows, columns in pairwise(sizes):
-            w += [rng.normal(0.0, math.sqrt(gain / rows), (rows, columns)), np.zeros(columns)]
-        return w
+        return random_layers(pairwise((features, *self.hidden, outputs)), self.activation, rng)
 
     def lift(self, w: list[Var], x: Var) -> list[Var]:
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def head(self, u: list[Var]) -> Var:
+    def head(self, u: list[Var], kept: Kept = ()) -> Var:
         """The layers after the first product."""
         z, _, bias, *deeper = u
-        activate = ACTIVATIONS[self.activation]
-        z = z + bias
-        for weight, bias in zip(deeper[::2], deeper[1::2], strict=True):
-            z = jt.matmul(activate(z), weight) + bias
-        return z
+        for layer, (weight, following) in enumerate(zip(deeper[::2], deeper[1::2], strict=True)):
+            if fused.usable() and not kept:
+                z = fused.hidden_layer(z, bias, weight, self.activation)
+            else:
+                active = ACTIVATIONS[self.activation](z + bias)
+                z = jt.matmul(dropped(active, kept, layer, self.dropout), weight)
+            bias = following
+        return z + bias
+
+    def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
+        """Which hidden units are kept for each row."""
+        return kept_units(self.dropout, rows, self.hidden, rng)
+
+    def row_names(self, layer: int, rows: int, features: Sequence[str]) -> Sequence[str]:
+        """The features, then the units of the layer before."""
+        return features if layer == 0 else [f"layer {layer - 1} unit {i}" for i in range(rows)]
+
+
+def random_layers(shapes: Iterable[tuple[int, int]], activation: Activation, rng: np.random.Generator) -> Arrays:
+    """Weights N(0, 2/rows), or N(0, 1/rows) for tanh, each matrix followed by zero biases."""
+    gain = 1.0 if activation == "tanh" else 2.0
+    w: Arrays = []
+    for rows, columns in shapes:
+        w += [rng.normal(0.0, math.sqrt(gain / rows), (rows, columns)), np.zeros(columns)]
+    return w
+
+
+def kept_units(dropout: float, rows: int, widths: Sequence[int], rng: np.random.Generator) -> Arrays:
+    """Each unit kept with probability 1 − ``dropout``, independently: (rows, width) of booleans per layer."""
+    if not dropout:
+        return []
+    return [rng.random((rows, width), dtype=np.float32) >= dropout for width in widths]
+
+
+def dropped(a: Var, kept: Kept, layer: int, dropout: float) -> Var:
+    """Inverted dropout (Srivastava et al., 2014): kept units divided by 1 − p, so that expectations stay."""
+    return a * kept[layer] * constant(1 / (1 - dropout), a) if kept else a
 
 
 def relu(z: Var) -> Var:

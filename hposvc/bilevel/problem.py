@@ -10,6 +10,7 @@ structure, L is the identity.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.bilevel.losses import CrossEntropy, Huber, Loss, SquaredError, natural_loss
-from hposvc.bilevel.models import Arrays, Linear, Model, Var, constant, device_array
+from hposvc.bilevel.models import Arrays, Kept, Linear, Model, Var, constant, device_array
 from hposvc.bilevel.runtime import jt
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
@@ -28,11 +29,16 @@ Precision = Literal["float32", "float64"]
 
 
 class Batch(NamedTuple):
-    """Rows of the lower level on the device. ``rows`` (m,) are their indices, or None for all of them in order."""
+    """Rows of the lower level on the device. ``rows`` (m,) are their indices, or None for all of them in order.
+
+    ``kept`` are the units that dropout keeps. They belong to the batch, so that one lower step and everything that
+    differentiates it see the same ones: fresh ones at w + ηp and w − ηp would drown their difference (SOLVER.md).
+    """
 
     features: Var
     targets: Var
     rows: Var | None
+    kept: Kept = ()
 
 
 class Upper(NamedTuple):
@@ -59,8 +65,14 @@ class Problem(Protocol):
     def initial_lambda(self) -> Arrays:
         """Where the upper level starts."""
 
-    def lower_batch(self, rows: NDArray[np.int64] | None) -> Any:
-        """The rows of one lower step on the device; None means all."""
+    @property
+    def stochastic(self) -> bool:
+        """Whether lower steps on the same rows differ."""
+
+    def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Any:
+        """The rows of one lower step on the device; None means all. ``key`` seeds whatever is random in the step,
+        which is a pure function of it; without a key nothing is.
+        """
 
     def lift(self, w: list[Var], batch: Any) -> list[Var]:
         """L w: linear in w."""
@@ -137,21 +149,32 @@ class Supervised(ABC):
     def initial_lambda(self) -> Arrays:
         """Where the upper level starts."""
 
-    def lower_batch(self, rows: NDArray[np.int64] | None) -> Batch:
-        """Training rows on the device; None means all of them."""
+    @property
+    def stochastic(self) -> bool:
+        """Whether the model has dropout."""
+        return self.model.dropout > 0
+
+    def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Batch:
+        """Training rows on the device; None means all of them. ``key`` draws the units that dropout keeps."""
         data = self._train
+        kept = self._draw(self.lower_rows if rows is None else len(rows), key)
         if rows is None:
-            return Batch(data.features, data.targets, None)
+            return Batch(data.features, data.targets, None, kept)
         index = jt.array(rows.astype(np.int32))
-        return Batch(data.features[index], data.targets[index], index)
+        return Batch(data.features[index], data.targets[index], index, kept)
+
+    def _draw(self, rows: int, key: Sequence[int] | None) -> Kept:
+        if key is None or not self.stochastic:
+            return ()
+        return [jt.array(units) for units in self.model.draw(rows, np.random.default_rng(key))]
 
     def lift(self, w: list[Var], batch: Batch) -> list[Var]:
         """The pre-activations of the first layer, then w."""
         return self.model.lift(w, batch.features)
 
-    def row_losses(self, u: list[Var], targets: Var) -> Var:
+    def row_losses(self, u: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """The loss of each row, shape (n,)."""
-        return self.row_loss(self.model.head(u), targets)
+        return self.row_loss(self.model.head(u, kept), targets)
 
     @abstractmethod
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:

@@ -43,6 +43,8 @@ class RegularizationProblem(Supervised):
         if self.per == "parameter":
             return weights
         if self.per == "feature":
+            if weights[0][0] != self.train[0].shape[1]:
+                raise ValueError("per: feature needs a model with a weight for each feature, which a CNN is not")
             return [(weights[0][0],), *([(len(weights) - 1,)] if len(weights) > 1 else [])]
         return [(len(weights) if self.per == "layer" else 1,)]
 
@@ -56,14 +58,14 @@ class RegularizationProblem(Supervised):
         if self.per == "feature":
             return [list(feature_names), *([layers[1:]] if len(layers) > 1 else [])]
         named = []
-        for layer, (rows, columns) in zip(layers, self.shapes(), strict=True):
-            sources = feature_names if layer == layers[0] else [f"{layer} unit {i}" for i in range(rows)]
-            named.append([f"{source} → {layer} unit {j}" for source in sources for j in range(columns)])
+        for layer, (rows, columns) in enumerate(self.shapes()):
+            sources = self.model.row_names(layer, rows, feature_names)
+            named.append([f"{source} → layer {layer} unit {j}" for source in sources for j in range(columns)])
         return named
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
         """The mean loss of the batch and the penalty on all of w."""
-        loss = mean(self.row_losses(u, batch.targets)) + self.penalty(u[1::2], lam)
+        loss = mean(self.row_losses(u, batch.targets, batch.kept)) + self.penalty(u[1::2], lam)
         return loss + self.decay(u) if self.weight_decay else loss
 
     def penalty(self, weights: list[Var], lam: list[Var]) -> Var:

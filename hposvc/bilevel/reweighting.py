@@ -44,7 +44,7 @@ class ReweightingProblem(Supervised):
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
         """The mean weighted loss of the batch."""
-        losses = self.row_losses(u, batch.targets)
+        losses = self.row_losses(u, batch.targets, batch.kept)
         loss = mean(self._weights(lam[0], batch.rows) * losses)
         return loss + self.decay(u) if self.weight_decay else loss
 

@@ -283,7 +283,16 @@ _NUMBERS = tuple(name for name in SolverState.__dataclass_fields__ if name not i
 
 
 def initial_state(problem: Problem, config: SolveConfig) -> SolverState:
-    """The state before the first iteration: a fresh model, the initial λ, and the curvature for an automatic rate."""
+    """The state before the first iteration: a fresh model, the initial λ, and the curvature for an automatic rate.
+
+    Raises:
+        ValueError: the problem has dropout, which no formula of the implicit estimator covers.
+    """
+    if problem.stochastic and isinstance(config.estimator, Implicit):
+        raise ValueError(
+            "implicit differentiates the solution of one objective, and dropout makes another of each step: "
+            "use one_step or unrolled, or no dropout"
+        )
     dtype = problem.dtype
     start, start_lam = problem.initial_w(_rng(config, "w")), problem.initial_lambda()
     if config.warm_start:
@@ -485,8 +494,9 @@ def _momentum(config: SolveConfig, state: SolverState) -> Var | None:
 
 def _objective(problem: Problem, config: SolveConfig, state: SolverState, k: int) -> Objective:
     """The objective of lower step k = 0, 1, … of the coming iteration."""
-    rows = batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, state.lower_steps + k)
-    objective = _lower_objective(problem, rows)
+    step = state.lower_steps + k
+    rows = batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, step)
+    objective = _lower_objective(problem, rows, (config.seed, step, 2))
     if config.aggregation is None:
         return objective
     alpha = constant(config.aggregation.alpha_init * config.aggregation.alpha_decay**k, state.w[0])
@@ -494,8 +504,8 @@ def _objective(problem: Problem, config: SolveConfig, state: SolverState, k: int
     return aggregated(objective, upper, alpha)
 
 
-def _lower_objective(problem: Problem, rows: NDArray[np.int64] | None) -> Objective:
-    batch = problem.lower_batch(rows)
+def _lower_objective(problem: Problem, rows: NDArray[np.int64] | None, key: tuple[int, ...] | None = None) -> Objective:
+    batch = problem.lower_batch(rows, key)
     return Objective(lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch))
 
 

@@ -1,22 +1,31 @@
 """Training to convergence: the lower level alone, for refits, rivals and starting points.
 
 Full-batch L-BFGS (Nocedal, 1980; SciPy's L-BFGS-B) on gradients from Jittor.
+
+With dropout, Adam on all rows (Kingma and Ba, 2015), the units being drawn anew at each step. Training without dropout
+would minimize another loss than the one that λ was tuned for, and L-BFGS on units drawn once would learn them by heart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from hposvc.bilevel.hypergradient import detach
 from hposvc.bilevel.losses import Loss, natural_loss
-from hposvc.bilevel.models import Arrays, Model, Var, constant, device_array
+from hposvc.bilevel.models import Arrays, Kept, Model, Var, constant, device_array
+from hposvc.bilevel.optimizers import Moments, Schedule, initial_moments, update
 from hposvc.bilevel.problem import Precision, Problem, Rows, squared_norm
 from hposvc.bilevel.runtime import jt
+
+ANNEALED_RATE = 1e-2
+"""Where the rate of Adam starts."""
 
 
 @dataclass(frozen=True)
@@ -51,10 +60,15 @@ def fit(
     """
     start = problem.initial_w(np.random.default_rng(seed)) if w is None else w
     fixed = [device_array(array, problem.dtype) for array in lam]
-    batch = problem.lower_batch(None)
-    return _minimize(
-        lambda v: problem.lower_loss(problem.lift(v, batch), fixed, batch), start, problem.dtype, iterations, tolerance
-    )
+    everything = problem.lower_batch(None)
+
+    def objective(v: list[Var], batch: Any = everything) -> Var:
+        return problem.lower_loss(problem.lift(v, batch), fixed, batch)
+
+    if problem.stochastic:
+        steps = (problem.lower_batch(None, (seed, step, 3)) for step in range(iterations))
+        return _anneal((partial(objective, batch=batch) for batch in steps), start, problem.dtype, iterations)
+    return _minimize(objective, start, problem.dtype, iterations, tolerance)
 
 
 def fit_rows(
@@ -81,11 +95,15 @@ def fit_rows(
     s = device_array(weights / weights.sum(), dtype)
     row_loss = loss or natural_loss(n_classes)
 
-    def objective(w: list[Var]) -> Var:
-        value = (s * row_loss(model.head(model.lift(w, x)), y)).sum()
+    def objective(w: list[Var], kept: Kept = ()) -> Var:
+        value = (s * row_loss(model.head(model.lift(w, x), kept), y)).sum()
         return value + constant(weight_decay / 2, value) * squared_norm(w[::2])
 
     start = model.initial(features.shape[1], columns.shape[1], np.random.default_rng(seed))
+    if model.dropout:
+        steps = (model.draw(len(targets), np.random.default_rng((seed, step, 3))) for step in range(iterations))
+        drawn = ([jt.array(units) for units in kept] for kept in steps)
+        return _anneal((partial(objective, kept=kept) for kept in drawn), start, dtype, iterations)
     return _minimize(objective, start, dtype, iterations, tolerance)
 
 
@@ -130,6 +148,19 @@ def _outputs(model: Model, w: Arrays, features: NDArray[np.float64], dtype: Prec
     x, parameters = device_array(features, dtype), [device_array(a, dtype) for a in w]
     outputs: NDArray[np.float64] = model.head(model.lift(parameters, x)).numpy().astype(np.float64)
     return outputs
+
+
+def _anneal(objectives: Iterable[Callable[[list[Var]], Var]], start: Arrays, dtype: Precision, iterations: int) -> Fit:
+    """One step of Adam on each of ``iterations`` objectives, at a rate that falls to a hundredth along a cosine."""
+    w, rate = [device_array(a, dtype) for a in start], Schedule("cosine")
+    moments = initial_moments("adam", w)
+    for k, objective in enumerate(objectives):
+        loss = objective(w)
+        gradient = jt.grad(loss, w)
+        moved, after = update("adam", w, gradient, moments, rate=ANNEALED_RATE * rate(k, iterations), k=k + 1)
+        w, moments = detach(moved), Moments(detach(after.first), detach(after.second))
+        jt.sync([loss, *w, *moments.first, *moments.second])
+    return Fit([a.numpy().astype(np.float64) for a in w], float(loss.numpy()[0]), iterations, converged=True)
 
 
 def _minimize(

@@ -125,12 +125,47 @@ def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
         )
 
 
+def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    model = spec.model
+    if model.type != "cnn":
+        return
+    if dataset.image_shape is None:
+        yield Problem(
+            "model.type",
+            f"a cnn needs images, and the features of {dataset.id} are not pixels, or not all of them",
+            "use type: mlp, or a data set of images with its own label and all of its features, like sklearn:digits",
+        )
+        return
+    height, width, channels = dataset.image_shape
+    most = min(height, width).bit_length() - 1
+    if len(model.channels) > most:
+        yield Problem(
+            "model.channels",
+            f"{len(model.channels)} convolutions, each halving the image, leave nothing of {height} × {width} pixels",
+            f"use at most {most}",
+        )
+        return
+    maps = [(height >> i) * (width >> i) * maps_ for i, maps_ in enumerate(model.channels)]
+    flattened = (height >> len(maps)) * (width >> len(maps)) * model.channels[-1]
+    widths = [flattened, *model.hidden, len(dataset.classes or "1")]
+    convolutions = sum((model.kernel**2 * a + 1) * b for a, b in pairwise([channels, *model.channels]))
+    yield from _too_many_parameters(convolutions + _dense_parameters(widths))
+    # Refits and the upper loss take all rows at once, whatever the batch size; each map is kept, then pooled.
+    rows, values = len(dataset.targets), sum(maps) * 5 // 4 + sum(widths)
+    if rows * values > MOST_ACTIVATIONS:
+        yield Problem(
+            "model.channels",
+            f"the activations of {rows:,} images, {values:,} numbers each, do not fit in memory",
+            f"use fewer channels, until images times numbers stay below {MOST_ACTIVATIONS:,}",
+        )
+
+
 def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    if spec.model.type == "cnn":
+        return
     hidden = [] if spec.model.type == "linear" else spec.model.hidden
     widths = [dataset.features.shape[1], *hidden, len(dataset.classes or "1")]
-    parameters = sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
-    if parameters > MOST_PARAMETERS:
-        yield Problem("model.hidden", f"this model has {parameters:,} parameters", f"stay below {MOST_PARAMETERS:,}")
+    yield from _too_many_parameters(_dense_parameters(widths))
     batch = min(spec.solver.lower.batch_size or len(dataset.targets), len(dataset.targets))
     if batch * max(widths) > MOST_ACTIVATIONS:
         yield Problem(
@@ -138,6 +173,15 @@ def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
             f"a batch of {batch:,} rows by {max(widths):,} units does not fit in memory",
             f"use a batch_size of at most {max(2, MOST_ACTIVATIONS // max(widths)):,}",
         )
+
+
+def _dense_parameters(widths: list[int]) -> int:
+    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
+
+
+def _too_many_parameters(parameters: int) -> Iterator[Problem]:
+    if parameters > MOST_PARAMETERS:
+        yield Problem("model.hidden", f"this model has {parameters:,} parameters", f"stay below {MOST_PARAMETERS:,}")
 
 
 def _batch_problems(rows: Rows, spec: JobSpec) -> Iterator[Problem]:
@@ -164,5 +208,6 @@ _RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Problem]], ...] = (
     _noise_problems,
     _loss_problems,
     _reweighting_problems,
+    _image_problems,
     _size_problems,
 )

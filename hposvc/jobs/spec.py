@@ -20,6 +20,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Width = Annotated[StrictInt, Field(ge=1, le=65_536)]
+Activation = Literal["relu", "gelu", "tanh"]
+Dropout = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 class SpecModel(BaseModel):
@@ -75,14 +78,33 @@ class LinearModel(SpecModel):
 
 
 class MLPModel(SpecModel):
-    """Fully connected layers with one activation between them."""
+    """Fully connected layers with one activation between them.
+
+    ``dropout`` is the probability that a hidden unit is left out of a training step; scores use all units.
+    """
 
     type: Literal["mlp"]
-    hidden: Annotated[list[Annotated[StrictInt, Field(ge=1, le=65_536)]], Field(min_length=1, max_length=16)] = [256]
-    activation: Literal["relu", "gelu", "tanh"] = "relu"
+    hidden: Annotated[list[Width], Field(min_length=1, max_length=16)] = [256]
+    activation: Activation = "relu"
+    dropout: Dropout = 0.0
 
 
-ModelSpec = Annotated[LinearModel | MLPModel, Field(discriminator="type")]
+class CNNModel(SpecModel):
+    """Convolutions on images, each followed by the activation and by averages over 2 × 2 pixels, then an MLP.
+
+    A convolution has ``kernel`` × ``kernel`` weights per pair of channels and keeps the size of the image by zeros
+    around it. ``dropout`` is the probability that an input of a fully connected layer is left out of a training step.
+    """
+
+    type: Literal["cnn"]
+    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = [16, 32]
+    kernel: Literal[3, 5, 7] = 3
+    hidden: Annotated[list[Width], Field(max_length=16)] = [64]
+    activation: Activation = "relu"
+    dropout: Dropout = 0.0
+
+
+ModelSpec = Annotated[LinearModel | MLPModel | CNNModel, Field(discriminator="type")]
 
 ClassName = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to_str=True)]  # YAML reads 3 as a number
 
@@ -299,9 +321,29 @@ class JobSpec(SpecModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _pixels_have_no_weights_of_their_own(self) -> JobSpec:
+        if self.model.type == "cnn" and self.hyperparameters.per == "feature":
+            raise ValueError(
+                "hyperparameters.per: 'feature' does not fit model.type: cnn, whose weights every pixel shares; "
+                "use layer, model or parameter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _implicit_needs_one_objective(self) -> JobSpec:
+        if self.model.type != "linear" and self.model.dropout and self.solver.estimator == "implicit":
+            raise ValueError(
+                "model.dropout: the implicit estimator differentiates the solution of one objective, and dropout makes "
+                "another of each step; set dropout: 0, or use solver.estimator: one_step or unrolled"
+            )
+        return self
+
     @property
     def per(self) -> str:
-        """The granularity of λ, with the default of the kind filled in."""
+        """The granularity of λ, with the default of the kind and the model filled in."""
+        if self.kind == "regularization_tuning" and self.model.type == "cnn":
+            return self.hyperparameters.per or "layer"
         return self.hyperparameters.per or PER[self.kind][0]
 
 

@@ -183,6 +183,7 @@ def test_unusable_columns_are_refused(columns: dict[str, Any], described: dict[s
         ({}, {"solver": {"lower": {"batch_size": 100}}}, "solver.lower.batch_size"),
         ({}, {"solver": {"lower": {"batch_size": 35}}}, "solver.lower.batch_size"),  # 36 = 35 + 1
         ({}, {"model": {"type": "mlp", "hidden": [60_000, 60_000]}}, "model.hidden"),
+        ({}, {"model": {"type": "cnn"}}, "model.type"),
     ],
 )
 def test_what_cannot_work_is_refused_at_the_door(
@@ -206,6 +207,25 @@ def test_too_many_activations_are_refused() -> None:
     )
     found = data.problems(many, job({"id": "ds_test", "label": "y"}, model={"type": "mlp", "hidden": [1024]}))
     assert "solver.lower.batch_size" in {problem.field for problem in found}
+
+
+@pytest.mark.parametrize(
+    ("described", "model", "expected"),
+    [
+        ({"features": ["pixel_0_0", "pixel_0_1"]}, {}, "model.type"),  # what is left is no image
+        ({}, {"channels": [4, 4, 4, 4]}, "model.channels"),  # 8 pixels are halved three times
+        ({}, {"channels": [6_000]}, "model.channels"),
+        ({}, {"hidden": [60_000, 60_000]}, "model.hidden"),
+    ],
+)
+def test_a_network_that_does_not_fit_the_images_is_refused(
+    described: dict[str, Any], model: dict[str, Any], expected: str
+) -> None:
+    spec = job({"id": "sklearn:digits", **described}, model={"type": "cnn", **model})
+    with pytest.raises(DataError) as error:
+        data.check(spec)
+    assert fields_of(error) == {expected}
+    data.check(job({"id": "sklearn:digits"}, model={"type": "cnn"}))
 
 
 def test_a_class_that_no_training_row_has_is_refused() -> None:
