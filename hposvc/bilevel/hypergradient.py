@@ -150,11 +150,11 @@ def unrolled(
         c = [y - point.rate * x for x, y in zip(a, b, strict=True)] if momentum is not None else _scaled(a, point.rate)
         further = k > 0 or with_start
         products = second_order.products(point, lam, c, hessian=further)
-        h = [x + y for x, y in zip(h, products.mixed, strict=True)]
+        h = detach([x + y for x, y in zip(h, products.mixed, strict=True)])
         if further:
-            a = [x + y for x, y in zip(a, products.hessian, strict=True)]
+            a = detach([x + y for x, y in zip(a, products.hessian, strict=True)])
             if momentum is not None:
-                b = [momentum * x for x in c]
+                b = detach([momentum * x for x in c])
             jt.sync([*a, *b, *h])  # one graph per step, so that memory does not grow with their number
     return Response(h, a if with_start else [])
 
