@@ -30,7 +30,7 @@ T = TypeVar("T")
 BATCH_ROWS = 50
 BATCH_SECONDS = 0.5
 TICK_SECONDS = 0.1
-MAX_NOTES = 1000
+MAX_NOTES, KEPT_NOTES = 1000, 100
 FAULT = "This is a fault of the service. Report it with the job's spec and the log of its worker."
 
 
@@ -313,7 +313,10 @@ class Session:
         self._notes += 1
         if self._notes > MAX_NOTES:
             raise Misbehaved(f"more than {MAX_NOTES} notes")
-        self._write(lambda: self._attempt.note(level, message))
+        if self._notes == KEPT_NOTES:
+            message = f"{message} (further notes of this attempt are not kept)"
+        if self._notes <= KEPT_NOTES:  # each is a transaction, and the lease is renewed between them
+            self._write(lambda: self._attempt.note(level, message))
 
     def _succeed(self, result: dict[str, Any], artifacts: list[dict[str, Any]]) -> None:
         self._flush()

@@ -109,8 +109,10 @@ template <class T> void combine_columns(const T* g, const T* columns, T* __restr
 _SHAPES = """
 using T = in0_type;
 const T LARGEST = 80;
+const int64 PARTS = 32;
 const int64 n = in0_shape0, h = in0_shape1;
 const int threads = n * h < 32768 ? 1 : omp_get_max_threads();
+const int64 part = std::max<int64>((n + PARTS - 1) / PARTS, 64), parts = (n + part - 1) / part;
 """
 
 _ACTIVATE = """
@@ -126,14 +128,14 @@ for (int64 i = 0; i < n; i++) {
 }
 """
 
-# Sums over rows are kept per thread and added in the order of the threads, so that the same run gives the same bits.
+# Sums over rows are kept for each part of the rows and added in order, so that the bits do not depend on the number of
+# threads: a job goes on bit for bit on a machine with more of them.
 _ACTIVATE_BACKWARD = """
-std::vector<T> sums(threads * h, T(0));
-#pragma omp parallel num_threads(threads)
-{
-  T* __restrict__ by_bias = &sums[omp_get_thread_num() * h];
-  #pragma omp for schedule(static)
-  for (int64 i = 0; i < n; i++) {
+std::vector<T> sums(parts * h, T(0));
+#pragma omp parallel for schedule(static) num_threads(threads)
+for (int64 p = 0; p < parts; p++) {
+  T* __restrict__ by_bias = &sums[p * h];
+  for (int64 i = p * part; i < std::min(n, (p + 1) * part); i++) {
     const T* __restrict__ z = in0_p + i * h;
     const T* __restrict__ g = in2_p + i * h;
     T* __restrict__ d = out0_p + i * h;
@@ -147,7 +149,7 @@ std::vector<T> sums(threads * h, T(0));
 }
 for (int64 j = 0; j < h; j++) {
   T sum = 0;
-  for (int t = 0; t < threads; t++) sum += sums[t * h + j];
+  for (int64 p = 0; p < parts; p++) sum += sums[p * h + j];
   out1_p[j] = sum;
 }
 """
@@ -177,15 +179,14 @@ _PRODUCT = """
 """
 
 _PRODUCT_BACKWARD = """
-std::vector<T> sums(threads * h * (k + 1), T(0));
-#pragma omp parallel num_threads(threads)
-{
+std::vector<T> sums(parts * h * (k + 1), T(0));
+#pragma omp parallel for schedule(static) num_threads(threads)
+for (int64 p = 0; p < parts; p++) {
   std::vector<T> activations(h);
   T* __restrict__ a = activations.data();
-  T* __restrict__ by_bias = &sums[omp_get_thread_num() * h * (k + 1)];
+  T* __restrict__ by_bias = &sums[p * h * (k + 1)];
   T* __restrict__ by_weight = by_bias + h;
-  #pragma omp for schedule(static)
-  for (int64 i = 0; i < n; i++) {
+  for (int64 i = p * part; i < std::min(n, (p + 1) * part); i++) {
     const T* __restrict__ z = in0_p + i * h;
     const T* __restrict__ g = in3_p + i * k;
     T* __restrict__ d = out0_p + i * h;
@@ -206,7 +207,7 @@ std::vector<T> sums(threads * h * (k + 1), T(0));
 for (int64 j = 0; j < h; j++) {
   for (int64 c = 0; c <= k; c++) {
     T sum = 0;
-    for (int t = 0; t < threads; t++) sum += sums[t * h * (k + 1) + c * h + j];
+    for (int64 p = 0; p < parts; p++) sum += sums[p * h * (k + 1) + c * h + j];
     if (c == 0) out1_p[j] = sum; else out2_p[j * k + c - 1] = sum;
   }
 }

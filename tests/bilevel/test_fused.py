@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import numpy as np
 import pytest
 
@@ -43,7 +45,16 @@ def test_saturated_units_stay_finite(activation: Activation) -> None:
         assert np.isfinite(array).all()
 
 
-def test_the_same_bits_every_time() -> None:
-    first, second = (outputs_and_gradients(MLP((40,)), "float32", 1.0) for _ in range(2))
-    for a, b in zip(first, second, strict=True):
-        np.testing.assert_array_equal(a, b)
+def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
+    openmp = ctypes.CDLL("libgomp.so.1")
+    threads = openmp.omp_get_max_threads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            openmp.omp_set_num_threads(count)
+            found.append(outputs_and_gradients(MLP((40, 48)), "float32", 1.0))
+    finally:
+        openmp.omp_set_num_threads(threads)
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)

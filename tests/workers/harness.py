@@ -125,6 +125,11 @@ class Service:
             query = attempts.select().where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)
             return list(connection.execute(query).mappings())
 
+    def notes(self, job_id: str) -> list[str]:
+        query = events.select().where(events.c.job_id == job_id, events.c.type == "note").order_by(events.c.seq)
+        with read(self.engine) as connection:
+            return [row["data"]["message"] for row in connection.execute(query).mappings()]
+
     def assert_succeeded_exactly(self, job_id: str) -> JobResource:
         """The job ended as if nothing had ever interrupted it."""
         job = self.until_over(job_id)

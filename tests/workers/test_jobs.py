@@ -68,6 +68,14 @@ def test_a_runner_that_breaks_costs_one_attempt_with_a_reason(
     crew.assert_history_is_sound([job.id])
 
 
+def test_of_a_flood_of_notes_only_the_first_are_kept(crew: Service) -> None:
+    job = crew.until_over(crew.jobs.submit(tiny_spec("flood=7", max_attempts=1)).id)
+    notes = crew.notes(job.id)
+    assert len(notes) == 100
+    assert notes[0] == "again"
+    assert notes[-1] == "again (further notes of this attempt are not kept)"
+
+
 @pytest.mark.parametrize("behaviour", ["crash=33 once", "exit=33 once", "garbage=33 once"])
 def test_the_next_attempt_goes_on_from_the_checkpoint(crew: Service, behaviour: str) -> None:
     job = crew.assert_succeeded_exactly(crew.jobs.submit(tiny_spec(behaviour)).id)
