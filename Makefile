@@ -1,5 +1,5 @@
 # make demo         see it work, in one command
-# make test         the whole test suite; pass more to pytest with ARGS="-k fence"
+# make test         the whole test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
 # make durability   only the tests that kill processes
 # make docs         write docs/reference/ from the code
@@ -12,6 +12,7 @@ VENV ?= .venv
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell command -v $(name))))
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
+JOBS ?= 2
 
 .PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
 
@@ -20,7 +21,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
-	$(VENV)/bin/pytest $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
