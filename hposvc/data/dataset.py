@@ -44,7 +44,8 @@ class Dataset:
 
     ``targets`` are class indices (int64) when ``classes`` names them, numbers (float64) otherwise. ``row_ids`` (n,)
     are what a person knows the rows by. ``parts`` (n,) says ``train``, ``validation`` or ``test`` for each row when
-    the data brings its own split. ``image_shape`` is (height, width, channels) when the features are pixels.
+    the data brings its own split. ``image_shape`` is (height, width, channels) when the features are pixels,
+    which are then in that order, the channel last.
     """
 
     id: str

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hposvc.bilevel import CNN
 
 Array = NDArray[np.float64]
 
@@ -67,6 +70,30 @@ def ridge(seed: int = 0, rows: int = 40, features: int = 6) -> Ridge:
     x, x_upper = rng.normal(size=(rows, features)), rng.normal(size=(rows // 2, features))
     w = rng.normal(size=features)
     return Ridge(x, x @ w + rng.normal(size=rows), x_upper, x_upper @ w + rng.normal(size=rows // 2))
+
+
+def forward(model: CNN, w: Sequence[Array], x: Array, activate: Callable[[Array], Array] = np.tanh) -> Array:
+    """The outputs of a convolutional network, pixel by pixel."""
+    maps = x.reshape(-1, *model.image)
+    k, layers = model.kernel, list(zip(w[::2], w[1::2], strict=True))
+    for weight, bias in layers[: len(model.channels)]:
+        n, height, width, channels = maps.shape
+        padded = np.zeros((n, height + k - 1, width + k - 1, channels))
+        padded[:, k // 2 : k // 2 + height, k // 2 : k // 2 + width] = maps
+        kernel = weight.reshape(k, k, channels, -1)
+        z = np.empty((n, height, width, kernel.shape[-1]))
+        for row in range(height):
+            for column in range(width):
+                seen = padded[:, row : row + k, column : column + k]
+                z[:, row, column] = np.einsum("nabc,abco->no", seen, kernel) + bias
+        a = activate(z)
+        height, width = height // 2 * 2, width // 2 * 2
+        maps = (a[:, :height:2, :width:2] + a[:, 1:height:2, :width:2]) / 4
+        maps = maps + (a[:, :height:2, 1:width:2] + a[:, 1:height:2, 1:width:2]) / 4
+    z = maps.reshape(len(maps), -1)
+    for i, (weight, bias) in enumerate(layers[len(model.channels) :]):
+        z = (activate(z) if i else z) @ weight + bias
+    return z
 
 
 def relative_error(value: Array, reference: Array) -> float:

@@ -22,7 +22,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.runtime import jt
-from tests.bilevel.references import Array, relative_error
+from tests.bilevel.references import Array, forward, relative_error
 from tests.bilevel.test_hypergradient import central_differences, estimate, started
 
 SMALL = CNN((4, 4, 1), channels=(3, 2), hidden=(4,), activation="tanh")
@@ -48,29 +48,6 @@ def problem(rows: int, dtype: str = "float32", model: CNN = SMALL) -> Reweightin
         weight_decay=0.01,
         dtype=dtype,
     )
-
-
-def forward(model: CNN, w: list[Array], x: Array) -> Array:
-    """The same network, pixel by pixel."""
-    maps = x.reshape(-1, *model.image)
-    k, layers = model.kernel, list(zip(w[::2], w[1::2], strict=True))
-    for weight, bias in layers[: len(model.channels)]:
-        n, height, width, channels = maps.shape
-        padded = np.zeros((n, height + k - 1, width + k - 1, channels))
-        padded[:, k // 2 : k // 2 + height, k // 2 : k // 2 + width] = maps
-        kernel = weight.reshape(k, k, channels, -1)
-        z = np.empty((n, height, width, kernel.shape[-1]))
-        for y in range(height):
-            for x_ in range(width):
-                z[:, y, x_] = np.einsum("nabc,abco->no", padded[:, y : y + k, x_ : x_ + k], kernel) + bias
-        a = np.tanh(z)
-        height, width = height // 2 * 2, width // 2 * 2
-        maps = (a[:, :height:2, :width:2] + a[:, 1:height:2, :width:2]) / 4
-        maps = maps + (a[:, :height:2, 1:width:2] + a[:, 1:height:2, 1:width:2]) / 4
-    z = maps.reshape(len(maps), -1)
-    for i, (weight, bias) in enumerate(layers[len(model.channels) :]):
-        z = (np.tanh(z) if i else z) @ weight + bias
-    return z
 
 
 @pytest.mark.parametrize(
