@@ -523,6 +523,7 @@ def _rng(config: SolveConfig, purpose: str) -> np.random.Generator:
 
 
 def _measure_curvature(problem: Problem, config: SolveConfig, state: SolverState, steps: int) -> None:
+    """Of what the coming step descends: its batch, and with dropout the units that it keeps."""
     objective = _objective(problem, config, state, 0)
     point = Point(objective, state.w, constant(1.0, state.w[0]), objective.lift(state.w))
     found = power_iteration(point, state.lam, state.direction, _second_order(config, state.radius_factor), steps)
