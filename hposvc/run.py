@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from hposvc import data
+from hposvc import cautions, data
 from hposvc.bilevel import (
     CNN,
     MLP,
@@ -45,19 +45,21 @@ from hposvc.bilevel import (
     Upper,
     evaluate,
     initial_state,
+    largest_stable_rate,
     report,
     runtime,
     solve,
 )
 from hposvc.bilevel.losses import Loss
 from hposvc.bilevel.models import Arrays, Model
+from hposvc.bilevel.solve import FLUSH_ITERATIONS
 from hposvc.jobs.spec import JobSpec, LossSpec, ModelSpec, ScheduleSpec, SolverSpec
 
 # The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
 SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
 
-# The test loss is looked at this often along the path.
-TEST_EVERY = 50
+# The test loss is looked at this often along the path: whatever the clock says, a batch ends at each of its multiples.
+TEST_EVERY = FLUSH_ITERATIONS
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Progress:
     first: dict[str, float | None] | None = None
     last: dict[str, float | None] | None = None
     best_upper_loss: float | None = None
+    seen: cautions.Seen = field(default_factory=cautions.Seen)
 
 
 class Run:
@@ -108,11 +111,14 @@ class Run:
             self._progress = _start(spec, problem(spec, self._dataset, self._splits, 0.0))
         else:
             arrays, numbers = _unpack(checkpoint)
-            self._progress = Progress(**numbers)
+            self._progress = Progress(**numbers | {"seen": cautions.Seen(**numbers["seen"])})
         self._problem = problem(spec, self._dataset, self._splits, self._progress.start)
         self._state = (
             initial_state(self._problem, self._config) if checkpoint is None else SolverState.from_bytes(arrays)
         )
+        if checkpoint is None and spec.solver.lower.learning_rate != "auto":
+            stable = largest_stable_rate(self._problem, self._config, self._state)
+            self._progress.seen = cautions.Seen(largest_stable_rate=stable)
 
     @property
     def iteration(self) -> int:
@@ -182,7 +188,7 @@ class Run:
             "strengths": strengths,
             **found.as_dict(),
         }
-        result["warnings"] = [*result["warnings"], *self._warnings()]
+        result["warnings"] = [*result["warnings"], *self._cautions()]
         return Outcome(
             result,
             {
@@ -194,9 +200,15 @@ class Run:
             },
         )
 
+    def _cautions(self) -> Iterator[str]:
+        problem = self._problem
+        sizes = cautions.Sizes(len(problem.upper_rows[1]), sum(array.size for array in problem.initial_lambda()))
+        return cautions.of_run(self.spec, sizes, self._progress.seen, self._state.stopped_by)
+
     def _note(self, batch: list[Iteration]) -> None:
         progress = self._progress
         for iteration in batch:
+            progress.seen = progress.seen.after(iteration)
             values = {name: getattr(iteration, name) for name in ("upper_loss", "hypergradient_norm", "selection_loss")}
             progress.first, progress.last = progress.first or values, values
             best = progress.best_upper_loss
@@ -250,21 +262,6 @@ class Run:
         }
         # One entry, because safetensors writes several in any order.
         return bytes(save(arrays, metadata={"description": json.dumps(description)}))
-
-    def _warnings(self) -> Iterator[str]:
-        first, last = self._progress.first or {}, self._progress.last or {}
-        if last.get("hypergradient_norm") == 0:
-            yield (
-                "The hypergradient is exactly zero, so λ did not move: the bounds, the weights or the learning rate "
-                "leave it no effect on the validation rows."
-            )
-        start, end = first.get("upper_loss"), last.get("upper_loss")
-        chosen = self.spec.solver.upper.learning_rate != "auto"
-        if chosen and start is not None and end is not None and end > start:
-            yield (
-                f"The upper loss rose from {start:.4g} to {end:.4g}: use a smaller solver.upper.learning_rate, "
-                "or leave it automatic."
-            )
 
 
 def config(spec: JobSpec) -> SolveConfig:

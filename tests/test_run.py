@@ -16,9 +16,10 @@ from safetensors.numpy import load as load_tensors
 from sklearn.utils.class_weight import compute_class_weight
 
 from hposvc import data
-from hposvc.bilevel import Iteration
+from hposvc.bilevel import CNN, Iteration
 from hposvc.jobs.spec import JobSpec
 from hposvc.run import Outcome, Run
+from tests.bilevel.references import forward
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -66,7 +67,12 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(kind: str) -> None:
     second = Run(spec, checkpoint=first.checkpoint())
     after = [iteration for batch in second.iterations() for iteration in batch]
     assert values(before + after) == values(iterations)
-    assert {**second.finish().result, "seconds": None} == {**whole.finish().result, "seconds": None}
+    ours, theirs = second.finish(), whole.finish()
+    assert {**ours.result, "seconds": None} == {**theirs.result, "seconds": None}
+    reports = [json.loads(outcome.artifacts.pop("report.json")) for outcome in (ours, theirs)]
+    assert reports[0]["path"] == reports[1]["path"]
+    assert len(reports[0]["path"]) == 1
+    assert ours.artifacts == theirs.artifacts
 
 
 @pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
@@ -145,6 +151,43 @@ def test_tuning_that_does_not_help_is_not_handed_over() -> None:
     assert tuned["test_loss"] == single["test_loss"]
     assert "Nothing was gained" in outcome.result["sentence"]
     assert "nothing gained" in tuned["label"]
+
+
+def test_a_start_that_tuning_made_worse_is_the_answer() -> None:
+    """λ moved by 6 in each of two steps."""
+    spec = small(
+        "regularization_tuning",
+        hyperparameters={"shrinkage": 0, "initial": -4.0},
+        solver={"upper": {"learning_rate": 6}},
+        stop={"iterations": 2},
+    )
+    run, _ = solved(spec)
+    outcome = run.finish()
+    candidates = models(outcome)
+    assert {"tuned", "start", "single_strength", "no_penalty"} == set(candidates)
+    best = min(("start", "single_strength"), key=lambda name: candidates[name]["selection_loss"])
+    assert candidates["tuned"]["selection_loss"] <= candidates[best]["selection_loss"]
+    said = " ".join(outcome.result["warnings"])
+    assert "moves λ by up to 6" in said
+
+
+def test_a_run_without_influence_ends_and_says_why() -> None:
+    run, iterations = solved(
+        small("data_reweighting", solver={"lower": {"learning_rate": 1e-30}}, stop={"iterations": 400})
+    )
+    assert len(iterations) < 400
+    result = run.finish().result
+    assert result["stopped_by"] == "zero_hypergradient"
+    assert any("no influence on the validation loss" in warning for warning in result["warnings"])
+
+
+def test_a_lower_step_beyond_the_stable_one_is_said_after_a_resume_too() -> None:
+    spec = small("data_reweighting", solver={"lower": {"learning_rate": 3.0}}, stop={"iterations": 20})
+    first = Run(spec)
+    next(first.iterations())
+    second = Run(spec, checkpoint=first.checkpoint())
+    list(second.iterations())
+    assert any("the largest stable step" in warning for warning in second.finish().result["warnings"])
 
 
 def test_without_selection_rows_the_report_says_so() -> None:
@@ -244,6 +287,30 @@ def test_wrong_digits_are_found_and_the_cleaned_model_beats_the_trusted_rows() -
         np.mean([models(outcome)[name]["test_score"] for outcome in outcomes]) for name in ("tuned", "trusted_only")
     )
     assert tuned >= trusted
+
+
+@pytest.mark.slow
+def test_a_convolutional_network_learns_digits_despite_wrong_labels() -> None:
+    model = {"type": "cnn", "channels": [4, 8], "hidden": [32]}
+    dataset = {"id": "sklearn:digits", "label_noise": {"rate": 0.4}}
+    spec = JobSpec.model_validate(
+        {"kind": "data_reweighting", "dataset": dataset, "model": model, "stop": {"iterations": 200}}
+    )
+    run, iterations = solved(spec)
+    assert iterations[-1].upper_loss < 0.5 * iterations[0].upper_loss
+    outcome = run.finish()
+    scores = {name: found["test_score"] for name, found in models(outcome).items()}
+    assert scores["tuned"] > 0.93
+    assert scores["tuned"] > scores["all_rows"] + 0.1
+
+    tensors = load_tensors(outcome.artifacts["model.safetensors"])
+    loaded = data.load(spec.dataset)
+    test = data.prepare(loaded, spec).splits.test
+    scaled = (loaded.features[test.rows] - tensors["scaling.mean"]) / tensors["scaling.scale"]
+    w = [tensors[f"{part}.{layer}"] for layer in range(4) for part in ("weight", "bias")]
+    network = CNN(loaded.image_shape, (4, 8), hidden=(32,))
+    predicted = forward(network, w, scaled, activate=lambda z: np.maximum(z, 0)).argmax(1)
+    assert np.mean(predicted == test.targets) == pytest.approx(scores["tuned"], abs=2e-3)
 
 
 @pytest.mark.slow

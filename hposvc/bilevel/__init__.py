@@ -28,6 +28,7 @@ from hposvc.bilevel.solve import (
     Upper,
     hypergradient,
     initial_state,
+    largest_stable_rate,
     solve,
 )
 from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_rows, predict
@@ -62,6 +63,7 @@ __all__ = [
     "fit_rows",
     "hypergradient",
     "initial_state",
+    "largest_stable_rate",
     "predict",
     "solve",
 ]

@@ -66,8 +66,7 @@ def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Ora
     if oracle == "exact":
         apart = [a.clone() for a in u]  # L w contains w beside X W: the partial derivatives of φ must not mix them
         with differentiable_twice():
-            along = dot(jt.grad(loss(apart), apart), t)
-        return along
+            return dot(jt.grad(loss(apart), apart), t)
     ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
     behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
     return (ahead - behind) / (step + step)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ GRID_ITERATIONS = 100
 
 TITLES = {
     "tuned": "tuned",
+    "start": "λ as it started",
     "all_rows": "all training rows as they came",
     "trusted_only": "trusted rows only",
     "both": "training and trusted rows together",
@@ -131,62 +132,44 @@ class Report:
 def reweighting(
     problem: ReweightingProblem, lam: Arrays, test: Rows, names: Names, wrong: NDArray[np.bool_] | None = None
 ) -> Report:
-    """Refit with the weights σ(λ), beside all rows as they came, trusted rows only, and both together.
+    """Refit with the weights σ(λ), beside those λ started with, all rows as they came, trusted rows only, and both.
 
     Trusted rows enter at full weight. A single row's weight is multiplied by the squared probability that a first refit
     gives to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted
     errors; it is used for their scores and nothing else.
     """
     trusted = _stack(problem.upper_rows, problem.selection)
-    weights = problem.row_weights(lam)
-    lost = weights < problem.row_weights(problem.initial_lambda())
+    weights, equal = problem.row_weights(lam), problem.row_weights(problem.initial_lambda())
+    lost = weights < equal
     ones, zeros = np.ones(problem.lower_rows), np.zeros(problem.lower_rows)
-    recipes = {"tuned": weights, "both": ones, "trusted_only": zeros}
+    rivals = {"start": equal, "trusted_only": zeros, "both": ones}
 
-    def refit(row_weights: Floats, extra: Rows) -> Arrays:
-        return _fit_weighted(problem, row_weights, extra)
+    def refits(extra: Rows) -> dict[str, Arrays]:
+        recipes = {"tuned": _believed(problem, weights, extra), **rivals}
+        return {name: _fit_weighted(problem, row_weights, extra) for name, row_weights in recipes.items()}
 
-    selection_losses: dict[str, float] = {}
-    if problem.selection is not None:
-        compared = recipes | {"tuned": _believed(problem, weights, problem.upper_rows)}
-        for name, row_weights in compared.items():
-            w = refit(row_weights, problem.upper_rows)
-            selection_losses[name] = _evaluate(problem, w, problem.selection).loss
-    chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
-
-    believed = _believed(problem, weights, trusted)
-    fits = {
-        "tuned": refit(believed, trusted),
-        "all_rows": _fit_weighted(problem, ones, None),
-        "trusted_only": refit(zeros, trusted),
-        "both": refit(ones, trusted),
-    }
+    fits = refits(trusted)
     opinion = predict(problem.model, fits["tuned"], problem.train[0], problem.dtype)
-    fits["tuned"] = fits[chosen]
-    models = _score(problem, fits, test, selection_losses, chosen)
-    return Report(
-        models=models,
-        handed_over=chosen,
-        sentence=_sentence(
-            models,
-            chosen,
-            reference="all_rows",
-            rival="trusted_only",
-            what="tuned weights",
-            score=_score_name(problem),
-            by="score",
-        ),
-        w=fits["tuned"],
+    judged = _judge(
+        problem,
+        fits | {"all_rows": _fit_weighted(problem, ones, None)},
+        {} if problem.selection is None else refits(problem.upper_rows),
+        test,
+        _Telling("tuned weights", reference="all_rows", rival="trusted_only", by="score"),
+    )
+    if problem.per != "row":
+        return replace(judged, weights=weights)
+    return replace(
+        judged,
         weights=weights,
-        suspects=_suspects(weights, lost, opinion, names) if problem.per == "row" else None,
-        suspects_total=int(lost.sum()) if problem.per == "row" else 0,
-        noise=noise_scores(weights, lost, wrong) if wrong is not None and problem.per == "row" else None,
-        warnings=_unguarded(problem),
+        suspects=_suspects(weights, lost, opinion, names),
+        suspects_total=int(lost.sum()),
+        noise=None if wrong is None else noise_scores(weights, lost, wrong),
     )
 
 
 def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, single: float) -> Report:
-    """Refit at λ, beside no penalty and the best single strength, ``single`` (see :func:`single_strengths`).
+    """Refit at λ, beside the λ it started with, no penalty, and the best ``single`` one (:func:`single_strengths`).
 
     Every candidate learns from training and validation rows together, as whoever uses the answer would.
     """
@@ -194,34 +177,16 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
     everything = replace(problem, train=_stack(problem.train, validation))
     recipes = {
         "tuned": lam,
+        "start": problem.initial_lambda(),
         "single_strength": [np.full(array.shape, single) for array in lam],
-        "no_penalty": [np.full(array.shape, NO_PENALTY) for array in lam],
     }
-
-    selection_losses: dict[str, float] = {}
-    if problem.selection is not None:
-        for name in ("tuned", "single_strength"):
-            w = fit(problem, recipes[name]).w
-            selection_losses[name] = _evaluate(problem, w, problem.selection).loss
-    chosen = min(selection_losses, key=lambda name: selection_losses[name], default="tuned")
-
-    fits = {name: fit(everything, strengths).w for name, strengths in recipes.items()}
-    fits["tuned"] = fits[chosen]
-    models = _score(problem, fits, test, selection_losses, chosen)
-    return Report(
-        models=models,
-        handed_over=chosen,
-        sentence=_sentence(
-            models,
-            chosen,
-            reference="no_penalty",
-            rival="single_strength",
-            what="tuned strengths",
-            score=_score_name(problem),
-            by="loss",
-        ),
-        w=fits["tuned"],
-        warnings=_unguarded(problem),
+    no_penalty = [np.full(array.shape, NO_PENALTY) for array in lam]
+    return _judge(
+        problem,
+        {name: fit(everything, strengths).w for name, strengths in (recipes | {"no_penalty": no_penalty}).items()},
+        {} if problem.selection is None else {name: fit(problem, strengths).w for name, strengths in recipes.items()},
+        test,
+        _Telling("tuned strengths", reference="no_penalty", rival="single_strength", by="loss"),
     )
 
 
@@ -293,6 +258,38 @@ def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Fl
     return believed
 
 
+@dataclass(frozen=True)
+class _Telling:
+    """What the sentence says: what was tuned, beside which candidates, and what decides between them."""
+
+    what: str
+    reference: str
+    rival: str
+    by: Literal["score", "loss"]
+
+
+def _judge(
+    problem: Supervised, fits: Mapping[str, Arrays], compared: Mapping[str, Arrays], test: Rows, telling: _Telling
+) -> Report:
+    """Hand over whichever of the candidates ``compared``, trained without the selection rows, is best on those rows.
+
+    ``fits`` are the candidates trained on everything. Without selection rows the tuned one is the answer.
+    """
+    losses: dict[str, float] = {}
+    if problem.selection is not None:
+        losses = {name: _evaluate(problem, w, problem.selection).loss for name, w in compared.items()}
+    chosen = min(losses, key=lambda name: losses[name], default="tuned")
+    handed_over = {**fits, "tuned": fits[chosen]}
+    models = _score(problem, handed_over, test, losses, chosen)
+    return Report(
+        models=models,
+        handed_over=chosen,
+        sentence=_sentence(models, chosen, telling, _score_name(problem)),
+        w=fits[chosen],
+        warnings=_unguarded(problem),
+    )
+
+
 def _score(
     problem: Supervised, fits: Mapping[str, Arrays], test: Rows, selection_losses: Mapping[str, float], chosen: str
 ) -> list[Candidate]:
@@ -318,10 +315,9 @@ def _suspects(weights: Floats, lost: NDArray[np.bool_], opinion: Floats, names: 
     return found
 
 
-def _sentence(
-    models: Sequence[Candidate], chosen: str, *, reference: str, rival: str, what: str, score: str, by: str
-) -> str:
+def _sentence(models: Sequence[Candidate], chosen: str, telling: _Telling, score: str) -> str:
     by_name = {model.name: model for model in models}
+    what, rival, by = telling.what, telling.rival, telling.by
     tuned, other = by_name["tuned"], by_name[rival]
 
     def told(name: str) -> str:
@@ -340,10 +336,10 @@ def _sentence(
         verdict = f"better than {TITLES[rival]}"
     else:
         verdict = f"no better than {TITLES[rival]}"
-    baseline = TITLES[reference]
+    baseline = TITLES[telling.reference]
     return (
         f"The {what} give a test {told('tuned')}: {verdict} ({told(rival)}). "
-        f"{baseline[0].upper()}{baseline[1:]}: {told(reference)}."
+        f"{baseline[0].upper()}{baseline[1:]}: {told(telling.reference)}."
     )
 
 

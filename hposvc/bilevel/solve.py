@@ -15,7 +15,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal, NamedTuple
 
@@ -60,6 +60,9 @@ CURVATURE_EVERY, CURVATURE_FIRST, CURVATURE_AGAIN = 5, 20, 2
 
 # The automatic radius is adapted this often, and at the first iteration until it is balanced.
 RADIUS_EVERY, RADIUS_ROUNDS = 100, 8
+
+# So many hypergradients of exactly zero in a row end the run. Looked at where values are read whatever the clock says.
+ZERO_ITERATIONS = 10
 
 # An automatic upper rate moves no entry of λ by more than this in the first step; Adam's steps keep that scale.
 UPPER_STEP = 0.1
@@ -120,7 +123,10 @@ class Upper:
 
 @dataclass(frozen=True)
 class Stop:
-    """The first rule that holds ends the run; ``SolverState.stopped_by`` names it."""
+    """The first rule that holds ends the run; ``SolverState.stopped_by`` names it.
+
+    Besides these, ``zero_hypergradient``: λ has had no influence for ``ZERO_ITERATIONS``, and waiting gives it none.
+    """
 
     iterations: int = 500
     max_seconds: float | None = None
@@ -249,6 +255,7 @@ class SolverState:
     best_value: float = math.inf
     patience_value: float = math.inf
     patience_iteration: int = 0
+    zero_iterations: int = 0
     seconds: float = 0.0
     stopped_by: str | None = None
     dtype: Precision = field(default="float32")
@@ -312,11 +319,19 @@ def initial_state(problem: Problem, config: SolveConfig) -> SolverState:
         dtype=dtype,
     )
     if config.lower.learning_rate == "auto":
-        state.direction = random_direction(start, _rng(config, "direction"), dtype)
-        if config.radius is None and config.oracle == "finite_difference":
-            state.radius_factor = _radius_for_curvature(problem, config, state)
-        _measure_curvature(problem, config, state, CURVATURE_FIRST)
+        _begin_curvature(problem, config, state)
     return state.settled()
+
+
+def largest_stable_rate(problem: Problem, config: SolveConfig, state: SolverState) -> float:
+    """2(1 + μ)/L at ``state``, which is left as it is: with momentum μ, a larger lower step moves away from a minimum.
+
+    L is measured by power iteration; infinity where the lower loss is flat.
+    """
+    probe = replace(state)
+    _begin_curvature(problem, config, probe)
+    curvature = float(probe.curvature[0].numpy()[0])
+    return 2 * (1 + config.lower.momentum) / curvature if curvature > 0 else math.inf
 
 
 def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator[list[Iteration]]:
@@ -338,6 +353,7 @@ def solve(problem: Problem, config: SolveConfig, state: SolverState) -> Iterator
         state.seconds = before + now - began
         due = (
             state.iteration % FLUSH_ITERATIONS == 0
+            or state.iteration == ZERO_ITERATIONS
             or state.iteration >= config.stop.iterations
             or now - flushed >= FLUSH_SECONDS
             or _reads_each(config.stop)
@@ -522,6 +538,13 @@ def _rng(config: SolveConfig, purpose: str) -> np.random.Generator:
     return np.random.default_rng([config.seed, *purpose.encode()])
 
 
+def _begin_curvature(problem: Problem, config: SolveConfig, state: SolverState) -> None:
+    state.direction = random_direction([a.numpy() for a in state.w], _rng(config, "direction"), state.dtype)
+    if config.radius is None and config.oracle == "finite_difference":
+        state.radius_factor = _radius_for_curvature(problem, config, state)
+    _measure_curvature(problem, config, state, CURVATURE_FIRST)
+
+
 def _measure_curvature(problem: Problem, config: SolveConfig, state: SolverState, steps: int) -> None:
     """Of what the coming step descends: its batch, and with dropout the units that it keeps."""
     objective = _objective(problem, config, state, 0)
@@ -647,6 +670,7 @@ def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration],
         checked = {name: values[name] for name in ("upper_loss", "hypergradient_norm", "lower_loss")}
         if not all(math.isfinite(value) for value in checked.values()):
             return records, Diverged(item.iteration, checked)
+        state.zero_iterations = 0 if values["hypergradient_norm"] else state.zero_iterations + 1
         judged = values.get("selection_loss", values["upper_loss"])
         if judged < state.best_value:
             state.best_value, state.best_iteration, state.best_lam = judged, item.iteration, item.lam
@@ -666,6 +690,10 @@ def _rule(stop: Stop, state: SolverState, last: Iteration) -> str | None:
         return "hypergradient_tolerance"
     if stop.patience is not None and last.iteration - state.patience_iteration >= stop.patience:
         return "patience"
+    if state.zero_iterations >= ZERO_ITERATIONS and (
+        last.iteration == ZERO_ITERATIONS or last.iteration % FLUSH_ITERATIONS == 0
+    ):
+        return "zero_hypergradient"
     if last.iteration >= stop.iterations:
         return "iterations"
     if stop.max_seconds is not None and last.seconds >= stop.max_seconds:

@@ -155,6 +155,26 @@ def test_a_small_hypergradient_ends_the_run() -> None:
     assert iterations[-1].hypergradient_norm <= 1e-3 < iterations[-2].hypergradient_norm
 
 
+def test_a_hyperparameter_without_influence_ends_the_run() -> None:
+    """A lower step that moves nothing: the squares of the hypergradient vanish in float32."""
+    iterations, state = run(reweighting(), SolveConfig(lower=Lower(learning_rate=1e-30), stop=Stop(iterations=400)))
+    assert state.stopped_by == "zero_hypergradient"
+    assert [i.hypergradient_norm for i in iterations] == [0.0] * 10
+
+
+def test_influence_that_is_lost_later_ends_the_run_at_a_fixed_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the clock says: the values are read each iteration, or in batches."""
+    config = SolveConfig(lower=Lower(schedule=Schedule("exponential", final=1e-38)), stop=Stop(iterations=400))
+    ends = []
+    for seconds in (0.0, 1e9):
+        monkeypatch.setattr(sys.modules[solve.__module__], "FLUSH_SECONDS", seconds)
+        iterations, state = run(reweighting(), config)
+        assert state.stopped_by == "zero_hypergradient"
+        assert iterations[0].hypergradient_norm > 0
+        ends.append(timeless(iterations))
+    assert ends[0] == ends[1]
+
+
 def test_time_ends_the_run() -> None:
     problem = reweighting()
     config = SolveConfig(stop=Stop(iterations=10**6, max_seconds=0.2))

@@ -1,0 +1,68 @@
+"""What a result says about the settings that made it."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any, NamedTuple
+
+import pytest
+
+from hposvc.cautions import Seen, Sizes, of_run, of_spec
+from hposvc.jobs.spec import JobSpec
+
+ENOUGH = Sizes(upper_rows=100, hyperparameters=30)
+
+
+class Record(NamedTuple):
+    upper_loss: float = 1.0
+    hypergradient_norm: float = 1.0
+    fd_relative_error: float | None = None
+
+
+def spec(kind: str = "regularization_tuning", **fields: Any) -> JobSpec:
+    return JobSpec.model_validate({"kind": kind, "dataset": {"id": "sklearn:wine"}, **fields})
+
+
+def seen(*records: Record, **known: Any) -> Seen:
+    found = Seen(**known)
+    for record in records:
+        found = found.after(record)
+    return found
+
+
+CHANGING = [Record(1 / k, 1 / k) for k in range(1, 21)]
+CONSTANT = [Record(1 / k, 0.5) for k in range(1, 21)]
+
+
+@pytest.mark.parametrize(
+    ("settings", "sizes", "what_was_seen", "said"),
+    [
+        ({"lower": {"learning_rate": 0.1}}, ENOUGH, seen(*CHANGING, largest_stable_rate=0.01), "largest stable step"),
+        ({"upper": {"learning_rate": 6}}, ENOUGH, seen(*CHANGING), "with adam, 6 moves λ by up to 6"),
+        ({"upper": {"learning_rate": 600, "optimizer": "sgd"}}, ENOUGH, seen(*CHANGING), "moved λ by 1.1e+02"),
+        ({"upper": {"learning_rate": 0.1}}, ENOUGH, seen(Record(1.0), Record(2.0)), "rose from 1 to 2"),
+        ({"radius": 3.0}, ENOUGH, seen(Record(fd_relative_error=0.3)), "off by up to 30%: solver.radius 3"),
+        ({}, ENOUGH, seen(Record(fd_relative_error=0.3)), "use float64"),
+        ({}, ENOUGH, seen(*CONSTANT), "the same in all 20 iterations"),
+        ({}, ENOUGH, seen(Record(hypergradient_norm=0.0)), "no influence on the validation loss"),
+    ],
+)
+def test_what_can_be_seen_is_said(settings: dict[str, Any], sizes: Sizes, what_was_seen: Seen, said: str) -> None:
+    (sentence,) = of_run(spec(solver=settings), sizes, what_was_seen, "iterations")
+    assert said in sentence
+
+
+def test_few_rows_for_many_strengths_are_a_caution_only_without_shrinkage() -> None:
+    few = Sizes(upper_rows=20, hyperparameters=30)
+    (sentence,) = of_spec(spec(hyperparameters={"shrinkage": 0}), few)
+    assert "20 validation rows judge 30 strengths" in sentence
+    assert not list(of_spec(spec(), few))
+    assert not list(of_spec(spec(hyperparameters={"shrinkage": 0}), ENOUGH))
+
+
+@pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
+def test_sensible_settings_are_left_without_a_word(kind: str) -> None:
+    chosen = {"lower": {"learning_rate": 0.01}, "upper": {"learning_rate": 0.1, "optimizer": "sgd", "clip_norm": 1.0}}
+    shown = seen(*CHANGING, *(Record(0.01, 0.01, 1e-4) for _ in range(3)), largest_stable_rate=0.02)
+    assert not list(chain(of_run(spec(kind), ENOUGH, shown, "iterations"),
+                          of_run(spec(kind, solver=chosen), ENOUGH, shown, "iterations")))  # fmt: skip
