@@ -182,10 +182,13 @@ def test_all_wrong_fields_are_named_at_once(client: httpx.Client) -> None:
     assert {error["field"] for error in document["errors"]} == {"name", "solver.lower.learning_rate", "stop.iterations"}
 
 
-def test_more_classes_than_rows_is_seen_at_the_door(client: httpx.Client, server: Server) -> None:
+def test_a_split_that_leaves_too_few_rows_is_seen_at_the_door(client: httpx.Client, server: Server) -> None:
     split = {"train": 0.001, "validation": 0.001, "test": 0.998}
     document = problem(client.post("/v1/jobs", json=changed("dataset.split", split)), 422, "invalid-spec")
-    assert all(error["field"].startswith("dataset") for error in document["errors"])
+    (error,) = document["errors"]
+    assert error["field"] == "dataset.split.validation"
+    assert error["message"] == "this leaves 0 of 150 rows"
+    assert error["remedy"] == "choose a division that leaves at least 4"
     assert rows(server)["jobs"] == 0
 
 
