@@ -97,6 +97,8 @@ def results(result: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
         parts += [Text(), _suspects(result, suspects)]
     if result.get("noise"):
         parts += [Text(), _noise(result["noise"])]
+    if result.get("groups"):
+        parts += [Text(), _groups(result["groups"], suspects)]
     if result.get("strengths"):
         parts += [Text(), _strengths(result["strengths"], suspects)]
     parts += [Text(f"! {warning}", "yellow") for warning in result.get("warnings", [])]
@@ -147,12 +149,24 @@ def _noise(noise: Mapping[str, Any]) -> Text:
     )
 
 
+def _groups(groups: Sequence[Mapping[str, Any]], count: int) -> Table:
+    title = f"The {min(count, len(groups))} with the smallest weights"
+    table = Table(title=title, title_justify="left", title_style="dim", box=None)
+    table.add_column("group")
+    for heading in ("rows", "weight"):
+        table.add_column(heading, justify="right")
+    for row in groups[:count]:
+        table.add_row(str(row["name"]), f"{row['rows']:,}", number(row["weight"], 2))
+    return table
+
+
 def _strengths(strengths: Sequence[Mapping[str, Any]], count: int) -> Table:
     table = Table(
         title=f"The {min(count, len(strengths))} strongest", title_justify="left", title_style="dim", box=None
     )
     table.add_column("regularized")
+    table.add_column("penalty")
     table.add_column("strength", justify="right")
     for row in strengths[:count]:
-        table.add_row(str(row["name"]), number(row["strength"], 3))
+        table.add_row(str(row["name"]), str(row.get("penalty", "l2")), number(row["strength"], 3))
     return table

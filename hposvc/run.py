@@ -100,7 +100,7 @@ class Run:
     def __init__(self, spec: JobSpec, checkpoint: bytes | None = None, *, dataset: data.Dataset | None = None) -> None:
         runtime.start("cpu", spec.solver.seed)
         self.spec = spec
-        self._dataset = data.load(spec.dataset) if dataset is None else dataset
+        self._dataset = data.load(spec.dataset, spec.hyperparameters.group_column) if dataset is None else dataset
         found = data.problems(self._dataset, spec)
         if found:
             raise data.DataError(found)
@@ -159,14 +159,11 @@ class Run:
             wrong = None if self._planted is None else self._planted.wrong
             found = report.reweighting(self._problem, lam, test, self._names(), wrong)
             table, strengths = self._weights_table(lam, self._problem), None
+            groups = None if self._problem.per == "row" else _lightest(table)
         else:
             found = report.regularization(self._problem, lam, test, self._progress.single)
             table = self._strengths_table(lam, self._problem)
-            order = np.argsort(-table["lambda"].to_numpy(), kind="stable")[: report.LISTED]
-            strengths = [
-                {"name": row["feature"], "lam": row["lambda"], "strength": row["strength"]}
-                for row in table.take(order).to_pylist()
-            ]
+            strengths, groups = _strongest(table, self._problem.parts), None
         first, last = self._progress.first, self._progress.last
         result = {
             "stopped_by": self._state.stopped_by,
@@ -186,6 +183,7 @@ class Run:
             else {"first": first["selection_loss"], "last": last["selection_loss"], "best": self._state.best_value},
             "rows": len(self._splits.train),
             "strengths": strengths,
+            "groups": groups,
             **found.as_dict(),
         }
         result["warnings"] = [*result["warnings"], *self._cautions()]
@@ -238,14 +236,25 @@ class Run:
     def _weights_table(self, lam: Arrays, problem: ReweightingProblem) -> pa.Table:
         weights = problem.row_weights(lam)
         names = self._names()
-        if problem.per == "class":
-            return pa.table({"class": list(self._dataset.classes or ()), "lambda": lam[0], "weight": _logistic(lam[0])})
+        if problem.per != "row":
+            known = self._dataset.classes or () if problem.per == "class" else self._group_names()
+            rows = np.bincount(problem.groups, minlength=len(lam[0]))
+            return pa.table({problem.per: list(known), "rows": rows, "lambda": lam[0], "weight": _logistic(lam[0])})
         return pa.table({"row_id": names.row_ids, "label": names.labels, "lambda": lam[0], "weight": weights})
+
+    def _group_names(self) -> list[str]:
+        """The groups that have training rows, in the order of λ."""
+        groups = self._dataset.groups
+        present = [] if groups is None else np.unique(groups[self._splits.train.rows])
+        return [self._dataset.group_names[group] for group in present]
 
     def _strengths_table(self, lam: Arrays, problem: RegularizationProblem) -> pa.Table:
         names = [name for group in problem.names(self._dataset.feature_names) for name in group]
         flat = np.concatenate([array.ravel() for array in lam])
-        return pa.table({"feature": names, "lambda": flat, "strength": np.exp(flat)})
+        penalties = np.repeat(problem.parts, len(names))
+        return pa.table(
+            {"feature": names * len(problem.parts), "penalty": penalties, "lambda": flat, "strength": np.exp(flat)}
+        )
 
     def _model(self, w: Arrays) -> bytes:
         """The handed-over model with all that predicting from raw features takes."""
@@ -317,8 +326,11 @@ def problem(
     if spec.kind == "data_reweighting":
         # The prior that weights are of the order of one, on standardized features.
         automatic = 1 / len(splits.train)
-        return ReweightingProblem(**common, weight_decay=automatic if decay == "auto" else decay)
-    return RegularizationProblem(**common, weight_decay=0.0 if decay == "auto" else decay)
+        groups = dataset.groups if spec.per == "group" else None
+        # Groups without training rows have no weight.
+        present = None if groups is None else np.unique(groups[splits.train.rows], return_inverse=True)[1]
+        return ReweightingProblem(**common, row_groups=present, weight_decay=automatic if decay == "auto" else decay)
+    return RegularizationProblem(**common, penalty=settings.penalty, weight_decay=0.0 if decay == "auto" else decay)
 
 
 def _model(spec: ModelSpec, image_shape: tuple[int, int, int] | None) -> Model:
@@ -356,6 +368,26 @@ def _start(spec: JobSpec, unstarted: ReweightingProblem | RegularizationProblem)
         return Progress(given or 0.0)
     singles = report.single_strengths(unstarted)
     return Progress(singles.mean if given is None else given, singles.best)
+
+
+def _lightest(table: pa.Table) -> list[dict[str, Any]]:
+    """The classes or groups of the smallest weights."""
+    ranked = table.rename_columns(["name", "rows", "lam", "weight"]).sort_by("weight")
+    rows: list[dict[str, Any]] = ranked.slice(0, report.LISTED).to_pylist()
+    return rows
+
+
+def _strongest(table: pa.Table, penalties: Sequence[str]) -> list[dict[str, Any]]:
+    """The strongest of each penalty, since strengths of different penalties do not compare."""
+    found = []
+    for penalty in penalties:
+        rows = [row for row in table.to_pylist() if row["penalty"] == penalty]
+        rows.sort(key=lambda row: -row["lambda"])
+        found += [
+            {"name": row["feature"], "penalty": penalty, "lam": row["lambda"], "strength": row["strength"]}
+            for row in rows[: report.LISTED // len(penalties)]
+        ]
+    return found
 
 
 def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from rich.console import Console
 from safetensors.numpy import load as load_tensors
 from sklearn.utils.class_weight import compute_class_weight
 
-from hposvc import data
+from hposvc import data, render
 from hposvc.bilevel import CNN, Iteration
 from hposvc.jobs.spec import JobSpec
 from hposvc.run import Outcome, Run
@@ -263,6 +265,67 @@ def test_class_weights_are_balanced_or_given_and_raise_recall() -> None:
         assert models(outcome)["tuned"]["test_score"] == pytest.approx(np.mean(predicted[rows] == rare[rows]))
     assert recalls[0] < 0.4
     assert min(recalls[1:]) > 0.6
+
+
+def test_the_annotator_who_guesses_gets_the_smallest_weight() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 500)
+    who = rng.choice(["ann", "bob", "cat", "eve"], 500)
+    parts = rng.choice(["train", "validation", "test"], 500, p=[0.6, 0.2, 0.2])
+    x = rng.normal(size=(500, 3)) + 2 * np.eye(3)[labels]
+    guessed = (who == "eve") & (parts == "train")
+    columns = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "who": who, "part": parts}
+    table = data.Table("ds_test", "test", columns | {"y": np.where(guessed, rng.integers(0, 3, 500), labels)}, {}, "y")
+    spec = small(
+        "data_reweighting",
+        dataset={"id": "ds_test", "label": "y", "split": {"column": "part"}},
+        hyperparameters={"per": "group", "group_column": "who"},
+    )
+    run = Run(spec, dataset=data.select(table, spec.dataset, "who"))
+    for _ in run.iterations():
+        pass
+    outcome = run.finish()
+    first, *others = outcome.result["groups"]
+    assert first["name"] == "eve"
+    assert first["weight"] < 0.3
+    assert first["rows"] == guessed.sum()
+    assert min(group["weight"] for group in others) > 0.5
+    assert pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).column_names[0] == "group"
+    console = Console(file=io.StringIO())
+    console.print(render.results(outcome.result))
+    assert "eve" in console.file.getvalue()
+
+
+def test_l1_strengths_hold_the_weights_of_noise_at_zero() -> None:
+    """Forty columns, of which two count, and a hundred training rows; l2 leaves all of them in the model."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 40))
+    columns = {f"{'signal' if j < 2 else 'noise'} {j}": x[:, j] for j in range(40)}
+    table = data.Table("ds_test", "test", columns | {"y": x[:, 0] + x[:, 1] + rng.normal(size=400)}, {}, "y")
+    found = {}
+    for penalty, parts in (("l2", ["l2"]), ("l1", ["l1"]), ("elastic_net", ["l2", "l1"])):
+        spec = small(
+            "regularization_tuning",
+            dataset={"id": "ds_test", "label": "y", "split": {"train": 0.25, "validation": 0.5, "test": 0.25}},
+            hyperparameters={"penalty": penalty},
+            stop={"iterations": 80},
+        )
+        run = Run(spec, dataset=data.select(table, spec.dataset))
+        for _ in run.iterations():
+            pass
+        outcome = run.finish()
+        weights = np.abs(load_tensors(outcome.artifacts["model.safetensors"])["weight.0"][:, 0])
+        found[penalty] = weights
+        strengths = pq.read_table(io.BytesIO(outcome.artifacts["hyperparameters.parquet"])).to_pydict()
+        assert strengths["penalty"] == [part for part in parts for _ in range(40)]
+        assert strengths["feature"] == list(columns) * len(parts)
+        listed = outcome.result["strengths"]
+        assert [part for part, _ in groupby(row["penalty"] for row in listed)] == parts
+        assert listed[0]["name"].startswith("noise")
+        print(penalty, weights[:2].round(4), np.median(weights[2:]).round(4), outcome.result["sentence"])
+    assert found["l1"][:2].min() > 0.4
+    assert np.median(found["l1"][2:]) < 0.005
+    assert np.median(found["l2"][2:]) > 0.01
 
 
 def test_a_spec_that_does_not_fit_its_data_never_starts() -> None:

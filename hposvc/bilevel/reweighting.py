@@ -1,8 +1,8 @@
-"""Data reweighting: how much should each training row, or class, count?
+"""Data reweighting: how much should each training row, class or group of rows count?
 
     f(w, λ) = (1/n) Σ σ(λ_g(i)) ℓ_i(w) + (c/2)‖W‖²        F(w) = mean loss on trusted rows
 
-λ holds one logit per row or class; σ is the logistic function, so weights stay within (0, 1) and start at 1/2.
+λ holds one logit per row, class or group; σ is the logistic function, so weights stay within (0, 1) and start at 1/2.
 """
 
 from __future__ import annotations
@@ -21,19 +21,30 @@ from hposvc.bilevel.runtime import jt
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ReweightingProblem(Supervised):
-    """One weight per training ``row`` or per ``class``; ``upper_rows`` are the rows that can be trusted."""
+    """One weight per training ``row``, ``class`` or ``group``; ``upper_rows`` are the rows that can be trusted.
 
-    per: Literal["row", "class"] = "row"
+    ``row_groups`` (n,) are the groups of the training rows, counted from 0, and needed for ``per`` group only.
+    """
+
+    per: Literal["row", "class", "group"] = "row"
+    row_groups: NDArray[np.int64] | None = None
     initial: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if (self.row_groups is None) == (self.per == "group"):
+            raise ValueError("per='group' needs row_groups, the group of each training row, and only it")
 
     @property
     def groups(self) -> NDArray[np.int64]:
         """Which entry of λ each training row takes, shape (n,)."""
+        if self.row_groups is not None:
+            return self.row_groups
         return np.arange(self.lower_rows) if self.per == "row" else self.train[1].astype(np.int64)
 
     def initial_lambda(self) -> Arrays:
         """``initial`` everywhere; 0 is a weight of one half."""
-        size = self.lower_rows if self.per == "row" else self.outputs
+        size = self.outputs if self.per == "class" else int(self.groups.max()) + 1
         return [np.full(size, float(self.initial))]
 
     def row_weights(self, lam: Arrays) -> NDArray[np.float64]:
@@ -49,7 +60,7 @@ class ReweightingProblem(Supervised):
         return loss + self.decay(u) if self.weight_decay else loss
 
     def _weights(self, lam: Var, rows: Var | None) -> Var:
-        if self.per == "class":
+        if self.per != "row":
             groups = self._groups if rows is None else self._groups[rows]
             return jt.sigmoid(lam)[groups]
         return jt.sigmoid(lam if rows is None else lam[rows])

@@ -44,8 +44,9 @@ class Dataset:
 
     ``targets`` are class indices (int64) when ``classes`` names them, numbers (float64) otherwise. ``row_ids`` (n,)
     are what a person knows the rows by. ``parts`` (n,) says ``train``, ``validation`` or ``test`` for each row when
-    the data brings its own split. ``image_shape`` is (height, width, channels) when the features are pixels,
-    which are then in that order, the channel last.
+    the data brings its own split. ``groups`` (n,) are indices into ``group_names`` where groups of rows are weighted.
+    ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
+    last.
     """
 
     id: str
@@ -57,6 +58,8 @@ class Dataset:
     classes: tuple[str, ...] | None
     row_ids: Array
     parts: Array | None = None
+    groups: Integers | None = None
+    group_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
 
     @property
@@ -65,10 +68,11 @@ class Dataset:
         return "regression" if self.classes is None else "classification"
 
 
-def select(table: Table, spec: DatasetSpec) -> Dataset:
-    """Take the label, feature, id and split columns that ``spec`` names out of ``table``.
+def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> Dataset:
+    """Take the label, feature, id and split columns that ``spec`` names out of ``table``, and the column of groups.
 
-    Without ``spec.features`` every numeric column that has no other role is a feature. A label column of text,
+    Without ``spec.features`` every numeric column that has no other role is a feature. The groups may be the label or
+    a feature too, if it is named as one: a weight per group learns nothing from a column. A label column of text,
     booleans or integers holds classes, one of floats holds numbers. Raises DataError with all problems found.
     """
     roles = {"dataset.label": spec.label}
@@ -82,10 +86,11 @@ def select(table: Table, spec: DatasetSpec) -> Dataset:
         else [
             name
             for name, values in table.columns.items()
-            if name not in {table.label, *roles.values()} and np.issubdtype(values.dtype, np.number)
+            if name not in {table.label, group_column, *roles.values()} and np.issubdtype(values.dtype, np.number)
         ]
     )
-    _refuse([*_unknown(table, roles, features), *_misused(table, roles, features)])
+    grouping = {} if group_column is None else {"hyperparameters.group_column": group_column}
+    _refuse([*_unknown(table, roles | grouping, features), *_misused(table, roles, features)])
 
     row_ids = np.array(
         [str(value) for value in (range(table.rows) if spec.id_column is None else table.columns[spec.id_column])]
@@ -99,7 +104,8 @@ def select(table: Table, spec: DatasetSpec) -> Dataset:
     )
 
     targets, classes = _targets(table, spec.label)
-    all_pixels = spec.features is None and spec.label == table.label
+    groups, group_names = (None, ()) if group_column is None else _coded(table, group_column)
+    all_pixels = spec.features is None and spec.label == table.label and group_column in {None, table.label}
     return Dataset(
         id=table.id,
         name=table.name,
@@ -110,6 +116,8 @@ def select(table: Table, spec: DatasetSpec) -> Dataset:
         classes=classes,
         row_ids=row_ids,
         parts=table.columns[spec.split.column].astype(str) if isinstance(spec.split, ColumnSplit) else None,
+        groups=groups,
+        group_names=group_names,
         image_shape=table.image_shape if all_pixels else None,
     )
 
@@ -164,8 +172,14 @@ def _targets(table: Table, label: str) -> tuple[Array, tuple[str, ...] | None]:
     values = table.columns[label]
     if _holds_numbers(table, label):
         return values.astype(np.float64), None
-    if label in table.categories:
-        return values.astype(np.int64), table.categories[label]
+    return _coded(table, label)
+
+
+def _coded(table: Table, column: str) -> tuple[Integers, tuple[str, ...]]:
+    """The values of a column as indices, and what they stand for."""
+    values = table.columns[column]
+    if column in table.categories:
+        return values.astype(np.int64), table.categories[column]
     known, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
     return codes.astype(np.int64), tuple(str(value) for value in known)
 

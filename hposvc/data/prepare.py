@@ -19,6 +19,9 @@ from hposvc.jobs.spec import DatasetSpec, JobSpec
 MOST_PARAMETERS = 50_000_000
 MOST_ACTIVATIONS = 500_000_000
 
+# More groups than this are rows by another name.
+MOST_GROUPS = 10_000
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -28,13 +31,17 @@ class Prepared:
     planted: PlantedNoise | None
 
 
-def load(spec: DatasetSpec) -> Dataset:
-    """The data set that ``spec`` names. Raises DataError with all problems found, each naming its field."""
+def load(spec: DatasetSpec, group_column: str | None = None) -> Dataset:
+    """The data set that ``spec`` names, with the groups of ``group_column``.
+
+    Raises:
+        DataError: all problems found, each naming its field.
+    """
     if spec.id not in bundled.names():
         raise DataError(
             [Problem("dataset.id", f"there is no data set {spec.id!r}", f"choose one of {', '.join(bundled.names())}")]
         )
-    return select(bundled.table(spec.id), spec)
+    return select(bundled.table(spec.id), spec, group_column)
 
 
 def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
@@ -51,7 +58,7 @@ def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
 
 def check(spec: JobSpec) -> None:
     """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
-    found = problems(load(spec.dataset), spec)
+    found = problems(load(spec.dataset, spec.hyperparameters.group_column), spec)
     if found:
         raise DataError(found)
 
@@ -123,6 +130,21 @@ def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
             f"column {dataset.target_name!r} holds numbers, so there are no classes to weight",
             "use per: row",
         )
+
+
+def _group_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+    field, column = "hyperparameters.group_column", spec.hyperparameters.group_column
+    if column is None:
+        return
+    values = 0 if dataset.groups is None else len(np.unique(dataset.groups))
+    if values < 2 or values > MOST_GROUPS:
+        yield Problem(
+            field,
+            f"column {column!r} gives {values:,} groups",
+            f"name a column of 2 to {MOST_GROUPS:,} values, or weight each row by per: row",
+        )
+    if column == spec.dataset.label and spec.dataset.label_noise is not None:
+        yield Problem(field, f"column {column!r} still holds the labels before the noise", "use per: class")
 
 
 def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
@@ -208,6 +230,7 @@ _RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Problem]], ...] = (
     _noise_problems,
     _loss_problems,
     _reweighting_problems,
+    _group_problems,
     _image_problems,
     _size_problems,
 )

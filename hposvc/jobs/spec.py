@@ -140,14 +140,18 @@ LossSpec = Annotated[CrossEntropyLoss | SquaredErrorLoss | HuberLoss, Field(disc
 
 
 class HyperparametersSpec(SpecModel):
-    """What is tuned: one λ per row or class (reweighting), per model, layer, feature or parameter (regularization).
+    """What is tuned: λ per row, class or group (reweighting), per model, layer, feature or parameter (regularization).
 
+    ``group_column`` names the column whose values are the groups; it is no feature unless ``dataset.features`` has it.
+    ``penalty`` is ½ w² per weight (``l2``), √(w² + ε²) − ε with ε = 0.01 (``l1``), or both (``elastic_net``), each with
+    strengths of its own.
     ``shrinkage`` is ρ of ρ‖λ − mean λ‖², added to the upper loss; ``selection`` is the fraction of the validation
     rows that never enters the hypergradient and decides which iterate is the answer.
     """
 
-    per: Literal["row", "class", "model", "layer", "feature", "parameter"] | None = None
-    penalty: Literal["l2"] = "l2"
+    per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
+    group_column: ColumnName | None = None
+    penalty: Literal["l2", "l1", "elastic_net"] = "l2"
     initial: float | Auto = "auto"
     shrinkage: NonNegativeFloat | Auto = "auto"
     selection: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = "auto"
@@ -313,6 +317,17 @@ class JobSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _hyperparameters_fit_kind(self) -> JobSpec:
+        settings = self.hyperparameters
+        if settings.per == "group" and settings.group_column is None:
+            raise ValueError("hyperparameters.group_column: is required for per: group; name the column of the groups")
+        if settings.group_column is not None and settings.per != "group":
+            raise ValueError("hyperparameters.group_column: belongs to per: group; leave it out")
+        if settings.penalty != "l2" and self.kind != "regularization_tuning":
+            raise ValueError(f"hyperparameters.penalty: {self.kind} tunes weights of rows, no penalty; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _conjugate_gradient_needs_convexity(self) -> JobSpec:
         implicit = self.solver.implicit
         if implicit is not None and implicit.method == "cg" and self.model.type != "linear":
@@ -349,6 +364,6 @@ class JobSpec(SpecModel):
 
 # The granularities of λ that each kind knows; the first is its default.
 PER: dict[Kind, tuple[str, ...]] = {
-    "data_reweighting": ("row", "class"),
+    "data_reweighting": ("row", "class", "group"),
     "regularization_tuning": ("feature", "model", "layer", "parameter"),
 }

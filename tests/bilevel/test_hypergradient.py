@@ -162,7 +162,8 @@ def central_differences(problem: Supervised, config: SolveConfig, state: SolverS
     """dF(w_K(λ), λ)/dλ by perturbing each λ and running the lower steps again."""
 
     def upper_loss(values: Array) -> float:
-        lam = [device_array(values.reshape(state.lam[0].shape), problem.dtype)]
+        parts = np.split(values, np.cumsum([a.numel() for a in state.lam])[:-1])
+        lam = [device_array(part.reshape(a.shape), problem.dtype) for part, a in zip(parts, state.lam, strict=True)]
         return upper_loss_of(problem, config, [a.detach() for a in state.w], lam)
 
     lam = flat(state.lam)
@@ -205,6 +206,31 @@ def test_a_learned_start_descends_the_derivative_of_the_whole_map(steps: int, me
     list(solve(problem, config, state))
     error = relative_error((start - flat(state.w)) / rate, np.array(expected))
     measured("logistic regression, dF/dw₀ of a learned start, against central differences", f"K = {steps}", error, 1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_weights_of_groups_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
+    problem = classes(8, 0, "float64", per="group", row_groups=np.array([0, 1, 1, 0, 2, 0, 2, 1]))
+    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    state = started(problem, config)
+    expected = central_differences(problem, config, state)
+    assert expected.shape == (3,)
+    assert relative_error(estimate(problem, config, state), expected) < 1e-6
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic_net"])
+@pytest.mark.parametrize("per", ["model", "layer", "feature", "parameter"])
+def test_every_penalty_agrees_with_central_differences_of_the_whole_map(per: str, penalty: str) -> None:
+    """Three steps from weights of the size of ε, where the smoothed l1 curves most."""
+    problem = replace(ridge_problem(), per=per, penalty=penalty)
+    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.01, steps=3))
+    state = started(problem, config)
+    state.w = [a * device_array(np.array([0.03]), "float64") for a in state.w]
+    expected = central_differences(problem, config, state)
+    assert expected.size == sum(np.prod(shape) for shape in problem.shapes())
+    exact = estimate(problem, replace(config, oracle="exact"), state)
+    assert relative_error(exact, expected) < 1e-6
+    assert relative_error(estimate(problem, config, state), exact) < 1e-5
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -26,6 +26,7 @@ from hposvc.bilevel import (
     Stop,
     Unrolled,
     Upper,
+    fit,
     initial_state,
     solve,
 )
@@ -83,6 +84,23 @@ def test_more_strengths_than_rows_lower_the_upper_loss() -> None:
     assert iterations[-1].upper_loss < 0.6 * iterations[0].upper_loss
     strengths = state.lam[0].numpy()
     assert strengths[0] < np.median(strengths[1:])
+
+
+def test_the_automatic_lower_rate_is_stable_where_the_smoothed_l1_curves() -> None:
+    """From weights far from 0, where it is flat, through 0, where it curves 25 times as much as the loss of data."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(100, 8))
+    y = x[:, 0] + 0.5 * rng.normal(size=100)
+    problem = RegularizationProblem(train=(x, y), upper_rows=(x, y), n_classes=None, penalty="l1", initial=-0.7)
+    config = SolveConfig(upper=Upper(learning_rate=1e-9), stop=Stop(iterations=300))
+    state = initial_state(problem, config)
+    state.w = [jt.array(rng.normal(size=a.shape).astype(np.float32)) for a in state.w]
+    iterations, state = run(problem, config, state)
+    solution = fit(problem, problem.initial_lambda())
+    assert iterations[-1].lower_loss == pytest.approx(solution.loss, rel=1e-4)
+    assert float(state.curvature[0].numpy()[0]) > 8 * np.linalg.eigvalsh(2 * x.T @ x / 100)[-1]
+    tail = np.array([i.lower_loss for i in iterations[100:]])
+    assert np.diff(tail).max() < 1e-6
 
 
 CONFIGURATIONS = {

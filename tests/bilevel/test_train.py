@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import huber
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import ElasticNet, LogisticRegression
 
 from hposvc.bilevel import CrossEntropy, Huber, Linear, RegularizationProblem, evaluate, fit, fit_rows, predict
 from hposvc.bilevel.losses import Loss
+from hposvc.bilevel.regularization import EPSILON
 from tests.bilevel.references import relative_error, ridge
 
 
@@ -72,3 +73,23 @@ def test_a_loss_that_does_not_fit_the_targets_is_refused(loss: Loss, n_classes: 
     rows = (np.zeros((4, 2)), np.zeros(4, dtype=np.int64))
     with pytest.raises(ValueError, match=r"does not fit|one weight for each"):
         RegularizationProblem(train=rows, upper_rows=rows, n_classes=n_classes, loss=loss)
+
+
+@pytest.mark.parametrize("penalty", ["l1", "elastic_net"])
+def test_the_lower_solution_of_the_lasso_and_the_elastic_net(penalty: str) -> None:
+    """Theirs is ½ mean r² + α ρ |w| + ½ α (1 − ρ) w², half of ours. Where theirs is zero, ours is within ε of it."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(200, 10))
+    y = x[:, 0] - 0.5 * x[:, 1] + 0.5 * rng.normal(size=200)
+    absolute, square = 0.3, 0.2 if penalty == "elastic_net" else 0.0
+    problem = RegularizationProblem(
+        train=(x, y), upper_rows=(x, y), n_classes=None, per="model", penalty=penalty, dtype="float64"
+    )
+    lam = [np.log([absolute])] if penalty == "l1" else [np.log([square]), np.log([absolute])]
+    found = fit(problem, lam, tolerance=1e-8).w[0][:, 0]
+    alpha = (absolute + square) / 2
+    reference = ElasticNet(alpha=alpha, l1_ratio=absolute / (2 * alpha), tol=1e-10).fit(x, y).coef_
+    zero = reference == 0
+    assert 5 <= zero.sum() <= 8
+    assert np.abs(found[zero]).max() < EPSILON
+    np.testing.assert_allclose(found[~zero], reference[~zero], atol=2e-3)

@@ -117,6 +117,36 @@ def test_columns_take_the_roles_that_the_spec_gives_them() -> None:
     assert dataset.targets.tolist() == [0, 1, 2] * 20
 
 
+def test_a_column_can_group_the_rows() -> None:
+    columns = table(who=np.arange(60) % 4, kind=np.array(["cat", "dog", "eel"] * 20))
+    dataset = select(columns, DatasetSpec(id="ds_test", label="y"), "who")
+    assert dataset.feature_names == ("a", "b")
+    assert dataset.group_names == ("0", "1", "2", "3")
+    assert dataset.groups is not None
+    np.testing.assert_array_equal(dataset.groups, np.arange(60) % 4)
+    kept = select(columns, DatasetSpec(id="ds_test", label="y", features=["a", "who"]), "who")
+    assert kept.feature_names == ("a", "who")
+    assert select(columns, DatasetSpec(id="ds_test", label="y"), "kind").group_names == ("cat", "dog", "eel")
+    with pytest.raises(DataError) as error:
+        select(columns, DatasetSpec(id="ds_test", label="y"), "whom")
+    assert fields_of(error) == {"hyperparameters.group_column"}
+    data.check(job("sklearn:wine", hyperparameters={"per": "group", "group_column": "target"}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "hyperparameters", "said"),
+    [
+        ("data_reweighting", {"per": "group"}, "hyperparameters.group_column"),
+        ("data_reweighting", {"per": "row", "group_column": "b"}, "hyperparameters.group_column"),
+        ("data_reweighting", {"penalty": "l1"}, "hyperparameters.penalty"),
+        ("regularization_tuning", {"per": "group", "group_column": "b"}, "hyperparameters.per"),
+    ],
+)
+def test_hyperparameters_that_do_not_fit_are_refused(kind: str, hyperparameters: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        job(kind=kind, hyperparameters=hyperparameters)
+
+
 def test_a_column_can_divide_the_rows() -> None:
     parts = np.array(["train", "train", "train", "validation", "test", "validation"] * 10)
     spec = job({"id": "ds_test", "label": "y", "split": {"column": "part"}}, hyperparameters={"selection": 0.5})
@@ -180,6 +210,16 @@ def test_unusable_columns_are_refused(columns: dict[str, Any], described: dict[s
         ({}, {"loss": {"type": "huber"}}, "loss.type"),
         ({"y": np.arange(60.0)}, {"loss": {"type": "cross_entropy"}}, "loss.type"),
         ({}, {"loss": {"type": "cross_entropy", "class_weights": {"3": 2}}}, "loss.class_weights.3"),
+        (
+            {"b": np.zeros(60)},
+            {"hyperparameters": {"per": "group", "group_column": "b"}},
+            "hyperparameters.group_column",
+        ),
+        (
+            {},
+            {"label_noise": {"rate": 0.1}, "hyperparameters": {"per": "group", "group_column": "y"}},
+            "hyperparameters.group_column",
+        ),
         ({}, {"solver": {"lower": {"batch_size": 100}}}, "solver.lower.batch_size"),
         ({}, {"solver": {"lower": {"batch_size": 35}}}, "solver.lower.batch_size"),  # 36 = 35 + 1
         ({}, {"model": {"type": "mlp", "hidden": [60_000, 60_000]}}, "model.hidden"),
@@ -193,7 +233,7 @@ def test_what_cannot_work_is_refused_at_the_door(
     described |= {name: fields[name] for name in ("split", "label_noise") if name in fields}
     rest = {name: value for name, value in fields.items() if name not in described}
     spec = job(described, **rest)
-    found = data.problems(select(table(**columns), spec.dataset), spec)
+    found = data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_column), spec)
     assert expected in {problem.field for problem in found}
     assert all(problem.message and problem.remedy for problem in found)
 

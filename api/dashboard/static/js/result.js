@@ -135,7 +135,7 @@ function strengths(all) {
     h(
       "table",
       {},
-      h("thead", {}, h("tr", {}, heading("Name"), heading("Strength", true), h("td", {}), heading("λ (log)", true))),
+      h("thead", {}, h("tr", {}, heading("Name"), heading("Penalty"), heading("Strength", true), h("td", {}), heading("λ (log)", true))),
       h(
         "tbody",
         {},
@@ -144,6 +144,7 @@ function strengths(all) {
             "tr",
             {},
             h("th", { scope: "row" }, item.name),
+            h("td", {}, item.penalty ?? "l2"),
             figure(number(item.strength)),
             h("td", { class: "bar-cell" }, bar(Math.log1p(toNumber(item.strength)) / strongest)),
             figure(number(item.lam)),
