@@ -134,9 +134,9 @@ def reweighting(
 ) -> Report:
     """Refit with the weights σ(λ), beside those λ started with, all rows as they came, trusted rows only, and both.
 
-    Trusted rows enter at full weight. A single row's weight is multiplied by the squared probability that a first refit
-    gives to its label, which takes out wrong rows that no trusted row spoke against. ``wrong`` (n,) marks planted
-    errors; it is used for their scores and nothing else.
+    Trusted rows enter at full weight. Where there are selection rows to judge it, a single row's weight is multiplied by
+    the squared probability that a first refit gives to its label, which takes out wrong rows that no trusted row spoke
+    against. ``wrong`` (n,) marks planted errors; it is used for their scores and nothing else.
     """
     trusted = _stack(problem.upper_rows, problem.selection)
     weights, equal = problem.row_weights(lam), problem.row_weights(problem.initial_lambda())
@@ -250,7 +250,7 @@ def _evaluate(problem: Supervised, w: Arrays, rows: Rows) -> Scores:
 
 def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
     """Row weights times the squared probability that a model trained with them gives to each row's label."""
-    if problem.per != "row" or problem.n_classes is None:
+    if problem.per != "row" or problem.n_classes is None or problem.selection is None:
         return weights
     w = _fit_weighted(problem, weights, trusted)
     probabilities = predict(problem.model, w, problem.train[0], problem.dtype)
