@@ -22,6 +22,10 @@ Every number here is asserted by a test in `tests/bilevel`; the same run wrote t
 An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwise. K is the number of lower steps.
 Measured on {date} with {processor}, {cores} cores, Python {python}.
 
+With products in bf16, networks keep two percent, except wide ones with relu: its kinks alone cost 0.004 in float32, the
+exact oracle is 0.008 off in bf16 too, and products in deeper layers still see perturbed weights. Convergence in K is
+slow where the lower level is badly conditioned: that is the unrolled estimator's own limit, not an error.
+
 | what | errors | asserted below |
 |---|---|---|
 {rows}
@@ -79,10 +83,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _rows(errors: list[Error]) -> list[str]:
     """A row for each thing that was measured, with its cases in the order of the tests."""
-    grouped: dict[tuple[str, float], list[str]] = {}
+    grouped: dict[str, list[Error]] = {}
     for error in errors:
-        grouped.setdefault((error.what, error.below), []).append(f"{error.case}: {error.value:.0e}")
-    return [f"| {what} | {'; '.join(cases)} | {below:g} |" for (what, below), cases in grouped.items()]
+        grouped.setdefault(error.what, []).append(error)
+    rows = []
+    for what, found in grouped.items():
+        cases = "; ".join(f"{error.case}: {error.value:.1e}" for error in found)
+        bounds = ", ".join(dict.fromkeys(f"{error.below:g}" for error in found if error.below < float("inf")))
+        rows.append(f"| {what} | {cases} | {bounds or 'shown for comparison'} |")
+    return rows
 
 
 def _processor() -> str:

@@ -123,7 +123,9 @@ def test_the_rounding_is_that_of_bf16() -> None:
         (MLP((64,), "tanh"), 0.02),
         (MLP((64, 32), "tanh"), 0.02),
         (MLP((64,), "gelu"), 0.02),
-        (MLP((64,), "relu"), 0.03),  # its kinks alone cost 0.004 in float32, and the exact oracle 0.008 in bf16
+        # Not two percent: kinks alone cost 0.004 in float32, and the exact oracle is 0.008 off in bf16 too.
+        (MLP((64,), "relu"), 0.03),
+        (MLP((256,), "relu"), 0.04),
     ],
 )
 def test_products_in_bf16_keep_the_hypergradient(
