@@ -134,9 +134,9 @@ def reweighting(
 ) -> Report:
     """Refit with the weights σ(λ), beside those λ started with, all rows as they came, trusted rows only, and both.
 
-    Trusted rows enter at full weight. Where there are selection rows to judge it, a single row's weight is multiplied by
-    the squared probability that a first refit gives to its label, which takes out wrong rows that no trusted row spoke
-    against. ``wrong`` (n,) marks planted errors; it is used for their scores and nothing else.
+    Trusted rows enter at full weight. Where there are selection rows to judge it, a single row's weight is multiplied
+    by the squared probability that a first refit gives to its label, which takes out wrong rows that no trusted row
+    spoke against. ``wrong`` (n,) marks planted errors; it is used for their scores and nothing else.
     """
     trusted = _stack(problem.upper_rows, problem.selection)
     weights, equal = problem.row_weights(lam), problem.row_weights(problem.initial_lambda())
