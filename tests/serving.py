@@ -179,6 +179,16 @@ RESULT: dict[str, Any] = {
     "strengths": None,
     "warnings": [],
 }
+GROUPS: dict[str, Any] = RESULT | {
+    "suspects_total": 0,
+    "suspects": None,
+    "noise": None,
+    "groups": [
+        {"name": "annotator 7", "rows": 180, "lam": -2.1, "weight": 0.1091},
+        {"name": "annotator 2", "rows": 1012, "lam": 0.9, "weight": 0.7109},
+    ],
+}
+
 STRENGTHS: dict[str, Any] = RESULT | {
     "sentence": "Test loss 0.0862, against 0.0923 with the best single strength: 569 rows, 30 strengths.",
     "models": [
@@ -191,7 +201,7 @@ STRENGTHS: dict[str, Any] = RESULT | {
     "suspects": None,
     "noise": None,
     "strengths": [
-        {"name": name, "lam": 2.1 - 0.5 * rank, "strength": math.exp(2.1 - 0.5 * rank)}
+        {"name": name, "penalty": "l2", "lam": 2.1 - 0.5 * rank, "strength": math.exp(2.1 - 0.5 * rank)}
         for rank, name in enumerate(FEATURES)
     ],
     "warnings": ["Test loss is 0.004 above the selection loss: little is left to gain from more iterations."],

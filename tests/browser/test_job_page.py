@@ -13,7 +13,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.resources import JobError
 from tests.browser.conftest import Watch
-from tests.serving import RESULT, STRENGTHS, Server, curve, diverged, running, submit, succeeded
+from tests.serving import GROUPS, RESULT, STRENGTHS, Server, curve, diverged, running, submit, succeeded
 
 pytestmark = pytest.mark.browser
 
@@ -226,6 +226,17 @@ def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: P
     with (tmp_path / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row_id"] for row in rows] == [item["row_id"] for item in RESULT["suspects"]]
+
+
+def test_the_answer_of_a_job_that_weighs_groups(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, GROUPS)
+    page.goto(f"/jobs/{job.id}")
+    groups = page.locator("#groups tbody tr")
+    expect(groups).to_have_count(2)
+    expect(groups.first).to_contain_text("annotator 7")
+    expect(groups.first).to_contain_text("0.109")
+    expect(groups.last).to_contain_text("1,012")
+    expect(page.locator("#suspects")).to_be_hidden()
 
 
 def test_the_answer_of_a_regularization_job(page: Page, server: Server) -> None:

@@ -1,4 +1,4 @@
-// The answer of a finished job: the sentence, the rivals, the suspects, the strengths.
+// The answer of a finished job: the sentence, the rivals, the suspects, the groups, the strengths.
 
 import { jobPath } from "./api.js";
 import { $, download, h, icon, show } from "./dom.js";
@@ -12,6 +12,7 @@ export function renderResult(job) {
   $("#models").replaceChildren(models(result));
   noise(result.noise);
   suspects(job);
+  groups(result.groups);
   strengths(result.strengths);
 }
 
@@ -120,6 +121,34 @@ function suspectTable(rows) {
           h("td", {}, String(row.label)),
           h("td", {}, predicted(row.predicted)),
           figure(percent(row.predicted_probability)),
+        ),
+      ),
+    ),
+  );
+}
+
+function groups(all) {
+  const card = $("#groups");
+  show(card, Boolean(all?.length));
+  if (!all?.length) return;
+  $(".scroll", card).replaceChildren(
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, heading("Name"), heading("Training rows", true), heading("Weight", true), h("td", {}), heading("λ (logit)", true))),
+      h(
+        "tbody",
+        {},
+        all.map((group) =>
+          h(
+            "tr",
+            {},
+            h("th", { scope: "row" }, group.name),
+            figure(count(group.rows)),
+            figure(number(group.weight)),
+            h("td", { class: "bar-cell" }, bar(toNumber(group.weight))),
+            figure(number(group.lam)),
+          ),
         ),
       ),
     ),
