@@ -684,7 +684,7 @@ def _reads_each(stop: Stop) -> bool:
 
 def _rule(stop: Stop, state: SolverState, last: Iteration) -> str | None:
     """The name of the rule that ends the run after ``last``, if any."""
-    if last.upper_loss < state.patience_value - stop.min_delta:
+    if stop.patience is not None and last.upper_loss < state.patience_value - stop.min_delta:
         state.patience_value, state.patience_iteration = last.upper_loss, last.iteration
     if stop.hypergradient_tolerance is not None and last.hypergradient_norm <= stop.hypergradient_tolerance:
         return "hypergradient_tolerance"
