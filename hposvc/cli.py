@@ -112,7 +112,7 @@ def warmup() -> None:
     """Prepare Jittor, which is compiled on first use: minutes once, then seconds."""
     from hposvc.preparing import prepare_jittor
 
-    prepare_jittor()
+    prepare_jittor(_settings().device)
 
 
 @app.command()

@@ -30,7 +30,7 @@ def run(settings: Settings) -> None:
     """
     out = console()
     out.print(f"{INTRODUCTION}\n")
-    prepare_jittor(out)
+    prepare_jittor(out=out)
     with Embedded(settings, log_dir=settings.data_dir / "logs") as service, Client(service.url) as client:
         out.print(f"The service runs at {service.url} for as long as this takes.\n")
         try:

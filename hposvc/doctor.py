@@ -17,6 +17,7 @@ from typing import Any, Literal
 from rich.table import Table
 from rich.text import Text
 
+from hposvc import cuda
 from hposvc.embedded import announced
 from hposvc.settings import Settings
 
@@ -46,8 +47,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield python_headers()
     yield python_config()
     yield onednn()
-    yield stray_nvcc()
-    yield jittor_cache()
+    yield gpu(settings)
+    yield jittor_cache(settings)
     yield data_directory(settings)
     yield database(settings)
     yield port(settings)
@@ -126,23 +127,22 @@ def onednn() -> Finding:
     return Finding("oneDNN", "good", "2.2, from its wheels")
 
 
-def stray_nvcc() -> Finding:
-    """A CUDA compiler on PATH; harmless to workers on the CPU, which never look at it."""
-    nvcc = shutil.which("nvcc")
-    if nvcc is None:
+def gpu(settings: Settings) -> Finding:
+    """What a worker with HPOSVC_DEVICE=cuda needs; for workers on the CPU, a stray nvcc is worth a note and no more."""
+    if settings.device == "cuda":
+        if obstacles := cuda.obstacles():
+            message = "HPOSVC_DEVICE is cuda, but " + "; ".join(obstacle.message for obstacle in obstacles)
+            return Finding("CUDA", "fault", message, obstacles[0].remedy)
+        return Finding("CUDA", "good", "a GPU, its driver and a toolkit that Jittor compiles with")
+    found = cuda.toolkit()
+    if found is None:
         return Finding("CUDA", "good", "no nvcc on PATH; workers use the CPU")
-    toolkit = Path(nvcc).resolve().parent.parent
-    if any(toolkit.glob("lib*/libcudart*")) or any(toolkit.glob("targets/*/lib/libcudart*")):
-        return Finding("CUDA", "good", f"{nvcc}")
-    return Finding(
-        "CUDA",
-        "note",
-        f"{nvcc} has no CUDA runtime beside it",
-        "Workers on the CPU ignore it. For GPU work install the whole CUDA 12.2 toolkit.",
-    )
+    for message, remedy in found.obstacles():
+        return Finding("CUDA", "note", message, f"Workers on the CPU ignore it. For GPU work: {remedy}")
+    return Finding("CUDA", "good", f"{found.nvcc}; workers use the CPU unless HPOSVC_DEVICE is cuda")
 
 
-def jittor_cache() -> Finding:
+def jittor_cache(settings: Settings) -> Finding:
     """Whether Jittor's compiled core is there, or can be written."""
     from hposvc.warmup import is_warm
 
@@ -150,7 +150,7 @@ def jittor_cache() -> Finding:
     if not _is_writable(folder):
         remedy = "Give this user a home directory that it may write: set HOME."
         return Finding("Jittor", "fault", f"{folder} cannot be written", remedy)
-    if is_warm():
+    if is_warm(settings.device):
         return Finding("Jittor", "good", f"compiled, in {folder}")
     return Finding("Jittor", "note", "not compiled yet", "`hposvc warmup` does it: five to ten minutes on two cores.")
 

@@ -11,10 +11,10 @@ from hposvc.warmup import Progress as Step
 from hposvc.warmup import WarmupError, is_warm, warm_up
 
 
-def prepare_jittor(out: Console | None = None) -> None:
-    """Compile what Jittor needs, unless that was done before. Raises Fault."""
+def prepare_jittor(device: str = "cpu", out: Console | None = None) -> None:
+    """Compile what Jittor needs on ``device``, unless that was done before. Raises Fault."""
     out = out or console()
-    if is_warm():
+    if is_warm(device):
         out.print("Jittor is ready.")
         return
     out.print(
@@ -36,6 +36,6 @@ def prepare_jittor(out: Console | None = None) -> None:
                     said = tenth
                     out.print(f"  {step.message} ({100 * step.done // step.total} %)")
 
-            warm_up(show)
+            warm_up(show, device)
     except WarmupError as error:
         raise Fault(error.message, error.remedy) from error

@@ -71,6 +71,11 @@ class Settings(BaseSettings):
         ge=1,
         description="How long a worker that is not heard of keeps its job, before another one takes the job over.",
     )
+    device: Literal["cpu", "cuda"] = Field(
+        default="cpu",
+        description="What a worker's jobs are computed on. cuda needs an NVIDIA GPU, CUDA 12.2 and cuDNN 8 "
+        "(`hposvc doctor` says what is missing), and has not been run on a GPU yet.",
+    )
     url: str | None = Field(
         default=None,
         description="Server that the commands speak to; by default the one running on this data_dir.",

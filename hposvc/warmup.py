@@ -46,18 +46,18 @@ class WarmupError(RuntimeError):
         self.remedy = remedy
 
 
-def is_warm() -> bool:
+def is_warm(device: str = "cpu") -> bool:
     """Whether :func:`warm_up` has succeeded here, with this Jittor, this Python and this version of hposvc. Cheap."""
-    return _mark().exists()
+    return _mark(device).exists()
 
 
-def warm_up(on_progress: Callable[[Progress], None]) -> None:
-    """Compile what a first job needs. Takes minutes on a fresh machine and seconds once it was done.
+def warm_up(on_progress: Callable[[Progress], None], device: str = "cpu") -> None:
+    """Compile what a first job on ``device`` needs. Takes minutes on a fresh machine and seconds once it was done.
 
     Raises:
         WarmupError: the child process failed; the message carries the end of what it said.
     """
-    command = [sys.executable, "-P", "-m", "hposvc.bilevel.kernels"]
+    command = [sys.executable, "-P", "-m", "hposvc.bilevel.kernels", device]
     environment = os.environ | {
         "PYTHONUNBUFFERED": "1",
         "log_silent": "0",
@@ -84,7 +84,7 @@ def warm_up(on_progress: Callable[[Progress], None]) -> None:
             f"Preparing Jittor failed (exit status {child.returncode}):\n{said}\n",
             "Run `hposvc doctor` to see what this machine lacks.",
         )
-    mark = _mark()
+    mark = _mark(device)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
     on_progress(Progress(100, 100, "Ready"))
@@ -114,7 +114,7 @@ def _parse(line: str) -> Progress | None:
     return Progress(_CORE_SHARE, 100, f"Compiling {name}: {done} of {total} files")
 
 
-def _mark() -> Path:
+def _mark(device: str) -> Path:
     identity = (
         hposvc.__version__,
         metadata.version("jittor"),
@@ -123,6 +123,7 @@ def _mark() -> Path:
         platform.platform(),
         platform.node(),
         platform.processor(),
+        *(() if device == "cpu" else (device,)),
     )
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
     return Path.home() / ".cache" / "jittor" / "hposvc" / f"warm-{digest}"

@@ -235,8 +235,8 @@ def prepare() -> tuple[Load, str]:
     from hposvc.bilevel import runtime
     from hposvc.run import Run
 
-    runtime.start()
-    return Run, "cpu"
+    runtime.start("cuda" if sys.argv[1:] == ["cuda"] else "cpu")
+    return Run, runtime.device()
 
 
 if __name__ == "__main__":

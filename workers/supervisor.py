@@ -18,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -230,12 +231,13 @@ def main(settings: Settings) -> int:
         settings.database_url,
         Store(settings.store_url),
         settings.data_dir / "work",
+        runner=(*RUNNER, settings.device),
         timing=Timing(lease=settings.lease_seconds),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     try:
-        supervisor.run(prepare)
+        supervisor.run(partial(prepare, device=settings.device))
     except WarmupError as error:
         return _refuse(f"Jittor could not be prepared: {error}")
     return 0
@@ -246,15 +248,15 @@ def _refuse(why: str) -> int:
     return 1
 
 
-def prepare(show: Callable[[str], None]) -> None:
+def prepare(show: Callable[[str], None], *, device: str) -> None:
     """Compile Jittor, if this machine has not done so. Raises WarmupError."""
 
     def progress(step: Progress) -> None:
         show(f"{step.message} ({step.done} of {step.total})")
 
-    if not is_warm():
+    if not is_warm(device):
         show("preparing Jittor, which takes some minutes on the first start")
-        warm_up(progress)
+        warm_up(progress, device)
 
 
 def _own_directory(parent: Path) -> Path:

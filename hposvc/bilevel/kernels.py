@@ -1,4 +1,4 @@
-"""Compile Jittor and the kernels of a tiny job of each kind: ``python -m hposvc.bilevel.kernels``.
+"""Compile Jittor and the kernels of a tiny job of each kind: ``python -m hposvc.bilevel.kernels [cpu|cuda]``.
 
 Jittor compiles a kernel for each pattern of operations when it first meets one, about a second each, and keeps it on
 disk. Patterns do not depend on sizes, so that jobs of a dozen rows spare real ones the wait. Progress goes to standard
@@ -68,7 +68,7 @@ def run(job: Job) -> None:
 
 def main() -> None:
     """Start Jittor, compiling it if need be, and run every tiny job."""
-    runtime.start()
+    runtime.start("cuda" if sys.argv[1:] == ["cuda"] else "cpu")
     todo = list(jobs())
     for done, job in enumerate(todo):
         sys.stdout.write(f"Compiling kernels({done}/{len(todo)})\n")

@@ -27,6 +27,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hposvc import cuda
 from hposvc.bilevel.precompiled import include_prelude
 
 Device = Literal["cpu", "cuda"]
@@ -81,25 +82,30 @@ jt: Any = _Jittor()
 _device: Device = "cpu"
 
 
-def start(device: Device = "cpu", seed: int = 0) -> None:
-    """Import Jittor for ``device`` and seed it. Repeated calls only seed; the device of a process cannot change.
+def start(device: Device | None = None, seed: int = 0) -> None:
+    """Import Jittor and seed it. Later calls only seed, and choose the ``device`` of the operations that follow.
 
-    Must first be called from the main thread, because only that may restore signal handlers.
-    The first start on a machine compiles Jittor, which takes minutes; see :mod:`hposvc.warmup`. ``cuda`` follows
-    Jittor's documentation and has not been run on a GPU yet; workers never ask for it.
+    None is the device that the process was started for: the CPU, unless the first call said otherwise. A process that
+    was started for CUDA computes on the CPU, too, when asked to. Must first be called from the main thread, because
+    only that may restore signal handlers. The first start on a machine compiles Jittor, which takes minutes; see
+    :mod:`hposvc.warmup`. ``cuda`` follows Jittor's documentation and has not been run on a GPU yet.
 
     Raises:
-        RuntimeStartError: a compiler, oneDNN or the CUDA toolkit is missing, or the device is not the one started.
+        RuntimeStartError: a compiler, oneDNN, CUDA or a GPU is missing, or Jittor already runs without CUDA.
     """
-    global _device  # noqa: PLW0603 - a process has one Jittor, on one device
-    if "jittor" in sys.modules:
-        if device != _device:
-            raise RuntimeStartError(f"Jittor already runs on {_device}.", f"Use a new process for {device}.")
-    else:
-        _device = device
+    global _device  # noqa: PLW0603 - a process has one Jittor
+    if "jittor" not in sys.modules:
+        _device = device or "cpu"
+    elif device == "cuda" != _device:
+        raise RuntimeStartError("Jittor already runs without CUDA.", "Use a new process for CUDA.")
     module = _module()
-    module.flags.use_cuda = int(_device == "cuda")
+    module.flags.use_cuda = int((device or _device) == "cuda")
     module.set_seed(seed)
+
+
+def device() -> Device:
+    """What operations run on now. Starts Jittor on the CPU if it was not started."""
+    return "cuda" if _module().flags.use_cuda else "cpu"
 
 
 def _module() -> Any:
@@ -159,10 +165,10 @@ def _end_compilers_with_this_process() -> None:
 
 
 def _nvcc() -> str:
-    nvcc = os.environ.get("nvcc_path") or shutil.which("nvcc")
-    if not nvcc:
-        raise RuntimeStartError("No CUDA compiler (nvcc) was found.", "Install the CUDA 12.2 toolkit, or use the CPU.")
-    return nvcc
+    found, obstacles = cuda.toolkit(), cuda.obstacles()
+    if found is None or obstacles:
+        raise RuntimeStartError(f"CUDA cannot be used: {obstacles[0].message}.", obstacles[0].remedy)
+    return found.nvcc
 
 
 def link_onednn() -> None:

@@ -284,7 +284,7 @@ class StopSpec(SpecModel):
 
 
 class ResourcesSpec(SpecModel):
-    """Where the job may run. Workers of this version compute on the CPU, so ``auto`` is the CPU too."""
+    """What the job is computed on: ``auto`` is the device of its worker (``HPOSVC_DEVICE``), ``cpu`` always the CPU."""
 
     device: Literal["auto", "cpu"] = "auto"
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
+from hposvc import cuda
 from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.settings import Settings
@@ -57,15 +59,62 @@ def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:
     assert findings["compiler"]["status"] == "fault"
 
 
-def test_an_nvcc_without_its_runtime_is_noted_and_stops_nothing(tmp_path: Path) -> None:
-    nvcc = tmp_path / "toolkit" / "bin" / "nvcc"
-    nvcc.parent.mkdir(parents=True)
-    nvcc.write_text("#!/bin/sh\n")
+def toolkit(folder: Path, *, release: str | None = "12.2", runtime: bool = True, cudnn: int | None = 8) -> str:
+    """The PATH on which a CUDA toolkit like this is found first."""
+    for name in ("bin", "lib64", "include"):
+        (folder / name).mkdir(parents=True)
+    nvcc = folder / "bin" / "nvcc"
+    said = f"Cuda compilation tools, release {release}, V{release}.140"
+    nvcc.write_text("#!/bin/sh\nexit 1\n" if release is None else f"#!/bin/sh\necho '{said}'\n")
     nvcc.chmod(0o755)
-    status, findings = examine(tmp_path, PATH=f"{nvcc.parent}:{FOUND['PATH']}", HPOSVC_PORT="0")
+    if runtime:
+        (folder / "lib64" / "libcudart.so.12").touch()
+    if cudnn is not None:
+        (folder / "include" / "cudnn_version.h").write_text(f"#define CUDNN_MAJOR {cudnn}\n")
+    return f"{folder}/bin:{FOUND['PATH']}"
+
+
+CUDA_FAULTS = [
+    ({"release": None}, "does not run"),
+    ({"release": "13.0"}, "is of CUDA 13.0"),
+    ({"runtime": False}, "has no CUDA runtime"),
+    ({"cudnn": 9}, "cuDNN 9"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), CUDA_FAULTS, ids=[message for _, message in CUDA_FAULTS])
+def test_a_toolkit_that_jittor_cannot_use_is_noted_on_the_cpu_and_a_fault_for_cuda(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = toolkit(tmp_path / "toolkit", **changes)
+    status, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0")
     assert status == 0
     assert findings["CUDA"]["status"] == "note"
-    assert str(nvcc) in findings["CUDA"]["message"]
+    assert message in findings["CUDA"]["message"]
+    status, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0", HPOSVC_DEVICE="cuda")
+    assert status == Exit.FAILED
+    assert findings["CUDA"]["status"] == "fault"
+    assert message in findings["CUDA"]["message"]
+    assert "CUDA 12.2" in findings["CUDA"]["remedy"]
+
+
+def test_a_good_toolkit_on_the_cpu(tmp_path: Path) -> None:
+    _, findings = examine(tmp_path, PATH=toolkit(tmp_path / "toolkit"), HPOSVC_PORT="0")
+    assert findings["CUDA"]["status"] == "good"
+
+
+@pytest.mark.skipif(cuda.driver_obstacle() is None, reason="a GPU is here, and this is about machines without one")
+def test_a_machine_without_a_gpu_cannot_be_a_cuda_worker(tmp_path: Path) -> None:
+    path = toolkit(tmp_path / "toolkit")
+    _, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0", HPOSVC_DEVICE="cuda")
+    assert findings["CUDA"]["status"] == "fault"
+    assert "driver" in findings["CUDA"]["message"]
+    assert "HPOSVC_DEVICE=cpu" in findings["CUDA"]["remedy"]
+    command = [HPOSVC, "warmup"]
+    variables = without_settings(HPOSVC_DEVICE="cuda", PATH=path, HPOSVC_DATA_DIR=str(tmp_path))
+    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode != 0
+    assert "CUDA cannot be used: the NVIDIA driver" in run.stdout + run.stderr
 
 
 def test_a_jittor_that_was_not_prepared_is_noted(tmp_path: Path) -> None:
