@@ -52,6 +52,7 @@ CONTENDERS = (
     Contender(DIFFERENCES, TORCH, "torch_contender.py", "fd"),
     Contender("higher", TORCH, "torch_contender.py", "higher"),
     Contender("TorchOpt", TORCH, "torch_contender.py", "torchopt"),
+    Contender("boat-torch", TORCH, "boat_torch_contender.py", "fd", ("data_reweighting",), mini_batches=False),
     Contender(
         "boat-jit, as shipped",
         BOAT_JIT,
