@@ -21,7 +21,7 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
-	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -n $(JOBS) --dist loadfile $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup

@@ -55,7 +55,7 @@ from hposvc.bilevel.models import Arrays, Model
 from hposvc.bilevel.solve import FLUSH_ITERATIONS
 from hposvc.jobs.spec import JobSpec, LossSpec, ModelSpec, ScheduleSpec, SolverSpec
 
-# The penalty on ‖λ − mean λ‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
+# The penalty on ‖λ − λ₀‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both.
 SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
 
 # The test loss is looked at this often along the path: whatever the clock says, a batch ends at each of its multiples.

@@ -103,7 +103,7 @@ class Supervised(ABC):
     ``train`` shapes the model and ``upper`` judges the hyperparameters; ``selection`` is scored and never
     differentiated. ``n_classes`` is None for regression. ``loss`` is by default cross-entropy for classes and squared
     error for numbers; both levels and the selection take its mean. ``weight_decay`` adds (c/2)‖W‖² over weight matrices
-    to the lower loss, and ``shrinkage`` adds ρ‖λ − mean λ‖² per array of λ to the upper loss.
+    to the lower loss, and ``shrinkage`` adds ρ‖λ − λ₀‖² to the upper loss, λ₀ being where λ starts.
 
     Raises:
         ValueError: the loss does not fit the targets.
@@ -196,7 +196,9 @@ class Supervised(ABC):
             error = mean(SquaredError()(outputs, rows.targets))
             score = constant(1.0, error) - error / constant(rows.variance, error)
         if self.shrinkage:
-            loss = loss + constant(self.shrinkage, loss) * spread(lam)
+            loss = loss + constant(self.shrinkage, loss) * squared_norm(
+                [a - b for a, b in zip(lam, self._start, strict=True)]
+            )
         return Upper(loss, score.stop_grad())
 
     def selection_loss(self, w: list[Var]) -> Var | None:
@@ -205,6 +207,10 @@ class Supervised(ABC):
         if rows is None:
             return None
         return mean(self.row_losses(self.model.lift(w, rows.features), rows.targets))
+
+    @cached_property
+    def _start(self) -> list[Var]:
+        return [device_array(array, self.dtype) for array in self.initial_lambda()]
 
     @cached_property
     def _train(self) -> DeviceRows:
@@ -249,8 +255,3 @@ def dot(left: list[Var], right: list[Var]) -> Var:
     for a, b in zip(left[1:], right[1:], strict=True):
         total = total + (a * b).sum()
     return total
-
-
-def spread(lam: list[Var]) -> Var:
-    """Σ ‖λ − mean λ‖², the mean being taken within each array of λ."""
-    return squared_norm([array - mean(array) for array in lam])

@@ -144,9 +144,9 @@ class HyperparametersSpec(SpecModel):
 
     ``group_column`` names the column whose values are the groups; it is no feature unless ``dataset.features`` has it.
     ``penalty`` is ½ w² per weight (``l2``), √(w² + ε²) − ε with ε = 0.01 (``l1``), or both (``elastic_net``), each with
-    strengths of its own.
-    ``shrinkage`` is ρ of ρ‖λ − mean λ‖², added to the upper loss; ``selection`` is the fraction of the validation
-    rows that never enters the hypergradient and decides which iterate is the answer.
+    strengths of its own. ``shrinkage`` is ρ of ρ‖λ − λ₀‖², added to the upper loss, λ₀ being where λ starts.
+    ``selection`` is the fraction of the validation rows that never enters the hypergradient and decides which iterate
+    is the answer.
     """
 
     per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
