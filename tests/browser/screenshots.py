@@ -13,7 +13,7 @@ from hposvc.db import migrate
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.service import Jobs
 from tests.browser.conftest import CHROMIUM, REMEDY
-from tests.serving import RESULT, STRENGTHS, Server, diverged, running, submit, succeeded
+from tests.serving import GROUPS, RESULT, STRENGTHS, Server, diverged, running, submit, succeeded
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
@@ -25,6 +25,7 @@ SETTLED = """() => !document.querySelector(".plot > .waiting")
 def stage(server: Server) -> dict[str, str]:
     """A service with a job in each state that a person meets; the paths of the pages to show."""
     engine = server.engine
+    groups = succeeded(engine, GROUPS, name="a weight for each annotator")
     strengths = succeeded(
         engine,
         STRENGTHS,
@@ -56,6 +57,7 @@ def stage(server: Server) -> dict[str, str]:
         "jobs": "/",
         "job-running": f"/jobs/{live.id}",
         "job-succeeded": f"/jobs/{answer.id}",
+        "job-groups": f"/jobs/{groups.id}",
         "job-strengths": f"/jobs/{strengths.id}",
         "job-diverged": f"/jobs/{broken.id}",
         "job-queued": f"/jobs/{queued.id}",
