@@ -173,6 +173,20 @@ def test_a_small_hypergradient_ends_the_run() -> None:
     assert iterations[-1].hypergradient_norm <= 1e-3 < iterations[-2].hypergradient_norm
 
 
+def test_shrinkage_is_the_distance_of_lambda_from_its_start() -> None:
+    """Its mean counts as well as its spread."""
+    rng = np.random.default_rng(2)
+    rows = (rng.normal(size=(20, 3)), rng.normal(size=20))
+    lam, losses = np.array([-1.0, -4.0, -2.0]), []
+    for shrinkage in (0.0, 0.5):
+        problem = RegularizationProblem(
+            train=rows, upper_rows=rows, n_classes=None, initial=-4.0, shrinkage=shrinkage, dtype="float64"
+        )
+        w = [jt.array(a) for a in problem.initial_w(rng)]
+        losses.append(problem.upper(w, [jt.array(lam)]).loss.numpy()[0])
+    assert losses[1] - losses[0] == pytest.approx(0.5 * (3**2 + 0 + 2**2))
+
+
 def test_a_hyperparameter_without_influence_ends_the_run() -> None:
     """A lower step that moves nothing: the squares of the hypergradient vanish in float32."""
     iterations, state = run(reweighting(), SolveConfig(lower=Lower(learning_rate=1e-30), stop=Stop(iterations=400)))
