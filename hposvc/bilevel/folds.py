@@ -19,6 +19,9 @@ from hposvc.bilevel.train import minimize_loss
 
 Floats = NDArray[np.float64]
 
+# Losses are compared to tell strengths apart, and do not need more than this.
+DECREASE = 1e-6
+
 
 def assign_folds(targets: NDArray[np.generic], folds: int, seed: int) -> NDArray[np.int64]:
     """The fold of each row, shape (n,): of equal size to within one row, and as evenly as possible by class."""
@@ -57,7 +60,7 @@ def held_out_losses(
         def objective(v: list[Var], lam: list[Var] = lam) -> Var:
             return (outside * row_losses(v)).sum() + one_strength.regularizer(v[::2], lam)
 
-        w = minimize_loss(objective, w, problem.dtype, iterations=iterations).w
+        w = minimize_loss(objective, w, problem.dtype, iterations=iterations, decrease=DECREASE).w
         losses = row_losses([device_array(a, problem.dtype) for a in w])
         jt.sync([losses])
         held_out[i] = losses.numpy().astype(np.float64)[inside].mean()

@@ -184,11 +184,12 @@ def minimize_loss(
     *,
     iterations: int,
     tolerance: float = 1e-6,
+    decrease: float | None = None,
 ) -> Fit:
     """Minimize ``objective``, a loss of shape (1,), from ``start`` by L-BFGS, in ``dtype``.
 
-    It ends when no entry of the gradient is above ``tolerance``, when a step no longer lowers the loss by anything that
-    ``dtype`` resolves, or after ``iterations``.
+    It ends when no entry of the gradient is above ``tolerance``, when a step lowers the loss by less than ``decrease``
+    (by default what ``dtype`` resolves; relative where the loss is above 1), or after ``iterations``.
     """
     shapes = [a.shape for a in start]
     ends = np.cumsum([a.size for a in start])[:-1]
@@ -213,7 +214,7 @@ def minimize_loss(
             "maxiter": iterations,
             "maxfun": 2 * iterations,
             "gtol": tolerance,
-            "ftol": float(np.finfo(dtype).eps) / 4,
+            "ftol": float(np.finfo(dtype).eps) / 4 if decrease is None else decrease,
             "maxcor": 20,
         },
     )
