@@ -207,7 +207,7 @@ class Session:
         ):
             self._child.kill()
 
-    def _handle(self, message: Message) -> bool:
+    def _handle(self, message: Message) -> bool:  # noqa: C901 - one case for each type of frame
         match message.get("type"):
             case "iterations":
                 self._add(message["columns"])
@@ -216,7 +216,8 @@ class Session:
                 self._write(lambda: self._attempt.phase(phase))
             case "started":
                 resumed_from = message["resumed_from"]
-                self._write(lambda: self._attempt.start(resumed_from))
+                for url in self._write(lambda: self._attempt.start(resumed_from)):
+                    self._remove(url)
             case "checkpoint":
                 self._keep_checkpoint(message["iteration"], Path(message["path"]), message["sha256"])
             case "note":

@@ -18,7 +18,7 @@ from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
 from hposvc.jobs import queries
-from hposvc.jobs.fence import Attempt, Fenced, claim
+from hposvc.jobs.fence import Attempt, Fenced, StoredFile, claim
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
 from hposvc.jobs.service import IllegalTransition, Jobs
@@ -40,7 +40,7 @@ class Model:
     losses: int = 0
     iteration: int = 0  # of the newest write
     holder: int | None = None  # the attempt whose writes count
-    seen: list[State] = field(default_factory=list)
+    checkpoints: list[int] = field(default_factory=list)
 
     def released(self, *, lost: bool) -> None:
         """The worker is gone; what happens depends on what was asked of it."""
@@ -124,6 +124,26 @@ class Machine(RuleBasedStateMachine):
             model.iteration += count
 
     @rule(claimed=claimed)
+    def checkpoint(self, claimed: tuple[str, Attempt | None]) -> None:
+        iteration = self.models[claimed[0]].iteration
+        number = claimed[1].number if claimed[1] else 0
+        file = StoredFile(f"checkpoint-{iteration:010d}", "checkpoint", 1, "s", f"file:///{number}", iteration)
+        if (model := self.write(claimed, "checkpoint", file)) and iteration not in model.checkpoints:
+            model.checkpoints = [*model.checkpoints, iteration][-2:]
+
+    @rule(claimed=claimed)
+    def stopped(self, claimed: tuple[str, Attempt | None]) -> None:
+        """The runner says that it stopped; a worker says so only when it was asked to."""
+        ends = {State.PAUSING: State.PAUSED, State.CANCELLING: State.CANCELLED}
+        job_id, attempt = claimed
+        model = self.models[job_id]
+        if attempt is not None and attempt.number == model.holder and model.state not in ends:
+            with pytest.raises(IllegalTransition):
+                attempt.stopped()
+        elif self.write(claimed, "stopped"):
+            model.state, model.holder = ends[model.state], None
+
+    @rule(claimed=claimed)
     def succeed(self, claimed: tuple[str, Attempt | None]) -> None:
         if model := self.write(claimed, "succeed", {}, []):
             model.state, model.holder = State.SUCCEEDED, None
@@ -153,14 +173,14 @@ class Machine(RuleBasedStateMachine):
         if model.state in HELD:
             model.released(lost=True)
 
-    def request(self, job_id: str, action: str, moves: dict[State, State]) -> Model:
+    def request(self, job_id: str, action: str, moves: dict[State, State], **options: bool) -> Model:
         model = self.models[job_id]
         if model.state in moves:
-            assert getattr(self.jobs, action)(job_id).state is moves[model.state]
+            assert getattr(self.jobs, action)(job_id, **options).state is moves[model.state]
             model.state = moves[model.state]
         else:
             with pytest.raises(IllegalTransition):
-                getattr(self.jobs, action)(job_id)
+                getattr(self.jobs, action)(job_id, **options)
         return model
 
     @rule(job_id=submitted)
@@ -180,14 +200,17 @@ class Machine(RuleBasedStateMachine):
         model = self.request(job_id, "resume", same | {State.PAUSED: State.QUEUED})
         model.attempt += was is State.PAUSED
 
-    @rule(job_id=submitted)
-    def retry(self, job_id: str) -> None:
+    @rule(job_id=submitted, from_start=st.booleans())
+    def retry(self, job_id: str, from_start: bool) -> None:
         was = self.models[job_id].state
         same = {state: state for state in (State.QUEUED, State.STARTING, State.RUNNING)}
-        model = self.request(job_id, "retry", same | dict.fromkeys((State.FAILED, State.CANCELLED), State.QUEUED))
+        moves = same | dict.fromkeys((State.FAILED, State.CANCELLED), State.QUEUED)
+        model = self.request(job_id, "retry", moves, from_start=from_start)
         if was in TERMINAL and model.state is State.QUEUED:
             model.attempt += 1
             model.losses = 0
+            if from_start:
+                model.iteration, model.checkpoints = 0, []
 
     @invariant()
     def the_database_agrees(self) -> None:
@@ -205,6 +228,8 @@ class Machine(RuleBasedStateMachine):
             assert queries.iterations(self.engine, job_id).iteration == list(range(1, model.iteration + 1))
             seqs = [event.seq for event in queries.events(self.engine, job_id).items]
             assert seqs == list(range(1, len(seqs) + 1))
+            kept = [file.iteration for file in Attempt(self.engine, self.publisher, job_id, 0, {}).checkpoints()]
+            assert kept == model.checkpoints[::-1], "the newest two to resume from"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -228,6 +253,6 @@ def test_jobs_behave_like_the_model(shared_database: str) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=12, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=20, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

@@ -1,6 +1,7 @@
 """Jobs through one real worker process, on both databases."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -138,6 +139,24 @@ def test_a_failed_job_is_retried_with_all_its_attempts(crew: Service) -> None:
     retried = crew.jobs.retry(job_id)
     assert (retried.state, retried.error, retried.attempt) == (State.QUEUED, None, 2)
     crew.assert_succeeded_exactly(job_id)
+    crew.assert_history_is_sound([job_id])
+
+
+def test_a_retry_from_the_start_forgets_what_was_computed(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("diverge=33 once", max_attempts=1)).id
+    assert crew.until_over(job_id).state is State.FAILED
+    old = [file.url for file in queries.artifacts(crew.engine, job_id)]
+    assert len(old) == 2
+    retried = crew.jobs.retry(job_id, from_start=True)
+    assert (retried.progress.iteration, retried.best.upper_loss, retried.started_at) == (0, None, None)
+    failed = crew.until_over(job_id)
+    assert failed.error is not None
+    assert failed.error.iteration == 33, "it begins anew, and so diverges anew"
+    assert crew.attempts(job_id)[1]["resumed_from"] is None
+    assert not any(Path(url.removeprefix("file://")).exists() for url in old)
+    assert crew.jobs.retry(job_id).attempt == 3
+    crew.assert_succeeded_exactly(job_id)
+    assert crew.attempts(job_id)[2]["resumed_from"] == 30
     crew.assert_history_is_sound([job_id])
 
 
