@@ -104,13 +104,15 @@ class Machine(RuleBasedStateMachine):
     @rule(target=claimed, job_id=submitted, age=st.integers(0, 2))
     def deliver(self, job_id: str, age: int) -> object:
         """Any delivery that was ever made may come, again and late."""
+        return self.claim(job_id, age) or multiple()
+
+    def claim(self, job_id: str, age: int) -> Attempt | None:
         model = self.models[job_id]
         number = max(1, model.attempt - age)
         attempt = claim(self.engine, self.publisher, job_id, number, worker_id="w", lease_seconds=600)
         assert (attempt is not None) == (model.state is State.QUEUED and number == model.attempt)
-        if attempt is None:
-            return multiple()
-        model.state, model.holder = State.STARTING, number
+        if attempt is not None:
+            model.state, model.holder = State.STARTING, number
         return attempt
 
     def write(self, claimed: Attempt, name: str, *arguments: object) -> Model | None:
@@ -171,8 +173,18 @@ class Machine(RuleBasedStateMachine):
 
     @rule(claimed=claimed)
     def lose(self, claimed: Attempt) -> None:
+        self.lose_as(claimed)
+
+    def lose_as(self, claimed: Attempt) -> None:
         if model := self.write(claimed, "lose", JobError(reason="r", message="m", remedy="r")):
             model.released(lost=True)
+
+    @rule(job_id=submitted)
+    def crash(self, job_id: str) -> None:
+        """A delivery that comes in time, to a runner that dies at once."""
+        attempt = self.claim(job_id, 0)
+        if attempt is not None:
+            self.lose_as(attempt)
 
     @rule(claimed=claimed)
     def release(self, claimed: Attempt) -> None:
@@ -274,6 +286,6 @@ def test_jobs_behave_like_the_model(shared_database: str) -> None:
     run_state_machine_as_test(
         OnThisDatabase,
         settings=settings(
-            max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
