@@ -1,7 +1,7 @@
 # make demo         see it work, in one command
 # make test         the whole test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
-# make durability   only the tests that kill processes
+# make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
 # make screenshots  take the pictures of the documentation from the demonstration's data
 # make lock         pin the newest versions that fit pyproject.toml
@@ -13,6 +13,7 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
 JOBS ?= 2
+STORM ?= --kills 500 --jobs 200 --workers 3
 
 .PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
 
@@ -25,7 +26,8 @@ test: $(VENV)/.installed-dev browser-and-database
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
-	$(VENV)/bin/pytest -m durability $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -m durability -s $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tests.durability.storm $(STORM)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

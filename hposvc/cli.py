@@ -224,7 +224,22 @@ def _action(name: str, doc: str) -> None:
 _action("cancel", "Stop a job for good; what it has found so far is kept.")
 _action("pause", "Stop a job at its next iteration; resume goes on from there.")
 _action("resume", "Queue a paused job again.")
-_action("retry", "Queue a failed or cancelled job again, from its last checkpoint if it has one.")
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="Forget what was computed, instead of going on from the last checkpoint."),
+    ] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Queue a failed or cancelled job again, from its last checkpoint if it has one."""
+    with _client(url) as client:
+        job = client.retry(job_id, from_start=from_start)
+    _print_json(job) if as_json else typer.echo(f"{job.id} is {job.state}")
 
 
 @app.command()

@@ -176,9 +176,9 @@ class Client:
         """Queue a paused job again."""
         return self._act(job_id, "resume")
 
-    def retry(self, job_id: str) -> JobResource:
-        """Queue a failed or cancelled job again, as its next attempt."""
-        return self._act(job_id, "retry")
+    def retry(self, job_id: str, *, from_start: bool = False) -> JobResource:
+        """Queue a failed or cancelled job again, as its next attempt: from its last checkpoint, or from the start."""
+        return self._act(job_id, "retry", {"from": "start"} if from_start else None)
 
     def workers(self) -> list[WorkerResource]:
         """The workers that the service knows."""
@@ -197,8 +197,8 @@ class Client:
             time.sleep(interval)
         return job
 
-    def _act(self, job_id: str, action: str) -> JobResource:
-        return JobResource.model_validate(self._call("POST", _path(job_id, action)))
+    def _act(self, job_id: str, action: str, params: dict[str, str] | None = None) -> JobResource:
+        return JobResource.model_validate(self._call("POST", _path(job_id, action), params=params))
 
     def _call(self, method: str, path: str, **request: Any) -> Any:
         """The decoded answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""

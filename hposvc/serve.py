@@ -20,7 +20,8 @@ from hposvc.settings import Settings
 def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
 
-    Raises Fault: a port that is taken, a database URL that cannot be used, an address that strangers could reach.
+    Raises Fault: a port that is taken, a database URL that cannot be used, tables that are not those of this version,
+    an address that strangers could reach.
     """
     import uvicorn
 
@@ -32,6 +33,7 @@ def run_api(settings: Settings) -> None:
         app = create_app(settings)
     except (UnsafeAddressError, DatabaseURLError) as error:
         raise Fault(str(error), code=Exit.USAGE) from error
+    _check_tables(settings)
     with _listen(settings) as listener, _stopped_by_signals():
         config = uvicorn.Config(
             app,
@@ -51,6 +53,20 @@ def run_worker(settings: Settings) -> int:
 
     logs.configure(settings.log_level, settings.log_format)
     return supervisor.main(settings)
+
+
+def _check_tables(settings: Settings) -> None:
+    """Raise Fault if the tables are not those of this version. A database that is away may still come: then serve."""
+    from sqlalchemy.exc import OperationalError
+
+    from hposvc.db import migrate
+
+    try:
+        migrate.check(settings.database_url)
+    except migrate.SchemaError as error:
+        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
+    except OperationalError as error:
+        structlog.get_logger(__name__).warning("the database does not answer", error=str(error.orig))
 
 
 def _listen(settings: Settings) -> socket.socket:

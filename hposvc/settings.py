@@ -71,6 +71,12 @@ class Settings(BaseSettings):
         ge=1,
         description="How long a worker that is not heard of keeps its job, before another one takes the job over.",
     )
+    memory_limit_gib: float | None = Field(
+        default=None,
+        gt=0,
+        description="How much memory a job may take on a worker, in GiB, before it is ended as out of memory; by "
+        "default as much as there is.",
+    )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         description="What a worker's jobs are computed on. cuda needs an NVIDIA GPU, CUDA 12.2 and cuDNN 8 "

@@ -31,6 +31,7 @@ HEARTBEAT_SECONDS = 2.0
 MAX_COLUMN = 1000  # rows in one frame
 KINDS = {".json": "report", ".parquet": "hyperparameters", ".safetensors": "model"}
 PR_SET_PDEATHSIG = 1
+OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
 
 
 class Solvable(Protocol):
@@ -101,6 +102,8 @@ def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     message, the remedy and the iteration that the owner of a failed job reads.
     """
     _die_with_parent()
+    with contextlib.suppress(OSError):  # rather this process than the worker, the API or the database
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     channel = Channel()
     load, device = prepare()
     channel.send("ready", versions=_versions(), device=device)

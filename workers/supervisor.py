@@ -61,13 +61,16 @@ class Supervisor:
         *,
         runner: Sequence[str] = RUNNER,
         timing: Timing | None = None,
+        memory_limit: float | None = None,
     ) -> None:
+        """``memory_limit``: bytes that the runner of a job may take."""
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._engine = create_engine(database_url)
         self._publisher = Publisher(self._engine)
         self._store = store
         self._directory = _own_directory(work_directory)
         self._timing = timing or Timing()
+        self._memory_limit = memory_limit
         self._spare = Spare(runner)
         self._session: Session | None = None
         self._busy = threading.Lock()
@@ -150,6 +153,7 @@ class Supervisor:
                 store=self._store,
                 directory=Path(directory),
                 timing=self._timing,
+                memory_limit=self._memory_limit,
             )
             if self._stopping.is_set():
                 self._session.drain()
@@ -233,6 +237,7 @@ def main(settings: Settings) -> int:
         settings.data_dir / "work",
         runner=(*RUNNER, settings.device),
         timing=Timing(lease=settings.lease_seconds),
+        memory_limit=None if settings.memory_limit_gib is None else settings.memory_limit_gib * 2**30,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

@@ -219,6 +219,13 @@ def resume(job_id: JobId, service: JobsService) -> Response:
 
 
 @router.post("/{job_id}/retry", summary="Retry a job", **ACCEPTED)
-def retry(job_id: JobId, service: JobsService) -> Response:
+def retry(
+    job_id: JobId,
+    service: JobsService,
+    from_: Annotated[
+        Literal["checkpoint", "start"],
+        Query(alias="from", description="Go on from the last checkpoint, or forget what was computed and start over."),
+    ] = "checkpoint",
+) -> Response:
     """Queue a failed or cancelled job again as a new attempt, from its last checkpoint if it left one."""
-    return _accepted(service.retry(job_id))
+    return _accepted(service.retry(job_id, from_start=from_ == "start"))

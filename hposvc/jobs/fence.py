@@ -25,6 +25,7 @@ from hposvc.jobs.states import HELD, TERMINAL, Action, State, move
 from hposvc.queue import Publisher
 
 CHECKPOINT = "checkpoint"  # the kind of artifact that an attempt resumes from
+DISCARDED = "discarded"  # a checkpoint that nobody resumes from, because the job begins again from the start
 CHECKPOINTS_KEPT = 2
 
 
@@ -72,13 +73,23 @@ class Attempt:
             raise Fenced(self._belongs_to_another())
         return State(state)
 
-    def start(self, resumed_from: int | None) -> None:
-        """The runner took the job up, from the checkpoint of that iteration or from the start."""
+    def start(self, resumed_from: int | None) -> list[str]:
+        """The runner took the job up, from the checkpoint of that iteration or from the start.
+
+        Answers the URLs of discarded checkpoints, which nothing refers to any more.
+        """
         with write(self._engine) as connection:
             row = self._update(connection, {"started_at": sa.func.coalesce(jobs.c.started_at, now())})
             self._close_attempt(connection, {"resumed_from": resumed_from})
+            discarded = connection.execute(
+                artifacts.delete()
+                .where(artifacts.c.job_id == self.job_id, artifacts.c.kind == DISCARDED)
+                .returning(artifacts.c.url)
+            ).scalars()
+            urls = list(discarded)
             self._move(connection, Action.START, row, {"resumed_from": resumed_from})
             failpoint("start.before_commit")
+        return urls
 
     def phase(self, phase: str) -> None:
         """Say what the runner is doing."""
@@ -110,6 +121,12 @@ class Attempt:
         failpoint("checkpoint.stored")
         with write(self._engine) as connection:
             self._update(connection, {})
+            replaced = connection.execute(  # by an attempt that fell back behind it
+                sa.select(artifacts.c.url).where(
+                    artifacts.c.job_id == self.job_id, artifacts.c.name == file.name, artifacts.c.url != file.url
+                )
+            ).scalars()
+            urls = list(replaced)
             self._keep(connection, [file])
             older = connection.execute(
                 sa.select(artifacts.c.name, artifacts.c.url)
@@ -124,7 +141,7 @@ class Attempt:
             )
             failpoint("checkpoint.before_commit")
         failpoint("checkpoint.committed")
-        return [row.url for row in older]
+        return urls + [row.url for row in older]
 
     def checkpoints(self) -> list[StoredFile]:
         """The checkpoints to resume from, newest first."""
@@ -157,6 +174,7 @@ class Attempt:
             row = self._update(connection, {"error": to_json(error.model_dump())})
             self._close_attempt(connection, {"finished_at": now(), "outcome": "failed", "message": error.message})
             self._move(connection, Action.FAIL, row, {"reason": error.reason})
+            failpoint("fail.before_commit")
 
     def stopped(self) -> None:
         """The runner stopped because it was asked to pause or to cancel."""
@@ -296,6 +314,19 @@ def lose(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], erro
         _move(connection, Action.FAIL, row, row.attempt, {"reason": error.reason})
     else:
         give_back(connection, publisher, row, {"reason": error.reason})
+
+
+def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
+    """Forget what earlier attempts computed; answers the values for the job's row, which the caller has locked.
+
+    The files of the checkpoints are removed by the next worker that takes the job up: it reaches the store.
+    """
+    connection.execute(iterations.delete().where(iterations.c.job_id == job_id))
+    connection.execute(
+        artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
+    )
+    columns = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "started_at")
+    return {"iteration": 0} | dict.fromkeys(columns)
 
 
 def _move(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:

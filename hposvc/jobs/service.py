@@ -12,6 +12,7 @@ from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
 from hposvc.jobs import queries
+from hposvc.jobs.fence import begin_again
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobResource
@@ -126,16 +127,18 @@ class Jobs:
         """Queue a paused job again, from its checkpoint. Raises JobNotFound, IllegalTransition."""
         return self._request(job_id, tenant, Action.RESUME)
 
-    def retry(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
-        """Queue a failed or cancelled job again, from its last checkpoint if it has one, with all its attempts.
+    def retry(self, job_id: str, *, from_start: bool = False, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Queue a failed or cancelled job again, with all its attempts.
 
+        It goes on from its last checkpoint if it has one; with ``from_start``, what it has computed is forgotten.
         Raises JobNotFound, IllegalTransition.
         """
-        return self._request(job_id, tenant, Action.RETRY)
+        return self._request(job_id, tenant, Action.RETRY, from_start=from_start)
 
-    def _request(self, job_id: str, tenant: str, action: Action) -> JobResource:
+    def _request(self, job_id: str, tenant: str, action: Action, *, from_start: bool = False) -> JobResource:
         mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
         with write(self._engine) as connection:
+            failpoint("request.begin")
             row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
             if row is None:
                 raise JobNotFound(job_id)
@@ -144,14 +147,22 @@ class Jobs:
                 return queries.get_in(connection, job_id, tenant=tenant)
             values = change_of_state(target)
             attempt = row.attempt
+            data: dict[str, str] = {"state": target, "by": action}
             if target is State.QUEUED:
                 attempt += 1
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
                 if action is Action.RETRY:
                     values |= {"losses": 0}
+                if from_start:
+                    values |= begin_again(connection, job_id)
+                    data |= {"from": "start"}
                 self._publisher.enqueue(
-                    connection, job_id, attempt, priority=row.priority, tenant=tenant, created_at=row.created_at
+                    connection, job_id, attempt, priority=row.priority, tenant=row.tenant_id, created_at=row.created_at
                 )
+                failpoint("request.enqueued")
             connection.execute(jobs.update().where(*mine).values(values))
-            add_event(connection, job_id, attempt, "state", {"state": target, "by": action})
-            return queries.get_in(connection, job_id, tenant=tenant)
+            add_event(connection, job_id, attempt, "state", data)
+            job = queries.get_in(connection, job_id, tenant=tenant)
+            failpoint("request.before_commit")
+        failpoint("request.committed")
+        return job

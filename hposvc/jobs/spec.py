@@ -290,7 +290,11 @@ class ResourcesSpec(SpecModel):
 
 
 class JobSpec(SpecModel):
-    """A bilevel job: tune λ above, train the model below."""
+    """A bilevel job: tune λ above, train the model below.
+
+    ``time_limit`` is how many seconds an attempt may take on a worker, refits included, before the job fails as
+    ``timed_out``, with a checkpoint; ``stop.max_seconds`` only ends the iterations, and gives a result.
+    """
 
     kind: Kind
     name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
@@ -305,6 +309,7 @@ class JobSpec(SpecModel):
     resources: ResourcesSpec = ResourcesSpec()
     priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = 0
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
+    time_limit: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _per_fits_kind(self) -> JobSpec:

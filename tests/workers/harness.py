@@ -68,7 +68,12 @@ class Service:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def worker(
-        self, *, real: bool = False, environment: Mapping[str, str] | None = None, **timing: float
+        self,
+        *,
+        real: bool = False,
+        environment: Mapping[str, str] | None = None,
+        memory_limit: float | None = None,
+        **timing: float,
     ) -> subprocess.Popen[bytes]:
         """Start a worker."""
         options = {
@@ -77,6 +82,7 @@ class Service:
             "work": str(self.directory / "work"),
             "real": real,
             "timing": TIMING | timing,
+            "memory_limit": memory_limit,
         }
         log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
@@ -135,7 +141,7 @@ class Service:
         job = self.until_over(job_id)
         assert job.state is State.SUCCEEDED, (job.error, self.logs())
         losses = expected(job.spec)
-        columns = queries.iterations(self.engine, job_id)
+        columns = queries.iterations(self.engine, job_id, limit=len(losses) + 1)
         assert columns.iteration == list(range(1, len(losses) + 1)), "a gap or a double"
         assert columns.upper_loss == losses
         assert job.result is not None

@@ -23,6 +23,7 @@ if __name__ == "__main__":
         Path(options["work"]),
         runner=RUNNER if options["real"] else TINY,
         timing=Timing(**options["timing"]),
+        memory_limit=options["memory_limit"],
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
