@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from hposvc import tracing
 from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
@@ -73,13 +74,17 @@ class Session:
         store: Store,
         directory: Path,
         timing: Timing,
+        on_recorded: Callable[[int], None] = lambda number: None,
     ) -> None:
-        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner."""
+        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner;
+        ``on_recorded(number)`` hears of iterations once they are in the database.
+        """
         self._attempt = attempt
         self._take_runner = take_runner
         self._store = store
         self._directory = directory
         self._timing = timing
+        self._on_recorded = on_recorded
         self._runner: Child | None = None
         self._pending: list[dict[str, float | None]] = []
         self._pending_since = 0.0
@@ -149,6 +154,7 @@ class Session:
                 "spec": self._attempt.spec,
                 "checkpoint_path": self._fetch_checkpoint(),
                 "directory": str(self._directory),
+                "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
         )
         return True
@@ -267,6 +273,7 @@ class Session:
             rows = self._pending
             self._write(lambda: self._attempt.record(rows))
             self._pending = []
+            self._on_recorded(len(rows))
 
     def _fetch_checkpoint(self) -> str | None:
         """The newest checkpoint that is intact, as a local file."""
