@@ -1,4 +1,4 @@
-"""What is seen of every request: an id, a span, a log line, and its part in the metrics."""
+"""What is seen of every request: an id, a log line, and its part in the metrics. Its span is FastAPI's own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.guard import READING
 from api.metrics import ApiMetrics
-from hposvc import logs, tracing
+from hposvc import logs
 
 log = structlog.get_logger(__name__)
 
@@ -49,11 +49,7 @@ class Observing:
 
         begun = time.perf_counter()
         self.metrics.in_progress.inc()
-        parent = headers if tracing.HEADER in headers else None
-        with (
-            logs.bound(request_id=request_id),
-            tracing.span(method, parent=parent, kind="server", http__request__method=method) as span,
-        ):
+        with logs.bound(request_id=request_id):
             try:
                 await self.app(scope, receive, answered)
             finally:
@@ -62,10 +58,6 @@ class Observing:
                 self.metrics.in_progress.dec()
                 self.metrics.requests.labels(method, route, str(status)).inc()
                 self.metrics.durations.labels(method, route).observe(seconds)
-                span.update_name(f"{method} {route}")
-                span.set_attributes({"http.route": route, "http.response.status_code": status})
-                if status >= 500:
-                    tracing.fail(span, str(status))
                 quiet = status < 400 and method in READING  # an open page asks once a second
                 say = log.error if status >= 500 else log.debug if quiet else log.info
                 say("request", method=method, path=scope["path"], status=status, seconds=round(seconds, 6))

@@ -8,7 +8,7 @@ request that carries one is passed on in any case.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -21,8 +21,7 @@ from hposvc import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 FLUSH_MS = 2000  # at the end of a process; a collector that does not answer must not hold up a job for long
-HEADER = "traceparent"
-KINDS = {"server": SpanKind.SERVER, "consumer": SpanKind.CONSUMER, "internal": SpanKind.INTERNAL}
+KINDS = {"consumer": SpanKind.CONSUMER, "internal": SpanKind.INTERNAL}
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -69,15 +68,15 @@ def start(service: Literal["api", "worker", "runner"]) -> Callable[[], None]:
 def span(
     name: str,
     *,
-    parent: str | Mapping[str, str] | None = None,
-    kind: Literal["server", "consumer", "internal"] = "internal",
+    parent: str | None = None,
+    kind: Literal["consumer", "internal"] = "internal",
     **attributes: Any,
 ) -> Iterator[Span]:
-    """A stretch of work. ``parent``: a W3C traceparent, or headers that may hold one; otherwise the current span.
+    """A stretch of work. ``parent``: a W3C traceparent; otherwise the current span.
 
     An exception that leaves the block marks the span as failed. Attributes have their dots written as two underscores.
     """
-    context = None if parent is None else _context({HEADER: parent} if isinstance(parent, str) else parent)
+    context = None if parent is None else _PROPAGATOR.extract({"traceparent": parent}, context=Context())
     values = {key.replace("__", "."): value for key, value in attributes.items() if value is not None}
     tracer = trace.get_tracer("hposvc", __version__)
     with tracer.start_as_current_span(name, context=context, kind=KINDS[kind], attributes=values) as current:
@@ -93,7 +92,7 @@ def traceparent() -> str | None:
     """The current span, as others continue it; None when nothing is traced."""
     carrier: dict[str, str] = {}
     _PROPAGATOR.inject(carrier)
-    return carrier.get(HEADER)
+    return carrier.get("traceparent")
 
 
 def ids() -> dict[str, str]:
@@ -102,7 +101,3 @@ def ids() -> dict[str, str]:
     if not context.is_valid:
         return {}
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
-
-
-def _context(carrier: Mapping[str, str]) -> Context:
-    return _PROPAGATOR.extract(carrier, context=Context())

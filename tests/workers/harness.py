@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,7 +68,13 @@ class Service:
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def worker(
-        self, *, real: bool = False, environment: Mapping[str, str] | None = None, **timing: float
+        self,
+        *,
+        real: bool = False,
+        environment: Mapping[str, str] | None = None,
+        offers: Sequence[str] = ("any",),
+        metrics_port: int | None = None,
+        **timing: float,
     ) -> subprocess.Popen[bytes]:
         """Start a worker."""
         options = {
@@ -77,6 +83,8 @@ class Service:
             "work": str(self.directory / "work"),
             "real": real,
             "timing": TIMING | timing,
+            "offers": list(offers),
+            "metrics_port": metrics_port,
         }
         log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(

@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 
+from hposvc import tracing
 from hposvc.store import Store
 from workers.session import Timing
 from workers.supervisor import RUNNER, Supervisor
@@ -23,7 +24,12 @@ if __name__ == "__main__":
         Path(options["work"]),
         runner=RUNNER if options["real"] else TINY,
         timing=Timing(**options["timing"]),
+        offers=options["offers"],
+        metrics_address=None if options["metrics_port"] is None else ("127.0.0.1", options["metrics_port"]),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
+    stop_tracing = tracing.start("worker")
     supervisor.run(lambda show: None)
+    stop_tracing()
