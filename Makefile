@@ -42,7 +42,7 @@ screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
 
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra otel --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/boat-jit/.installed
