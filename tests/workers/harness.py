@@ -60,9 +60,10 @@ def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE
 class Service:
     """A database with its jobs, a store, and the workers that a test starts."""
 
-    def __init__(self, database_url: str, directory: Path) -> None:
+    def __init__(self, database_url: str, directory: Path, store_url: str | None = None) -> None:
         self.url = database_url
         self.directory = directory
+        self.store_url = store_url or (directory / "store").as_uri()
         self.engine = create_engine(database_url)
         self.jobs = Jobs(self.engine, check=lambda spec: None)
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -79,7 +80,7 @@ class Service:
         """Start a worker."""
         options = {
             "database_url": self.url,
-            "store_url": (self.directory / "store").as_uri(),
+            "store_url": self.store_url,
             "work": str(self.directory / "work"),
             "real": real,
             "timing": TIMING | timing,
