@@ -4,6 +4,7 @@
 # make durability   only the tests that kill processes
 # make docs         write docs/reference/ from the code
 # make screenshots  take the pictures of the documentation from the demonstration's data
+# make licences     list what the dependencies are licensed under
 # make lock         pin the newest versions that fit pyproject.toml
 # make peers        environments of their own for the solvers that benchmarks compare with
 # make clean        remove what the others made (not Jittor's cache, which took minutes to build)
@@ -14,7 +15,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --us
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
+.PHONY: demo test lint durability docs licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -40,6 +41,10 @@ docs: $(VENV)/.installed-dev
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
+
+licences: $(VENV)/.installed-dev
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'
+	$(VENV)/bin/python docs/licences.py
 
 lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra otel --extra s3 --python-version 3.11 --upgrade \
