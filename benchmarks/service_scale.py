@@ -159,7 +159,7 @@ def check(service: Service, job_ids: list[str], n_jobs: int) -> int:
     with read(service.engine) as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(jobs)).scalar_one() == n_jobs
         query = sa.select(attempts.c.outcome, sa.func.count()).group_by(attempts.c.outcome)
-        outcomes = {outcome: number for outcome, number in connection.execute(query)}
+        outcomes = dict(connection.execute(query).all())
     assert outcomes.keys() <= {"succeeded", "released"}, outcomes
     return outcomes.get("released", 0)
 

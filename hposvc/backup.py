@@ -49,8 +49,10 @@ def backup(settings: Settings, folder: Path, *, files: bool = True) -> Copied:
     """Copy database and files into a new ``folder``. Raises Fault; a folder that is not complete has no manifest."""
     if folder.exists():
         raise Fault(f"{folder} is there already", "Name a new folder for each backup.", code=Exit.USAGE)
-    migrate.check(settings.database_url)
     url = parse_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
+        raise Fault(f"there is no database at {url.database}", "See `hposvc config` for the one in use.")
+    migrate.check(settings.database_url)
     folder.mkdir(parents=True, mode=0o700)
     if url.get_backend_name() == "sqlite":
         source, target = sqlite3.connect(str(url.database)), sqlite3.connect(folder / SQLITE)

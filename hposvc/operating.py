@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -109,7 +109,8 @@ def _add_database(database: typer.Typer, settings: MakeSettings) -> None:
         """Copy the database, and the files of its jobs, while the service runs."""
         from hposvc import backup as archive
 
-        done = archive.backup(settings(data_dir=data_dir), folder, files=files)
+        with _mendable():
+            done = archive.backup(settings(data_dir=data_dir), folder, files=files)
         typer.echo(f"{folder}: {done.jobs} jobs, {done.files} files, {done.bytes:,} bytes")
         if done.missing:
             typer.echo(f"{done.missing} files were replaced or removed meanwhile; their jobs go further back", err=True)
@@ -122,7 +123,8 @@ def _add_database(database: typer.Typer, settings: MakeSettings) -> None:
         """Bring a backup back, into an empty database and wherever HPOSVC_STORE_URL points now."""
         from hposvc import backup as archive
 
-        done = archive.restore(settings(data_dir=data_dir), folder)
+        with _mendable():
+            done = archive.restore(settings(data_dir=data_dir), folder)
         typer.echo(f"restored {done.jobs} jobs and {done.files} files; start the service, and unfinished jobs go on")
 
     @database.command()
@@ -134,6 +136,7 @@ def _add_database(database: typer.Typer, settings: MakeSettings) -> None:
         data_dir: DataDir = None,
     ) -> None:
         """Remove old finished jobs for good, with their iterations and files."""
+        from hposvc.db import migrate
         from hposvc.db.engine import create_engine
         from hposvc.jobs.retention import expire as remove
         from hposvc.store import Store
@@ -142,9 +145,31 @@ def _add_database(database: typer.Typer, settings: MakeSettings) -> None:
         days = chosen.retention_days if older_than is None else older_than
         if days is None:
             raise Fault("how old?", "Say --older-than DAYS, or set HPOSVC_RETENTION_DAYS.", code=Exit.USAGE)
-        engine = create_engine(chosen.database_url)
-        try:
-            number = remove(engine, Store(chosen.store_url), older_than=days * 86400, dry_run=dry_run)
-        finally:
-            engine.dispose()
+        with _mendable():
+            migrate.check(chosen.database_url)
+            engine = create_engine(chosen.database_url)
+            try:
+                number = remove(engine, Store(chosen.store_url), older_than=days * 86400, dry_run=dry_run)
+            finally:
+                engine.dispose()
         typer.echo(f"{number} jobs {'would be' if dry_run else 'were'} removed")
+
+
+@contextmanager
+def _mendable() -> Iterator[None]:
+    """Turn what can be wrong with a database or a folder into faults."""
+    from sqlalchemy.exc import OperationalError
+
+    from hposvc.db.engine import DatabaseURLError
+    from hposvc.db.migrate import SchemaError
+
+    try:
+        yield
+    except (DatabaseURLError, SchemaError) as error:
+        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
+    except OperationalError as error:
+        raise Fault(f"the database cannot be used: {error.orig}", "Look at HPOSVC_DATABASE_URL.") from error
+    except OSError as error:
+        raise Fault(
+            f"a file cannot be read or written: {error}", "Look at its permissions, and at the disk."
+        ) from error

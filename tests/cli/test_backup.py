@@ -117,6 +117,13 @@ def test_old_jobs_are_removed_by_command_and_only_counted_when_asked(tmp_path: P
     migrate.upgrade(url)
     where = {"url": url, "store": store, "data_dir": tmp_path}
     assert hposvc("db", "expire", "--older-than", "30", "--dry-run", **where).stdout == "0 jobs would be removed\n"
+    nowhere = hposvc("db", "backup", tmp_path / "copy", **where | {"url": f"sqlite:///{tmp_path}/none.sqlite3"})
+    assert nowhere.returncode == 5
+    assert "there is no database at" in nowhere.stderr
+    assert not (tmp_path / "none.sqlite3").exists()
+    away = hposvc("db", "expire", "--older-than", "1", **where | {"url": "postgresql+psycopg://x@127.0.0.1:9/x"})
+    assert away.returncode == 5
+    assert "HPOSVC_DATABASE_URL" in away.stderr
     asked = hposvc("db", "expire", **where)
     assert asked.returncode == 2
     assert "HPOSVC_RETENTION_DAYS" in asked.stderr

@@ -75,6 +75,7 @@ class Service:
         environment: Mapping[str, str] | None = None,
         offers: Sequence[str] = ("any",),
         metrics_port: int | None = None,
+        retention: float | None = None,
         **timing: float,
     ) -> subprocess.Popen[bytes]:
         """Start a worker."""
@@ -86,6 +87,7 @@ class Service:
             "timing": TIMING | timing,
             "offers": list(offers),
             "metrics_port": metrics_port,
+            "retention": retention,
         }
         log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 
 from hposvc import capabilities, gpus
 from hposvc.db.engine import read
-from hposvc.db.tables import workers
+from hposvc.db.tables import jobs, workers
 from hposvc.jobs import fleet, queries
 from hposvc.jobs.resources import WorkerResource
 from hposvc.jobs.states import State
@@ -138,6 +139,34 @@ def test_a_worker_serves_its_own_metrics_where_it_is_told_to(service: Service) -
     assert f"hposvc_worker_iterations_total {service.get(job_id).progress.iteration:.1f}" in text
     assert "process_resident_memory_bytes" in text
     assert job_id not in text
+
+
+def test_a_worker_says_in_its_log_which_job_and_attempt_it_is_at(service: Service) -> None:
+    process = service.worker(environment={"HPOSVC_LOG_FORMAT": "json"})
+    job_id = service.jobs.submit(tiny_spec()).id
+    service.assert_succeeded_exactly(job_id)
+    worker = only_worker(service).id
+    process.terminate()
+    assert process.wait(PATIENCE) == 0
+    lines = [json.loads(line) for line in service.logs().splitlines()]
+    of_the_job = [(line["attempt"], line["worker_id"]) for line in lines if line.get("job_id") == job_id]
+    assert of_the_job == [(1, worker)] * 2
+    assert lines[-1]["level"]
+
+
+def test_a_worker_removes_what_finished_too_long_ago(service: Service) -> None:
+    service.worker(retention=3600.0)
+    old = service.jobs.submit(tiny_spec()).id
+    service.assert_succeeded_exactly(old)
+    with service.engine.begin() as connection:
+        connection.execute(jobs.update().values(finished_at=jobs.c.finished_at - 7200))
+    service.processes[0].terminate()
+    service.processes[0].wait(PATIENCE)
+    service.worker(retention=3600.0)
+    recent = service.jobs.submit(tiny_spec()).id
+    service.assert_succeeded_exactly(recent)
+    eventually(lambda: [job.id for job in queries.list_(service.engine).items] == [recent], "the old one is gone")
+    assert [path for path in (service.directory / "store").rglob("*") if old in path.parts] == []
 
 
 def test_what_a_killed_worker_had_counted_stays_counted(service: Service) -> None:
