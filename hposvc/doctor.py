@@ -20,7 +20,7 @@ from rich.text import Text
 
 from hposvc import cuda
 from hposvc.embedded import announced
-from hposvc.settings import Settings
+from hposvc.settings import SECRET, Settings
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 MARKS = {"good": ("✓", "green"), "note": ("•", "yellow"), "fault": ("✗", "red")}
@@ -60,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield reached
     if reached.status == "good":
         yield clocks(settings)
+    yield store(settings)
     yield port(settings)
 
 
@@ -232,6 +233,34 @@ def clocks(settings: Settings) -> Finding:
     if abs(apart) > CLOCK_NOTE_SECONDS:
         return Finding("clock", "note", message, remedy)
     return Finding("clock", "good", "within two seconds of the database's")
+
+
+def store(settings: Settings) -> Finding:
+    """Whether the artifact store can be reached; nothing is written to it."""
+    import fsspec
+
+    shown = SECRET.sub(r"\g<before>***", settings.store_url)
+    try:
+        filesystem, path = fsspec.core.url_to_fs(settings.store_url)
+        if settings.store_url.startswith("file:"):
+            writable = _is_writable(Path(path))
+            remedy = "Mend its permissions, or choose another one with HPOSVC_STORE_URL."
+            return (
+                Finding("store", "good", shown)
+                if writable
+                else Finding("store", "fault", f"{shown} cannot be written", remedy)
+            )
+        there = filesystem.exists(path)
+    except ImportError as error:
+        extra = "pip install 'hposvc[s3]'" if settings.store_url.startswith("s3:") else "Install what it names."
+        return Finding("store", "fault", f"{shown} needs a package that is missing: {error}", extra)
+    except Exception as error:  # noqa: BLE001 - each kind of store raises its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = "Look at HPOSVC_STORE_URL, and at the address and the keys of the store (AWS_ENDPOINT_URL, …)."
+        return Finding("store", "fault", f"{shown} does not answer: {reason}", remedy)
+    if not there and settings.store_url.startswith("s3:"):
+        return Finding("store", "fault", f"{shown} is not there", "Make the bucket, or mend HPOSVC_STORE_URL.")
+    return Finding("store", "good", shown)
 
 
 def port(settings: Settings) -> Finding:

@@ -33,7 +33,7 @@ def test_a_machine_that_is_fit(tmp_path: Path) -> None:
     assert status == 0, findings
     assert findings["compiler"]["message"].startswith("g++")
     assert findings["database"]["status"] == "good"
-    assert len(findings) == 11
+    assert len(findings) == 12
 
 
 def test_the_text_has_the_remedy_below_the_fault(tmp_path: Path) -> None:
@@ -220,3 +220,18 @@ def test_clocks_that_are_apart(tmp_path: Path, seconds: int, status: str) -> Non
         assert f"{abs(seconds)}." in findings["clock"]["message"]
         assert ("behind" if seconds < 0 else "ahead of") in findings["clock"]["message"]
         assert "chrony" in findings["clock"]["remedy"]
+
+
+def test_a_store_whose_package_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['s3fs'] = None\n")
+    path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
+    _, findings = examine(tmp_path, PYTHONPATH=path, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
+    assert findings["store"]["status"] == "fault"
+    assert findings["store"]["remedy"] == "pip install 'hposvc[s3]'"
+    assert "hunter2" not in json.dumps(findings)
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    _, findings = examine(tmp_path, HPOSVC_STORE_URL="file:///proc/nowhere")
+    assert findings["store"]["status"] == "fault"
+    assert "HPOSVC_STORE_URL" in findings["store"]["remedy"]
