@@ -2,7 +2,7 @@
 
 It never imports Jittor, which takes over signal handlers and ends the process when a child is killed. Its threads:
 the main one starts runners (the kernel ties a runner to the thread that started it), the queue's does one job at a
-time, the lease of the job has two of its own, and one reports and sweeps.
+time, the lease of the job has two of its own, one reports and sweeps, and one removes old jobs where that is wished.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Supervisor:
         """``offers``: the needs of jobs that this worker meets; ``metrics_address``: where it serves its own metrics;
         ``retention``: after how many seconds it removes finished jobs, None to keep them.
         """
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._engine = create_engine(database_url)
         self._publisher = Publisher(self._engine)
         self._store = store
@@ -111,8 +111,11 @@ class Supervisor:
     def run(self, prepare: Callable[[Callable[[str], None]], None]) -> None:
         """Work until ``stop``. ``prepare`` gets this machine ready, and is given a function that shows progress."""
         stop_metrics = self._serve_metrics()
-        house = threading.Thread(target=self._keep_house, name="house", daemon=True)
-        house.start()
+        chores = [threading.Thread(target=self._keep_house, name="house", daemon=True)]
+        if self._retention is not None:
+            chores.append(threading.Thread(target=self._expire, args=(self._retention,), name="expiry", daemon=True))
+        for chore in chores:
+            chore.start()
         try:
             prepare(self._preparing)
             self._consumer = self._await_runner()
@@ -130,7 +133,8 @@ class Supervisor:
         finally:
             self._spare.close()
             self._ended.set()
-            house.join()
+            for chore in chores:
+                chore.join()
             self._leave()
             stop_metrics()
 
@@ -251,7 +255,7 @@ class Supervisor:
 
     def _keep_house(self) -> None:
         """Report, and look for abandoned jobs, until the worker ends."""
-        reported = swept = expired = -float("inf")
+        reported = swept = -float("inf")
         while not self._ended.wait(self._timing.poll):
             try:
                 if clock() - reported >= self._timing.heartbeat:
@@ -265,13 +269,20 @@ class Supervisor:
                     self._tally.add(UNDELIVERED, done.undelivered)
                     if done.lost or done.undelivered:
                         log.warning("swept: %d jobs of lost workers, %d undelivered", done.lost, done.undelivered)
-                if self._retention is not None and clock() - expired >= EXPIRE_SECONDS:
-                    number = expire(self._engine, self._store, older_than=self._retention)
-                    expired = clock()
-                    if number:
-                        log.info("removed %d jobs that finished long ago", number)
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer: %s", error)
+
+    def _expire(self, older_than: float) -> None:
+        """Remove what finished long ago, now and then, until the worker ends."""
+        while True:
+            try:
+                number = expire(self._engine, self._store, older_than=older_than, enough=self._ended.is_set)
+                if number:
+                    log.info("removed %d jobs that finished long ago", number)
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("the database does not answer: %s", error)
+            if self._ended.wait(EXPIRE_SECONDS):
+                return
 
     def _show(
         self, state: WorkerState, *, job_id: str | None = None, message: str | None = None, child: Child | None = None

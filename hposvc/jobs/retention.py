@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -54,10 +54,18 @@ def delete(engine: sa.Engine, store: Store, job_id: str, *, tenant: str = DEFAUL
     clear_files(engine, store)
 
 
-def expire(engine: sa.Engine, store: Store, *, older_than: float, dry_run: bool = False) -> int:
+def expire(
+    engine: sa.Engine,
+    store: Store,
+    *,
+    older_than: float,
+    dry_run: bool = False,
+    enough: Callable[[], bool] = lambda: False,
+) -> int:
     """Remove the jobs that finished more than ``older_than`` seconds ago, in chunks; answers how many.
 
-    ``dry_run`` only counts them. Safe from several processes at once, and while jobs run.
+    ``dry_run`` only counts them; ``enough`` is asked between chunks. Safe from several processes at once, and while
+    jobs run.
     """
     old = (jobs.c.state.in_(TERMINAL), jobs.c.finished_at < now() - older_than)
     if dry_run:
@@ -65,7 +73,7 @@ def expire(engine: sa.Engine, store: Store, *, older_than: float, dry_run: bool 
             return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*old)).scalar_one()
     clear_files(engine, store)  # of a process that did not get so far
     removed = 0
-    while True:
+    while not enough():
         with write(engine) as connection:
             rows = connection.execute(
                 sa.select(jobs.c.id, jobs.c.attempt, jobs.c.iteration)
@@ -77,29 +85,34 @@ def expire(engine: sa.Engine, store: Store, *, older_than: float, dry_run: bool 
             chunk = list(_up_to(rows, CHUNK_ROWS))
             _remove_rows(connection, chunk)
         if not chunk:
-            return removed
+            break
         removed += len(chunk)
         clear_files(engine, store)
+    return removed
 
 
 def clear_files(engine: sa.Engine, store: Store) -> None:
     """Remove the files whose rows are gone. One that cannot be removed now is tried again by the next call."""
     while True:
         with read(engine) as connection:
-            urls = connection.execute(sa.select(doomed_files.c.url).limit(CHUNK_JOBS)).scalars().all()
-        gone = []
+            query = sa.select(doomed_files.c.url).order_by(doomed_files.c.doomed_at).limit(CHUNK_JOBS)
+            urls = connection.execute(query).scalars().all()
+        gone, kept = [], []
         for url in urls:
             try:
                 store.remove(url)
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - each kind of store raises its own
                 log.warning("%s could not be removed: %s", url, error)
+                kept.append(url)
                 continue
             _remove_empty_folders(url)
             gone.append(url)
         failpoint("retention.files_removed")
-        if gone:
+        if urls:
             with write(engine) as connection:
                 connection.execute(doomed_files.delete().where(doomed_files.c.url.in_(gone)))
+                behind = doomed_files.update().where(doomed_files.c.url.in_(kept)).values(doomed_at=now())
+                connection.execute(behind)  # the others', next time
         if len(gone) < CHUNK_JOBS:
             return
 
