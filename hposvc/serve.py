@@ -78,6 +78,8 @@ def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
         obstacle = cuda.driver_obstacle()
         message = obstacle.message if obstacle else "CUDA_VISIBLE_DEVICES hides every GPU"
         raise Fault(f"no GPU to work on: {message}", "`hposvc doctor` says what is missing.")
+    if obstacles := cuda.obstacles():
+        raise Fault("; ".join(obstacle.message for obstacle in obstacles), obstacles[0].remedy)
     if not is_warm(settings.device):
         prepare_jittor(settings.device)  # once, rather than by all of them at the same time
     return WorkerPerGpu(found, metrics_port=settings.metrics_port).run()

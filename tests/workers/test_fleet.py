@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -284,6 +285,16 @@ def test_without_a_gpu_the_command_says_what_is_missing(tmp_path: Path) -> None:
     assert "hposvc doctor" in run.stderr
 
 
+def test_a_machine_whose_toolkit_is_missing_starts_no_worker_for_its_gpus(two_gpus: Path, tmp_path: Path) -> None:
+    command = [Path(sys.executable).with_name("hposvc"), "worker", "--gpus", "all", "--data-dir", tmp_path]
+    variables = without_settings(PATH=f"{two_gpus}:/usr/bin:/bin", nvcc_path=str(tmp_path / "nvcc"))
+    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == 5
+    assert "nvcc does not run" in run.stderr
+    assert "CUDA 12.2" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_what_is_asked_of_a_worker_reaches_it_over_http_and_by_command(service: Service) -> None:
     from tests.serving import Server
 
@@ -307,3 +318,15 @@ def test_what_is_asked_of_a_worker_reaches_it_over_http_and_by_command(service: 
         assert nobody.json()["type"] == "/problems/worker-not-found"
         subprocess.run([hposvc, "worker", "drain", worker.id, "--url", server.url], env=without_settings(), check=True)
     assert process.wait(PATIENCE) == 0
+
+
+def test_a_port_for_metrics_that_is_taken_is_said_and_the_worker_does_not_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        variables = without_settings(HPOSVC_DATA_DIR=str(tmp_path), HPOSVC_METRICS_PORT=port)
+        hposvc = Path(sys.executable).with_name("hposvc")
+        subprocess.run([hposvc, "db", "upgrade"], env=variables, check=True)
+        run = subprocess.run([hposvc, "worker"], env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert run.returncode == 5
+    assert f"cannot serve metrics on port {port}" in run.stderr
+    assert "HPOSVC_METRICS_PORT" in run.stderr
