@@ -4,6 +4,7 @@
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
 # make screenshots  take the pictures of the documentation from the demonstration's data
+# make licences     list what the dependencies are licensed under
 # make lock         pin the newest versions that fit pyproject.toml
 # make peers        environments of their own for the solvers that benchmarks compare with
 # make clean        remove what the others made (not Jittor's cache, which took minutes to build)
@@ -15,7 +16,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
+.PHONY: demo test lint durability docs licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -43,8 +44,12 @@ screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
 
+licences: $(VENV)/.installed-dev
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'
+	$(VENV)/bin/python docs/licences.py
+
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/boat-jit/.installed

@@ -12,10 +12,13 @@ from fastapi.openapi.utils import get_openapi
 from api import dashboard, problem_details
 from api.dependencies import Services
 from api.guard import Guard, is_loopback
+from api.metrics import ApiMetrics
+from api.observing import Observing
 from api.problem_details import MEDIA_TYPE, ProblemDocument
-from api.routes import datasets, health, jobs, workers
+from api.routes import datasets, health, jobs, metrics, workers
 from hposvc import __version__
 from hposvc.db.engine import create_engine
+from hposvc.jobs import census
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
@@ -58,10 +61,12 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
-    app.state.services = Services(engine=engine, jobs=Jobs(engine))
+    watched = ApiMetrics(lambda: census.take(engine))
+    app.state.services = Services(engine=engine, jobs=Jobs(engine), metrics=watched)
     app.add_middleware(Guard, hosts=("*",) if settings.trust_network else ())
+    app.add_middleware(Observing, metrics=watched)  # the last one added stands outermost
     problem_details.install(app)
-    for module in (jobs, workers, datasets, health):
+    for module in (jobs, workers, datasets, health, metrics):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 
 from api.body import read_document
+from api.metrics import ApiMetrics
 from api.validation import parse_spec
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
@@ -20,6 +21,7 @@ class Services:
 
     engine: sa.Engine
     jobs: Jobs
+    metrics: ApiMetrics
 
 
 def services(request: Request) -> Services:
@@ -36,12 +38,17 @@ def _jobs(request: Request) -> Jobs:
     return services(request).jobs
 
 
+def _metrics(request: Request) -> ApiMetrics:
+    return services(request).metrics
+
+
 async def _spec(request: Request) -> JobSpec:
     return parse_spec(await read_document(request))
 
 
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
+Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]
 IdempotencyKey = Annotated[
     str | None,

@@ -49,6 +49,7 @@ JOB: dict[str, Any] = {
         "events": f"/v1/jobs/{JOB_ID}/events",
         "dashboard": f"/jobs/{JOB_ID}",
     },
+    "notice": None,
 }
 JOBS = {"items": [JOB], "next_page": None}
 CHECKED = {"valid": True, "spec": FILLED_SPEC}
@@ -83,6 +84,7 @@ ARTIFACTS = {
         }
     ]
 }
+WORKER_ID = "worker_3d1f"
 WORKERS = {
     "items": [
         {
@@ -94,9 +96,16 @@ WORKERS = {
             "progress_message": None,
             "versions": {"hposvc": "0.1.0", "jittor": "1.3.11.0"},
             "heartbeat_at": "2026-01-15T09:30:40Z",
+            "offers": ["any", "cpu"],
+            "asked": None,
         }
     ]
 }
+METRICS = """\
+# HELP hposvc_jobs Jobs by state.
+# TYPE hposvc_jobs gauge
+hposvc_jobs{state="running"} 1.0
+"""
 DATASETS = {
     "items": [
         {

@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from api.headers import SECURITY_HEADERS
 from hposvc.data import DataError
+from hposvc.jobs.fleet import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
 
 log = structlog.get_logger(__name__)
@@ -56,6 +57,7 @@ TYPES = {
         ),
         ProblemType("not-found", 404, "Nothing here", "See /docs for the calls that exist."),
         ProblemType("job-not-found", 404, "No such job", "GET /v1/jobs lists the jobs that exist."),
+        ProblemType("worker-not-found", 404, "No such worker", "GET /v1/workers lists the workers that are there."),
         ProblemType(
             "artifact-not-found", 404, "No such file", "GET /v1/jobs/{id}/artifacts lists the files that the job left."
         ),
@@ -234,13 +236,15 @@ def _from_database(request: Request, error: Exception) -> Problem:
 
 def _from_crash(request: Request, error: Exception) -> Problem:
     detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
-    return Problem("internal-error", detail, headers=SECURITY_HEADERS)
+    headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
+    return Problem("internal-error", detail, headers=headers)
 
 
 CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
     Problem: lambda _, error: error,
     DataError: _from_data,
     JobNotFound: lambda _, error: Problem("job-not-found", str(error)),
+    WorkerNotFound: lambda _, error: Problem("worker-not-found", str(error)),
     IllegalTransition: lambda _, error: Problem("illegal-transition", str(error), state=error.state),
     IdempotencyConflict: lambda _, error: Problem("idempotency-conflict", str(error)),
     RequestValidationError: _from_parameters,

@@ -131,7 +131,12 @@ def commands() -> str:
 
 def _command(command: Any, path: str) -> list[str]:
     if hasattr(command, "commands"):
-        return [line for name, inner in command.commands.items() for line in _command(inner, f"{path} {name}")]
+        inner = [line for name, inner in command.commands.items() for line in _command(inner, f"{path} {name}")]
+        return inner if path == "hposvc" or not command.invoke_without_command else [*_usage(command, path), *inner]
+    return _usage(command, path)
+
+
+def _usage(command: Any, path: str) -> list[str]:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([path, *(_placeholder(argument) for argument in arguments)])

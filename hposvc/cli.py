@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hposvc import operating
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
@@ -97,14 +98,6 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     from hposvc.serve import run_api
 
     run_api(_settings(host=host, port=port, data_dir=data_dir))
-
-
-@app.command()
-def worker(data_dir: DataDir = None) -> None:
-    """Run a worker: it takes queued jobs and solves them, one at a time."""
-    from hposvc.serve import run_worker
-
-    raise typer.Exit(run_worker(_settings(data_dir=data_dir)))
 
 
 @app.command()
@@ -381,6 +374,8 @@ def _exit_like(job: JobResource) -> None:
 
 def _say_submitted(client: Client, job: JobResource) -> None:
     typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
+    if job.notice:
+        typer.secho(job.notice, fg=typer.colors.YELLOW, err=True)
 
 
 def _read(file: Path) -> bytes:
@@ -408,3 +403,6 @@ def _stop_like_ctrl_c() -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, signal.default_int_handler)
+
+
+operating.add_to(app, database, client=_client, settings=_settings, print_json=_print_json)

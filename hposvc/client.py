@@ -180,6 +180,14 @@ class Client:
         """Queue a failed or cancelled job again, as its next attempt: from its last checkpoint, or from the start."""
         return self._act(job_id, "retry", {"from": "start"} if from_start else None)
 
+    def drain(self, worker_id: str, *, now: bool = False) -> None:
+        """Let a worker end after its job, or ``now``, handing the job back."""
+        self._call("POST", f"/v1/workers/{quote(worker_id, safe='')}/drain", params={"now": str(now).lower()})
+
+    def metrics(self) -> str:
+        """The service's metrics, in Prometheus's text format."""
+        return self._send("GET", "/metrics").text
+
     def workers(self) -> list[WorkerResource]:
         """The workers that the service knows."""
         return [WorkerResource.model_validate(worker) for worker in self._call("GET", "/v1/workers")["items"]]
@@ -201,7 +209,11 @@ class Client:
         return JobResource.model_validate(self._call("POST", _path(job_id, action), params=params))
 
     def _call(self, method: str, path: str, **request: Any) -> Any:
-        """The decoded answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""
+        """The decoded answer."""
+        return self._send(method, path, **request).json()
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        """The answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
@@ -212,7 +224,7 @@ class Client:
                     raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
             else:
                 if response.is_success:
-                    return response.json()
+                    return response
                 if last or response.status_code not in TRY_AGAIN:
                     raise ProblemError(response.status_code, _document(response))
                 pause = max(pause, _retry_after(response))

@@ -1,4 +1,8 @@
-"""Logging of the service's processes: structlog and the standard library in one stream, on standard error."""
+"""Logging of the service's processes: structlog and the standard library in one stream, on standard error.
+
+Lines carry what they are about: ``request_id`` within a request, ``job_id``, ``attempt`` and ``worker_id`` within an
+attempt, ``trace_id`` and ``span_id`` where traces are recorded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,11 @@ from typing import Literal
 
 import structlog
 
+from hposvc import tracing
+
 Format = Literal["console", "json"]
+
+bound = structlog.contextvars.bound_contextvars  # what every line says that is logged within the block
 
 
 def configure(level: str, format_: Format) -> None:
@@ -18,6 +26,7 @@ def configure(level: str, format_: Format) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _trace,
     ]
     renderers: list[structlog.typing.Processor] = (
         [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
@@ -40,3 +49,8 @@ def configure(level: str, format_: Format) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("httpx", "httpcore", "alembic", "dbos", "uvicorn.error"):  # their every step is no news
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The trace that a line belongs to, if there is one."""
+    return {**event, **tracing.ids()}

@@ -98,7 +98,8 @@ class Run:
     """
 
     def __init__(self, spec: JobSpec, checkpoint: bytes | None = None, *, dataset: data.Dataset | None = None) -> None:
-        runtime.start("cpu" if spec.resources.device == "cpu" else None, spec.solver.seed)
+        device = spec.resources.device
+        runtime.start(None if device == "auto" else device, spec.solver.seed)
         self.spec = spec
         self._dataset = data.load(spec.dataset, spec.hyperparameters.group_column) if dataset is None else dataset
         found = data.problems(self._dataset, spec)

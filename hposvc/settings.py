@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -82,6 +82,25 @@ class Settings(BaseSettings):
         description="What a worker's jobs are computed on. cuda needs an NVIDIA GPU, CUDA 12.2 and cuDNN 8 "
         "(`hposvc doctor` says what is missing), and has not been run on a GPU yet.",
     )
+    capabilities: Literal["cpu", "cuda", "cuda,cpu"] | None = Field(
+        default=None,
+        description="Which jobs a worker takes besides those that leave the device to it; by default cpu for "
+        "HPOSVC_DEVICE=cpu, and cuda,cpu for cuda. With workers of both kinds, cuda keeps the GPUs free for jobs that "
+        "ask for one.",
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on which a worker serves its own /metrics; none by default, 0 takes a free one. With --gpus, "
+        "each worker takes the next one. (The API serves /metrics on its own port.)",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address on which a worker serves its own /metrics.")
+    retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="How long finished jobs are kept, with their iterations and files; for ever by default.",
+    )
     url: str | None = Field(
         default=None,
         description="Server that the commands speak to; by default the one running on this data_dir.",
@@ -101,6 +120,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
+    @field_validator("capabilities")
+    @classmethod
+    def _offered_by_the_device(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and "cuda" in value and info.data.get("device") != "cuda":
+            raise ValueError("cuda can only be offered with HPOSVC_DEVICE=cuda")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _below_data_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -109,6 +135,11 @@ class Settings(BaseSettings):
         values.setdefault("database_url", f"sqlite:///{data_dir / 'hposvc.sqlite3'}")
         values.setdefault("store_url", (data_dir / "store").as_uri())
         return values
+
+    @property
+    def offers(self) -> list[str]:
+        """The devices that a worker computes on, its own one first."""
+        return (self.capabilities or {"cpu": "cpu", "cuda": "cuda,cpu"}[self.device]).split(",")
 
     @property
     def server_file(self) -> Path:

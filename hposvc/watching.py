@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from hposvc.capabilities import unmet
 from hposvc.client import Client
 from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import TERMINAL, State
@@ -60,7 +61,7 @@ def follow(client: Client, job_id: str) -> Iterator[View]:
             norm, after = columns.hypergradient_norm[-1], columns.next_after
             if len(columns.iteration) < BATCH:
                 break
-        waiting = _waiting_for(client.workers()) if job.state is State.QUEUED else ""
+        waiting = _waiting_for(job, client.workers()) if job.state is State.QUEUED else ""
         yield View(job, upper_loss, norm, waiting)
         if job.state in TERMINAL or job.state is State.PAUSED:
             return
@@ -130,10 +131,14 @@ def _curve(view: View) -> RenderableType:
     )
 
 
-def _waiting_for(workers: list[WorkerResource]) -> str:
+def _waiting_for(job: JobResource, workers: list[WorkerResource]) -> str:
     """Why a queued job does not run yet."""
     if not workers:
         return "waiting for a worker (`hposvc worker`)"
+    needs = job.spec.resources.needs
+    if why := unmet(needs, {name for worker in workers for name in worker.offers}):
+        return why
+    workers = [worker for worker in workers if needs in worker.offers]
     if any(worker.state == "ready" for worker in workers):
         return "a worker is about to take it"
     for worker in workers:

@@ -22,6 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from hposvc import tracing
 from hposvc.failpoints import failpoint
 from hposvc.jobs.spec import JobSpec
 from workers import checkpoints, protocol
@@ -105,16 +106,20 @@ def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     with contextlib.suppress(OSError):  # rather this process than the worker, the API or the database
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     channel = Channel()
+    stop_tracing = tracing.start("runner")
     load, device = prepare()
     channel.send("ready", versions=_versions(), device=device)
     job = channel.job()
     failpoint("runner.solve_received")
     with contextlib.suppress(BrokenPipeError):  # the supervisor does not listen any more: nobody to tell
         try:
-            _solve(channel, load, job)
+            parent = job.get("traceparent")
+            with tracing.span("job.run", parent=parent, hposvc__job_id=job["job_id"], hposvc__attempt=job["attempt"]):
+                _solve(channel, load, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job's owner must read it
             traceback.print_exc()
             channel.send("error", **explain(error))
+    stop_tracing()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # without Jittor's tidying up, which takes a while and frees nothing that the end of a process does not
@@ -125,27 +130,17 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     directory = Path(job["directory"])
     path = job["checkpoint_path"]
     channel.send("phase", phase="loading")
-    run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
+    with tracing.span("job.load"):
+        run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
-    saved = run.iteration
-    for batch in run.iterations():
-        for start in range(0, len(batch), MAX_COLUMN):
-            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
-        failpoint("runner.iterations_sent")
-        if channel.asked:
-            if channel.asked == "pause":
-                _checkpoint(channel, run, directory)
-            channel.send("paused", iteration=run.iteration)
+    with tracing.span("job.solve", hposvc__resumed_from=run.iteration or None):
+        if not _iterate(channel, run, spec, directory):
             return
-        if run.iteration - saved >= spec.checkpoint_every:
-            _checkpoint(channel, run, directory)
-            saved = run.iteration
-    if run.iteration > saved:
-        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
-    outcome = run.finish()
+    with tracing.span("job.refit"):
+        outcome = run.finish()
     artifacts = []
     for name, data in outcome.artifacts.items():
         sha256 = checkpoints.write(directory / name, data)
@@ -155,6 +150,26 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     failpoint("runner.artifacts_written")
     channel.send("result", result=outcome.result, artifacts=artifacts)
     failpoint("runner.result_sent")
+
+
+def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
+    """Do the iterations; False when it was asked to stop before they were done."""
+    saved = run.iteration
+    for batch in run.iterations():
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if channel.asked:
+            if channel.asked == "pause":
+                _checkpoint(channel, run, directory)
+            channel.send("paused", iteration=run.iteration)
+            return False
+        if run.iteration - saved >= spec.checkpoint_every:
+            _checkpoint(channel, run, directory)
+            saved = run.iteration
+    if run.iteration > saved:
+        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
+    return True
 
 
 def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:

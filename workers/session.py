@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from hposvc import tracing
 from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
@@ -76,9 +77,11 @@ class Session:
         directory: Path,
         timing: Timing,
         memory_limit: float | None = None,
+        on_recorded: Callable[[int], None] = lambda number: None,
     ) -> None:
         """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner;
-        ``memory_limit``: bytes that the runner may take.
+        ``memory_limit``: bytes that the runner may take; ``on_recorded(number)`` hears of iterations once they are in
+        the database.
         """
         self._attempt = attempt
         self._take_runner = take_runner
@@ -89,6 +92,7 @@ class Session:
         limit = attempt.spec.get("time_limit")
         self._deadline = claimed_at + (float("inf") if limit is None else limit)
         self._started = False
+        self._on_recorded = on_recorded
         self._runner: Child | None = None
         self._pending: list[dict[str, float | None]] = []
         self._pending_since = 0.0
@@ -158,6 +162,7 @@ class Session:
                 "spec": self._attempt.spec,
                 "checkpoint_path": self._fetch_checkpoint(),
                 "directory": str(self._directory),
+                "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
         )
         return True
@@ -289,6 +294,7 @@ class Session:
             rows = self._pending
             self._write(lambda: self._attempt.record(rows))
             self._pending = []
+            self._on_recorded(len(rows))
 
     def _fetch_checkpoint(self) -> str | None:
         """The newest checkpoint that is intact, as a local file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Annotated, Any, Literal
 
+import structlog
 import yaml
 from fastapi import APIRouter, Path, Query, Response
 from pydantic import BaseModel
@@ -12,8 +13,9 @@ from pydantic import BaseModel
 from api import examples
 from api.answers import tagged
 from api.artifacts import file_response
-from api.dependencies import Engine, IdempotencyKey, IfNoneMatch, JobsService, Spec
+from api.dependencies import Engine, IdempotencyKey, IfNoneMatch, JobsService, Metrics, Spec
 from api.problem_details import Problem, field_error
+from hposvc import tracing
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource
@@ -21,6 +23,7 @@ from hposvc.jobs.service import check_spec
 from hposvc.jobs.spec import JobSpec, Kind, Tag
 from hposvc.jobs.states import State
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LARGEST = 2**53  # the integers that JavaScript and JSON agree on
@@ -58,6 +61,7 @@ class ArtifactList(BaseModel):
 def submit(
     spec: Spec,
     service: JobsService,
+    metrics: Metrics,
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="Only check; nothing is stored.")] = False,
 ) -> Response:
@@ -65,7 +69,10 @@ def submit(
     if dry_run:
         check_spec(spec)
         return Response(Checked(spec=spec).model_dump_json(), media_type="application/json")
-    return _accepted(service.submit(spec, idempotency_key=idempotency_key))
+    job = service.submit(spec, idempotency_key=idempotency_key, traceparent=tracing.traceparent())
+    metrics.submitted.inc()
+    log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)
+    return _accepted(job)
 
 
 @router.get(

@@ -129,6 +129,7 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False, default=1),
     Column("traceparent", String(64)),
+    Column("needs", String(32), nullable=False, server_default="any"),  # of a worker: see hposvc.capabilities
     Column("created_at", Double, nullable=False, default=now()),
     Column("queued_at", Double, nullable=False, default=now()),
     Column("started_at", Double),
@@ -136,6 +137,7 @@ jobs = Table(
     Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     Index("ix_jobs_tenant_state_created", "tenant_id", "state", "created_at", "id"),
     Index("ix_jobs_state_lease", "state", "lease_until"),
+    Index("ix_jobs_finished_at", "finished_at"),
 )
 
 attempts = Table(
@@ -204,6 +206,25 @@ workers = Table(
     Column("progress_message", Text),
     Column("started_at", Double, nullable=False, default=now()),
     Column("heartbeat_at", Double, nullable=False, default=now(), index=True),
+    Column("offers", JSONType, nullable=False, server_default="[]"),
+    Column("counters", JSONType, nullable=False, server_default="{}"),  # since the worker started, only growing
+    Column("asked", String(16)),  # drain | leave
+)
+
+# What workers that have left had counted: with the rows above, totals that never shrink.
+retired_counters = Table(
+    "retired_counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# Files whose rows are gone, until they are gone too: a crash between the two leaves nothing behind.
+doomed_files = Table(
+    "doomed_files",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("doomed_at", Double, nullable=False, default=now()),
 )
 
 idempotency_keys = Table(

@@ -48,12 +48,21 @@ class StoredFile:
 class Attempt:
     """One attempt at one job, in the hands of one worker."""
 
-    def __init__(self, engine: sa.Engine, publisher: Publisher, job_id: str, number: int, spec: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        publisher: Publisher,
+        job_id: str,
+        number: int,
+        spec: dict[str, Any],
+        traceparent: str | None = None,
+    ) -> None:
         self._engine = engine
         self._publisher = publisher
         self.job_id = job_id
         self.number = number
         self.spec = spec
+        self.traceparent = traceparent  # of the request that submitted the job
 
     def renew(self, lease_seconds: float) -> State:
         """Hold the job for another ``lease_seconds``; answers its state, which may be a request to stop."""
@@ -61,6 +70,13 @@ class Attempt:
             row = self._update(connection, {"lease_until": now() + lease_seconds}, changed=False)
             failpoint("renew.before_commit")
         return State(row.state)
+
+    def outcome(self) -> str | None:
+        """How this attempt ended; None as long as it goes on."""
+        query = sa.select(attempts.c.outcome).where(attempts.c.job_id == self.job_id, attempts.c.attempt == self.number)
+        with read(self._engine) as connection:
+            outcome: str | None = connection.execute(query).scalar()
+        return outcome
 
     def state(self) -> State:
         """The state of the job, to see what people ask of it. Raises Fenced."""
@@ -285,7 +301,7 @@ def claim(
         _move(connection, Action.CLAIM, row, number, {"worker": worker_id})
         failpoint("claim.before_commit")
     failpoint("claim.committed")
-    return Attempt(engine, publisher, job_id, number, row.spec)
+    return Attempt(engine, publisher, job_id, number, row.spec, row.traceparent)
 
 
 def give_back(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], data: dict[str, Any]) -> None:

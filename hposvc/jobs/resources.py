@@ -91,7 +91,10 @@ class JobLinks(Resource):
 
 
 class JobResource(Resource):
-    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag."""
+    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag.
+
+    ``notice`` is for the answer to a submission: why the job will have to wait, where that can be seen at once.
+    """
 
     id: str
     kind: Kind
@@ -112,6 +115,7 @@ class JobResource(Resource):
     finished_at: datetime | None
     spec: JobSpec
     links: JobLinks
+    notice: str | None = None
 
 
 class JobPage(Resource):
@@ -193,7 +197,9 @@ class ArtifactResource(Resource):
 
 
 class WorkerResource(Resource):
-    """A worker and what it does; one whose heartbeat is old is gone."""
+    """A worker and what it does; one whose heartbeat is old is gone. ``offers`` names the needs of jobs that it can
+    meet; ``asked`` what a person asked of it.
+    """
 
     id: str
     host: str
@@ -203,3 +209,5 @@ class WorkerResource(Resource):
     progress_message: str | None
     versions: dict[str, str]
     heartbeat_at: datetime
+    offers: list[str] = []
+    asked: Literal["drain", "leave"] | None = None

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from hposvc.capabilities import ANY, unmet
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
-from hposvc.jobs import queries
+from hposvc.jobs import fleet, queries
 from hposvc.jobs.fence import begin_again
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.records import add_event, change_of_state
@@ -62,12 +63,16 @@ class Jobs:
         self._check(spec)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
         try:
-            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+            job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
         except sa.exc.IntegrityError:
             if idempotency_key is None:
                 raise
             # Another request with this key committed in between; now it is there to be found.
-            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+            job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+        needs = spec.resources.needs
+        if job.state is not State.QUEUED or needs == ANY:
+            return job
+        return job.model_copy(update={"notice": unmet(needs, fleet.offered(self._engine))})
 
     def _submit(
         self, spec: JobSpec, tenant: str, key: str | None, fingerprint: str, traceparent: str | None
@@ -100,6 +105,7 @@ class Jobs:
                     max_attempts=spec.max_attempts,
                     iterations=spec.stop.iterations,
                     traceparent=traceparent,
+                    needs=spec.resources.needs,
                 )
                 .returning(jobs.c.created_at)
             ).scalar_one()

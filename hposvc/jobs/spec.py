@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
+from hposvc.capabilities import Device, Memory, need
+
 Kind = Literal["data_reweighting", "regularization_tuning"]
 Auto = Literal["auto"]
 
@@ -284,9 +286,18 @@ class StopSpec(SpecModel):
 
 
 class ResourcesSpec(SpecModel):
-    """What the job is computed on: ``auto`` is the device of its worker (``HPOSVC_DEVICE``), ``cpu`` always the CPU."""
+    """What the job is computed on. ``device``: ``auto`` is that of whichever worker takes the job, ``cpu`` and ``cuda``
+    wait for a worker that offers it. ``memory``: ``large`` waits for a worker with 16 GiB or more, ``huge`` for one
+    with 64; it is the GPU's own for ``cuda``.
+    """
 
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
+    memory: Memory = "standard"
+
+    @property
+    def needs(self) -> str:
+        """The name of what the job needs of a worker."""
+        return need(self.device, self.memory)
 
 
 class JobSpec(SpecModel):

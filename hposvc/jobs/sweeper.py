@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.db.engine import write
-from hposvc.db.tables import jobs, now, workers
+from hposvc.db.tables import jobs, now
 from hposvc.failpoints import failpoint
+from hposvc.jobs import fleet
 from hposvc.jobs.fence import lose
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobError
@@ -17,7 +18,6 @@ from hposvc.jobs.states import HELD, State
 from hposvc.queue import Publisher, deliveries
 
 BATCH = 100
-FORGET_WORKER_SECONDS = 3600.0
 _ADVISORY_LOCK = 0x73776565706572  # "sweeper"
 
 
@@ -38,7 +38,7 @@ def sweep(engine: sa.Engine, publisher: Publisher, *, grace_seconds: float) -> S
         if not _alone(connection):
             return Swept(0, 0)
         swept = Swept(_lost(connection, publisher), _undelivered(connection, publisher, grace_seconds))
-        connection.execute(workers.delete().where(workers.c.heartbeat_at < now() - FORGET_WORKER_SECONDS))
+        fleet.forget(connection)
         failpoint("sweep.before_commit")
     return swept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_jobs_in_the_text_are_valid(page: Path) -> None:
 def test_commands_in_the_text_exist(page: Path) -> None:
     shell = "".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
     for line in re.findall(r"^(?:\.venv/bin/)?hposvc ([^\n#|>]*)", shell, re.MULTILINE):
-        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list))?)?", line)
+        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list|drain|backup|restore|expire))?)?", line)
         assert words is not None
         help_ = CliRunner().invoke(app, [*words[0].split(), "--help"], env={"COLUMNS": "200"})
         assert help_.exit_code == 0, line
@@ -66,3 +67,15 @@ def test_variables_in_the_text_are_settings(page: Path) -> None:
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_examples_are_valid(example: Path) -> None:
     JobSpec.model_validate(yaml.safe_load(example.read_text()))
+
+
+def test_the_licence_of_everything_that_is_needed_is_listed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = dict(
+        re.findall(r"^\| (\S+) \| \S+ \| (.+) \|$", (ROOT / "docs/reference/licences.md").read_text(), re.MULTILINE)
+    )
+    for requirement in [*project["dependencies"], *extras["otel"], *extras["s3"]]:
+        name = re.match(r"[\w-]+", requirement)
+        assert name is not None
+        assert listed.get(name[0], "unknown") != "unknown", f"{requirement}: run `make licences`"
