@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -17,8 +17,11 @@ YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 NESTED = f"The body is nested deeper than {MAX_DEPTH} levels."
 
 
-async def read_document(request: Request) -> Any:
-    """The body's one JSON or YAML document. Raises Problem: unreadable, too large, of another type, or not plain."""
+async def read_document(request: Request, refuse: Callable[[Sequence[FieldError]], Problem] = invalid_spec) -> Any:
+    """The body's one JSON or YAML document. Raises Problem: unreadable, too large, of another type, or not plain.
+
+    ``refuse`` makes the problem of values that parsed but can be none of ours.
+    """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity" or not (media_type == "application/json" or media_type in YAML_TYPES):
@@ -30,7 +33,7 @@ async def read_document(request: Request) -> Any:
         raise Problem("malformed-body", f"Byte {error.start} is not UTF-8.") from None
     document = _parse_json(text) if media_type == "application/json" else _parse_yaml(text)
     if errors := list(_unfit(document)):
-        raise invalid_spec(errors)
+        raise refuse(errors)
     return document
 
 

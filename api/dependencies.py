@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 
+from api.auth import Gatekeeper
 from api.body import read_document
-from api.validation import parse_spec
+from api.live import Live
+from api.problem_details import Problem, field_error, invalid_body
+from api.validation import Model, parse_body, parse_spec
+from hposvc.access.keys import Identity
+from hposvc.access.tenants import Quotas
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
+
+LONGEST_WAIT = 60  # seconds; proxies give up on an answer not much later
 
 
 @dataclass(frozen=True)
@@ -20,6 +27,10 @@ class Services:
 
     engine: sa.Engine
     jobs: Jobs
+    gatekeeper: Gatekeeper
+    live: Live
+    quotas: Quotas
+    webhooks_private: bool
 
 
 def services(request: Request) -> Services:
@@ -36,13 +47,63 @@ def _jobs(request: Request) -> Jobs:
     return services(request).jobs
 
 
+def caller(request: Request) -> Identity:
+    """Who asks."""
+    identity: Identity = request.state.caller
+    return identity
+
+
+def _tenant(request: Request) -> str:
+    return caller(request).tenant
+
+
+def _version(if_match: IfMatch = None) -> int | None:
+    """The version that a change is meant for; None for whichever there is."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    version = if_match.strip().strip('"')
+    if not version.isdecimal() or len(version) > 18:
+        error = field_error(
+            "If-Match", "is not the ETag of a job", "Send the ETag that a GET of the job gave.", if_match
+        )
+        raise Problem("precondition-failed", "The ETag in If-Match is none of this job.", errors=[error])
+    return int(version)
+
+
+def asked_to_wait(prefer: str | None) -> int:
+    """The seconds of ``wait=`` in a Prefer header (RFC 7240), at most LONGEST_WAIT; 0 without a wish."""
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "wait" and value.isdecimal():
+            return min(int(value[:9]), LONGEST_WAIT)
+    return 0
+
+
+def body(model: type[Model]) -> Any:
+    """A dependency: the request's JSON or YAML body as ``model``, wrong fields explained."""
+
+    async def parsed(request: Request) -> Model:
+        return parse_body(model, await read_document(request, invalid_body))
+
+    return Depends(parsed)
+
+
 async def _spec(request: Request) -> JobSpec:
     return parse_spec(await read_document(request))
 
 
+IfMatch = Annotated[
+    str | None,
+    Header(max_length=200, description="The ETag that the change is meant for: 412 when there is a newer one."),
+]
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
 Spec = Annotated[JobSpec, Depends(_spec)]
+Held = Annotated[Services, Depends(services)]
+Caller = Annotated[Identity, Depends(caller)]
+Tenant = Annotated[str, Depends(_tenant)]
+Version = Annotated[int | None, Depends(_version)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -50,6 +111,16 @@ IdempotencyKey = Annotated[
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
         description="One key, one job: a request that is repeated with its key answers with the job that it made.",
+    ),
+]
+Accept = Annotated[str | None, Header(max_length=1000, description="The format to answer in.")]
+Prefer = Annotated[
+    str | None, Header(max_length=200, examples=["wait=30"], description="wait=SECONDS: answer when something changed.")
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        pattern=r"^\d{1,15}\.(-1|\d{1,15})$", examples=["4.120"], description="Where a stream was left: go on there."
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 when nothing changed.")]

@@ -61,6 +61,7 @@ class Supervisor:
         *,
         runner: Sequence[str] = RUNNER,
         timing: Timing | None = None,
+        running_jobs: int | None = None,
     ) -> None:
         self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
         self._engine = create_engine(database_url)
@@ -68,6 +69,7 @@ class Supervisor:
         self._store = store
         self._directory = _own_directory(work_directory)
         self._timing = timing or Timing()
+        self._running_jobs = running_jobs
         self._spare = Spare(runner)
         self._session: Session | None = None
         self._busy = threading.Lock()
@@ -137,7 +139,15 @@ class Supervisor:
         claimed_at = clock()
         lease = self._timing.lease
         attempt = self._persist(
-            lambda: claim(self._engine, self._publisher, job_id, number, worker_id=self.id, lease_seconds=lease)
+            lambda: claim(
+                self._engine,
+                self._publisher,
+                job_id,
+                number,
+                worker_id=self.id,
+                lease_seconds=lease,
+                running_jobs=self._running_jobs,
+            )
         )
         if attempt is None:
             log.info("the delivery of attempt %d at job %s is stale", number, job_id)
@@ -179,7 +189,12 @@ class Supervisor:
                         fleet.beat(self._engine, self._report)
                     reported = clock()
                 if clock() - swept >= self._timing.sweep:
-                    done = sweep(self._engine, self._publisher, grace_seconds=self._timing.lease)
+                    done = sweep(
+                        self._engine,
+                        self._publisher,
+                        grace_seconds=self._timing.lease,
+                        running_jobs=self._running_jobs,
+                    )
                     swept = clock()
                     if done.lost or done.undelivered:
                         log.warning("swept: %d jobs of lost workers, %d undelivered", done.lost, done.undelivered)
@@ -233,6 +248,7 @@ def main(settings: Settings) -> int:
         settings.data_dir / "work",
         runner=(*RUNNER, settings.device),
         timing=Timing(lease=settings.lease_seconds),
+        running_jobs=settings.quota_running_jobs,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

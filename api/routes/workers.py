@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from api import examples
-from api.dependencies import Engine
+from api.dependencies import Engine, Tenant
 from hposvc.jobs import queries
 from hposvc.jobs.resources import WorkerResource
 
@@ -20,6 +20,6 @@ class WorkerList(BaseModel):
 
 
 @router.get("", summary="List workers", responses={200: examples.answer(examples.WORKERS, "The workers.")})
-def list_workers(engine: Engine) -> WorkerList:
+def list_workers(engine: Engine, tenant: Tenant) -> WorkerList:
     """Each worker's device, state and heartbeat; while it prepares Jittor, how far that is."""
-    return WorkerList(items=queries.workers(engine))
+    return WorkerList(items=queries.workers(engine, tenant=tenant))

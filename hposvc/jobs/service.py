@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.access.tenants import Quotas, assert_may_queue
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
 from hposvc.jobs import queries
+from hposvc.jobs.deletion import VersionConflict
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobResource
@@ -20,6 +23,9 @@ from hposvc.jobs.states import Action, IllegalTransition, State, move
 from hposvc.queue import Publisher
 
 __all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
+
+
+NO_LIMITS = Quotas()
 
 
 class IdempotencyConflict(Exception):
@@ -41,8 +47,12 @@ def check_spec(spec: JobSpec) -> None:
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec, quotas: Quotas = NO_LIMITS
+    ) -> None:
+        """``quotas`` hold for tenants that have none of their own."""
         self._engine = engine
+        self._quotas = quotas
         self._check = check
         self._publisher = Publisher(engine)
 
@@ -56,7 +66,8 @@ class Jobs:
     ) -> JobResource:
         """Queue a job. A key that was used before answers with the job that it made then.
 
-        Raises DataError if the spec does not fit its dataset, and IdempotencyConflict; neither leaves a row behind.
+        Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
+        leaves a row behind.
         """
         self._check(spec)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
@@ -83,6 +94,7 @@ class Jobs:
                     raise IdempotencyConflict(key, used.job_id)
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
+            assert_may_queue(connection, tenant, self._quotas)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(
                 jobs.insert()
@@ -133,6 +145,28 @@ class Jobs:
         """
         return self._request(job_id, tenant, Action.RETRY)
 
+    def update(
+        self, job_id: str, changes: dict[str, Any], *, tenant: str = DEFAULT_TENANT, version: int | None = None
+    ) -> JobResource:
+        """Change the name, the tags or the priority of a job; a queued one takes the place of its new priority.
+
+        Raises JobNotFound, and VersionConflict unless the job is at ``version``, if that is given.
+        """
+        mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
+            if row is None:
+                raise JobNotFound(job_id)
+            if version is not None and version != row.version:
+                raise VersionConflict(job_id, row.version)
+            changes = {name: value for name, value in changes.items() if value != getattr(row, name)}
+            if changes:
+                values = changes | {"spec": row.spec | changes, "version": jobs.c.version + 1}
+                connection.execute(jobs.update().where(*mine).values(values))
+            if "priority" in changes and row.state == State.QUEUED:
+                self._publisher.reprioritize(connection, job_id, row.attempt, changes["priority"])
+            return queries.get_in(connection, job_id, tenant=tenant)
+
     def _request(self, job_id: str, tenant: str, action: Action) -> JobResource:
         mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
         with write(self._engine) as connection:
@@ -145,6 +179,7 @@ class Jobs:
             values = change_of_state(target)
             attempt = row.attempt
             if target is State.QUEUED:
+                assert_may_queue(connection, tenant, self._quotas)
                 attempt += 1
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
                 if action is Action.RETRY:

@@ -20,6 +20,9 @@ Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+JobName = Annotated[str, Field(min_length=1, max_length=200)]
+Priority = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 Width = Annotated[StrictInt, Field(ge=1, le=65_536)]
 Activation = Literal["relu", "gelu", "tanh"]
 Dropout = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
@@ -293,8 +296,8 @@ class JobSpec(SpecModel):
     """A bilevel job: tune λ above, train the model below."""
 
     kind: Kind
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    name: JobName | None = None
+    tags: Tags = []
     dataset: DatasetSpec
     model: ModelSpec = LinearModel()
     loss: LossSpec | None = None
@@ -303,7 +306,7 @@ class JobSpec(SpecModel):
     stop: StopSpec = StopSpec()
     checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 100
     resources: ResourcesSpec = ResourcesSpec()
-    priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = 0
+    priority: Priority = 0
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
 
     @model_validator(mode="after")

@@ -30,8 +30,8 @@ def test_every_call_is_described_with_an_example_and_its_errors() -> None:
         place = f"{method} {path}"
         assert call["summary"], place
         assert call["description"], place
-        success = next(answer for status, answer in call["responses"].items() if status.startswith("2"))
-        if path != "/v1/jobs/{job_id}/artifacts/{name}":
+        status, success = next(item for item in call["responses"].items() if item[0].startswith("2"))
+        if status != "204" and path != "/v1/jobs/{job_id}/artifacts/{name}":
             assert any("example" in content for content in success["content"].values()), place
         for group in ("4XX", "5XX"):
             assert "application/problem+json" in call["responses"][group]["content"], place
