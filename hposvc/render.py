@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hposvc.jobs.resources import JobResource
+from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import State
 
 STATE_STYLES = {
@@ -70,6 +70,15 @@ def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:
             age(job.created_at),
         )
     return table if table.row_count else Text("No jobs. Submit one with `hposvc submit job.yaml`.")
+
+
+def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
+    """A line a worker."""
+    table = Table("worker", "device", "state", "job", "heard of", box=None, pad_edge=False, header_style="dim")
+    for worker in workers:
+        state = f"{worker.state}: {worker.progress_message}" if worker.progress_message else worker.state
+        table.add_row(worker.id, worker.device, state, worker.job_id or "–", f"{age(worker.heartbeat_at)} ago")
+    return table if table.row_count else Text("No workers. Start one with `hposvc worker`.")
 
 
 def age(then: datetime) -> str:

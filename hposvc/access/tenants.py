@@ -132,8 +132,14 @@ def assert_room(connection: sa.Connection, tenant: str, size: int, defaults: Quo
 
 def may_run(connection: sa.Connection, tenant: str, default: int | None) -> bool:
     """Whether another job of the tenant may start now."""
+    left = places_left(connection, tenant, default)
+    return left is None or left > 0
+
+
+def places_left(connection: sa.Connection, tenant: str, default: int | None) -> int | None:
+    """How many more jobs of the tenant may start now; None for any number."""
     limit = _locked(connection, tenant, Quotas(running_jobs=default)).running_jobs
-    return limit is None or _jobs(connection, tenant, HELD) < limit
+    return None if limit is None else limit - _jobs(connection, tenant, HELD)
 
 
 def at_their_limit(default: int | None) -> sa.Select[Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.access.tenants import at_their_limit
+from hposvc.access.tenants import at_their_limit, places_left
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs, now, workers
 from hposvc.failpoints import failpoint
@@ -94,9 +94,19 @@ def _undelivered(
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
+    places = {tenant: places_left(connection, tenant, running_jobs) for tenant in {row.tenant_id for row in rows}}
+    fitting = [row for row in rows if _takes(places, row.tenant_id)]
+    for row in fitting:
         _deliver_anew(connection, publisher, row)
-    return len(rows)
+    return len(fitting)
+
+
+def _takes(places: dict[str, int | None], tenant: str) -> bool:
+    """Take one of the places that the tenant has left, None being any number; whether there was one."""
+    left = places[tenant]
+    if left is not None:
+        places[tenant] = left - 1
+    return left is None or left > 0
 
 
 def redeliver(engine: sa.Engine, publisher: Publisher, job_id: str, attempt: int) -> None:
