@@ -100,6 +100,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,  # short operationIds, for clients that are generated
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
     app.state.services = held
@@ -125,6 +126,14 @@ def _hosts(settings: Settings) -> tuple[str, ...]:
     if settings.trust_network or not is_loopback(settings.host):
         return ("*",)
     return tuple(name.strip().lower() for name in settings.hosts.split(",") if name.strip())
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter may be left out, but there is no null in a URL or a header: it would be the text "null"."""
+    variants: list[dict[str, Any]] = [variant for variant in schema.get("anyOf", []) if variant != {"type": "null"}]
+    if len(variants) != 1:
+        return schema
+    return variants[0] | {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
 
 
 def _background(held: Services, store: Store) -> list[Repeated]:
@@ -169,5 +178,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             for call in operations.values():
                 if path in OPEN:
                     call["security"] = []
+                for parameter in call.get("parameters", []):
+                    parameter["schema"] = _without_null(parameter["schema"])
         app.openapi_schema = document
     return app.openapi_schema

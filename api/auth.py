@@ -131,7 +131,7 @@ class Access:
             self._stranger(scope, path)
             raise no_key(token is not None)
         rate = identity.requests_per_second or self.requests_per_second
-        if rate is not None and (wait := self.buckets.take(identity.tenant, rate, 10 * rate)):
+        if rate is not None and (wait := self.buckets.take(identity.tenant, rate, max(1, 10 * rate))):
             raise too_many(f"More than {rate:g} requests a second were sent with the keys of {identity.tenant}.", wait)
         needed = needs(scope["method"], path)
         if needed not in identity.scopes:

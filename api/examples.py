@@ -193,6 +193,22 @@ def answer(
     return documented
 
 
+# What can be done with the id in an answer, so that tools follow it.
+LINKS: dict[str, Any] = {
+    name: {"operationId": operation, "parameters": {"job_id": "$response.body#/id"}}
+    for name, operation in (
+        ("job", "get_job"),
+        ("iterations", "get_iterations"),
+        ("events", "get_events"),
+        ("artifacts", "list_artifacts"),
+        ("change", "update_job"),
+        ("cancel", "cancel"),
+        ("pause", "pause"),
+        ("delete", "delete_job"),
+    )
+}
+
+
 def answers(by_type: dict[str, Any], description: str) -> dict[str, Any]:
     """The OpenAPI description of an answer in one of several formats; None for one that cannot be shown."""
     content = {media_type: {} if example is None else {"example": example} for media_type, example in by_type.items()}

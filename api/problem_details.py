@@ -19,6 +19,7 @@ from sqlalchemy.exc import DataError as UnstorableError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from api.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
@@ -299,9 +300,19 @@ def _from_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
         return Problem("not-found", f"There is no {path} here.")
     if error.status_code == 405:
-        allowed = headers.get("Allow", "another method")
+        allowed = _methods(request) or headers.get("Allow", "another method")
+        headers = {**headers, "Allow": allowed}
         return Problem("method-not-allowed", f"{path} takes {allowed}, not {request.method}.", headers=headers)
     return Problem("request-failed", error.detail, status=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """All methods that the path takes: each of its routes knows but its own."""
+    methods: set[str] = set()
+    for route in request.app.router.routes:
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            methods |= route.methods or set()
+    return ", ".join(sorted(methods))
 
 
 def _from_database(request: Request, error: Exception) -> Problem:

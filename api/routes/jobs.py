@@ -71,7 +71,8 @@ class ArtifactList(BaseModel):
     response_model=JobResource,
     responses={
         200: examples.answer(examples.CHECKED, "A dry run: the specification is valid.") | {"model": Checked},
-        202: examples.answer(examples.JOB, "Queued. Location is where the job is found.", ("Location",)),
+        202: examples.answer(examples.JOB, "Queued. Location is where the job is found.", ("Location",))
+        | {"links": examples.LINKS},
     },
     openapi_extra=examples.request_body(),
 )

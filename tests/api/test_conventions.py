@@ -352,7 +352,7 @@ def test_a_change_for_an_older_version_is_refused(client: httpx.Client, server: 
         problem(answer, 412, "precondition-failed")
     assert client.get(path).json()["name"] == "somebody else's"
     for wrong in ('"x"', "W/nonsense", '""', '"-1"'):
-        problem(client.patch(path, json={"name": "mine"}, headers={"If-Match": wrong}), 412, "precondition-failed")
+        problem(client.patch(path, json={"name": "mine"}, headers={"If-Match": wrong}), 422, "invalid-parameter")
     assert client.patch(path, json={"name": "mine"}, headers={"If-Match": "*"}).status_code == 200
 
 

@@ -37,6 +37,18 @@ def test_every_call_is_described_with_an_example_and_its_errors() -> None:
             assert "application/problem+json" in call["responses"][group]["content"], place
 
 
+def test_every_call_has_a_name_of_its_own_for_clients_that_are_generated() -> None:
+    names = [call["operationId"] for _, _, call in calls()]
+    assert len(names) == len(set(names))
+    linked = {
+        link["operationId"]
+        for _, _, call in calls()
+        for answer in call["responses"].values()
+        for link in answer.get("links", {}).values()
+    }
+    assert linked <= set(names)
+
+
 def test_every_reference_leads_somewhere() -> None:
     whole = json.loads(document())
 
