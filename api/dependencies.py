@@ -59,7 +59,7 @@ def _tenant(request: Request) -> str:
 
 def _version(if_match: IfMatch = None) -> int | None:
     """The version that a change is meant for; None for whichever there is."""
-    return None if if_match is None or if_match == "*" else int(if_match.strip('"'))
+    return None if if_match is None else int(if_match.strip('"'))
 
 
 def asked_to_wait(prefer: str | None) -> int:
@@ -88,7 +88,7 @@ async def _spec(request: Request) -> JobSpec:
 IfMatch = Annotated[
     str | None,
     Header(
-        pattern=r'^(\*|"\d{1,18}")$',
+        pattern=r'^"\d{1,18}"$',
         examples=['"7"'],
         description="The ETag that the change is meant for: 412 when there is a newer one.",
     ),
@@ -116,8 +116,6 @@ Prefer = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    Header(
-        pattern=r"^\d{1,15}\.(-1|\d{1,15})$", examples=["4.120"], description="Where a stream was left: go on there."
-    ),
+    Header(pattern=r"^\d{1,15}\.-?\d{1,15}$", examples=["4.120"], description="Where a stream was left: go on there."),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 when nothing changed.")]

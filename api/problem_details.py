@@ -19,7 +19,7 @@ from sqlalchemy.exc import DataError as UnstorableError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from api.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
@@ -309,9 +309,9 @@ def _from_http(request: Request, error: HTTPException) -> Problem:
 def _methods(request: Request) -> str:
     """All methods that the path takes: each of its routes knows but its own."""
     methods: set[str] = set()
-    for route in request.app.router.routes:
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            methods |= route.methods or set()
+    for template, calls in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            methods |= {method.upper() for method in calls}
     return ", ".join(sorted(methods))
 
 

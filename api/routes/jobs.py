@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -11,7 +12,7 @@ import yaml
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from api import columns, examples
 from api.answers import holds, tagged
@@ -48,7 +49,17 @@ Text = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of the name, or how the id begins.")
 ]
 EVENT_STREAM = "text/event-stream"
-Moment = Annotated[AwareDatetime, Field(examples=["2026-01-15T09:30:00Z"])]
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
+
+
+def _no_number(value: Any) -> Any:
+    """Pydantic would take a number for the seconds since 1970."""
+    if isinstance(value, str) and not DATE.match(value):
+        raise ValueError("must be a time like 2026-01-15T09:30:00Z, with its zone")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["2026-01-15T09:30:00Z"])]
 
 
 class Checked(BaseModel):

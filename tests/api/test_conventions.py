@@ -155,7 +155,7 @@ def test_every_event_s_id_is_a_place_to_go_on_from(client: httpx.Client, server:
             rest = list(stream(response))
         assert numbers(whole[: place + 1]) + numbers(rest) == list(range(1, 501))
         assert states(whole[: place + 1]) + states(rest) == states(whole)
-    for wrong in ("x", "1", "1.-2", "1.2.3", "9" * 30 + ".1", "-1.0"):
+    for wrong in ("x", "1", "1.--2", "1.2.3", "9" * 30 + ".1", "-1.0"):
         headers = {"Accept": "text/event-stream", "Last-Event-ID": wrong}
         answer = client.get(f"/v1/jobs/{job.id}/events", headers=headers)
         assert problem(answer, 422, "invalid-parameter")["errors"][0]["field"] == "last-event-id"
@@ -351,9 +351,9 @@ def test_a_change_for_an_older_version_is_refused(client: httpx.Client, server: 
         answer = client.send(call)
         problem(answer, 412, "precondition-failed")
     assert client.get(path).json()["name"] == "somebody else's"
-    for wrong in ('"x"', "W/nonsense", '""', '"-1"'):
+    for wrong in ('"x"', 'W/"1"', '""', '"-1"', "*"):
         problem(client.patch(path, json={"name": "mine"}, headers={"If-Match": wrong}), 422, "invalid-parameter")
-    assert client.patch(path, json={"name": "mine"}, headers={"If-Match": "*"}).status_code == 200
+    assert client.patch(path, json={"name": "mine"}).status_code == 200  # without it, whatever the version
 
 
 def left(server: Server) -> dict[str, int]:
