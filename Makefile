@@ -3,6 +3,7 @@
 # make lint         formatting, types, arrows between modules
 # make durability   only the tests that kill processes
 # make docs         write docs/reference/ from the code
+# make site         build the documentation's site in site/, after the same check as in the tests
 # make screenshots  take the pictures of the documentation from the demonstration's data
 # make lock         pin the newest versions that fit pyproject.toml
 # make peers        environments of their own for the solvers that benchmarks compare with
@@ -14,7 +15,7 @@ PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --us
 ARGS ?=
 JOBS ?= 2
 
-.PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
+.PHONY: demo test lint durability docs site screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -37,12 +38,15 @@ docs: $(VENV)/.installed-dev
 	$(VENV)/bin/python docs/generate.py
 	$(VENV)/bin/python -m api.openapi > docs/openapi.json
 
+site: docs
+	$(VENV)/bin/mkdocs build --strict
+
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
 
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/boat-jit/.installed
@@ -59,7 +63,7 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .hposvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .hposvc build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python found. Debian: apt install python3 python3-venv python3-dev g++" >&2; exit 1; }
@@ -76,7 +80,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@echo "Installing hposvc and the developers' tools, at the versions of requirements.lock: a minute or two."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 browser-and-database:

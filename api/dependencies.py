@@ -88,7 +88,9 @@ async def _spec(request: Request) -> JobSpec:
 IfMatch = Annotated[
     str | None,
     Header(
-        pattern=r'^"\d{1,18}"$',
+        min_length=3,
+        max_length=20,
+        pattern=r'^"[0-9]{1,18}"$',
         examples=['"7"'],
         description="The ETag that the change is meant for: 412 when there is a newer one.",
     ),
@@ -116,6 +118,12 @@ Prefer = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    Header(pattern=r"^\d{1,15}\.-?\d{1,15}$", examples=["4.120"], description="Where a stream was left: go on there."),
+    Header(
+        min_length=3,
+        max_length=32,
+        pattern=r"^[0-9]{1,15}\.-?[0-9]{1,15}$",
+        examples=["4.120"],
+        description="Where a stream was left: go on there.",
+    ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 when nothing changed.")]
