@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -58,8 +59,11 @@ def _tenant(request: Request) -> str:
 
 
 def _version(if_match: IfMatch = None) -> int | None:
-    """The version that a change is meant for; None for whichever there is."""
-    return None if if_match is None else int(if_match.strip('"'))
+    """The version that a change is meant for; None for whichever there is, -1 for what is the ETag of no job."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = re.fullmatch(r'"([0-9]{1,18})"', if_match.strip())
+    return int(tag[1]) if tag else -1
 
 
 def asked_to_wait(prefer: str | None) -> int:
@@ -88,11 +92,9 @@ async def _spec(request: Request) -> JobSpec:
 IfMatch = Annotated[
     str | None,
     Header(
-        min_length=3,
-        max_length=20,
-        pattern=r'^"[0-9]{1,18}"$',
+        max_length=200,
         examples=['"7"'],
-        description="The ETag that the change is meant for: 412 when there is a newer one.",
+        description="The ETag that the change is meant for: 412 when the job has another one.",
     ),
 ]
 Engine = Annotated[sa.Engine, Depends(_engine)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -215,10 +214,7 @@ def client() -> str:
 def _signature(member: Any) -> str:
     signature = inspect.signature(member)
     kept = [parameter for name, parameter in signature.parameters.items() if name not in ("self", "transport")]
-    text = str(signature.replace(parameters=kept))
-    for long, short in (("<function Client.<lambda>>", "…"), ("'", "")):
-        text = text.replace(long, short)
-    return re.sub(r"<function .*?>", "…", text)
+    return str(signature.replace(parameters=kept)).replace("'", "")
 
 
 def _docstring(member: Any) -> str:

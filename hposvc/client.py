@@ -230,7 +230,7 @@ class Client:
         ]
 
     def download_artifacts(
-        self, job_id: str, folder: Path, *, progress: Callable[[str, int, int], None] = lambda *_: None
+        self, job_id: str, folder: Path, *, progress: Callable[[str, int, int], None] | None = None
     ) -> Iterator[Path]:
         """Fetch every file of the job into ``folder``, checked against its SHA-256; yields each path once it is whole.
 
@@ -249,7 +249,8 @@ class Client:
                         raise ProblemError(response.status_code, _document(response))
                     for chunk in response.iter_bytes():
                         digest.update(chunk)
-                        progress(artifact.name, file.tell() + len(chunk), artifact.size)
+                        if progress is not None:
+                            progress(artifact.name, file.tell() + len(chunk), artifact.size)
                         file.write(chunk)
                 if digest.hexdigest() != artifact.sha256:
                     raise ClientError(f"{artifact.name} arrived damaged; download it again")

@@ -91,8 +91,8 @@ BAD = [
     Bad("POST", "/v1/jobs", 403, "cross-site-request", None, SPEC, {"Origin": "http://["}),
     Bad("DELETE", "/v1/jobs/{done}", 403, "cross-site-request", None, None, {"Sec-Fetch-Site": "cross-site"}),
     Bad("DELETE", "/v1/jobs/{done}", 412, "precondition-failed", None, None, {"If-Match": '"1"'}),
-    Bad("DELETE", "/v1/jobs/{done}", 422, "invalid-parameter", "if-match", None, {"If-Match": "NaN"}),
-    Bad("PATCH", "/v1/jobs/{job}", 422, "invalid-parameter", "if-match", {"name": "x"}, {"If-Match": '"1", "2"'}),
+    Bad("DELETE", "/v1/jobs/{done}", 412, "precondition-failed", None, None, {"If-Match": "NaN"}),
+    Bad("PATCH", "/v1/jobs/{job}", 412, "precondition-failed", None, {"name": "x"}, {"If-Match": '"x", "y"'}),
     Bad("PATCH", "/v1/jobs/{job}", 422, "invalid-parameter", "if-match", {"name": "x"}, {"If-Match": "1" * 201}),
     # bodies
     body("PATCH", "/v1/jobs/{job}", {"state": "succeeded"}, "state"),

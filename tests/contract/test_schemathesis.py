@@ -33,6 +33,11 @@ continue-on-failure = true
 include-operation-id = ["submit", "add_webhook", "list_jobs"]
 checks.positive_data_acceptance.expected-statuses = [200, 201, 202, 404, 409, 422, 429]
 
+# schemathesis 4.32 sends Last-Event-ID: 0, which the header's pattern and its shortest length forbid
+[[operations]]
+include-operation-id = ["get_events"]
+checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 422]
+
 [[operations]]
 include-operation-id = ["update_job", "delete_job"]
 checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 409, 412]
