@@ -32,6 +32,7 @@ export async function call(path, { method = "GET", headers = {}, body, etag } = 
   if (response.status === 401 && location.pathname !== "/login") {
     // The session is over, or a key is asked for from now on.
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    await new Promise(() => {}); // this page is being left: nobody who waits for the answer needs it any more
   }
   if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
   if (response.status >= 400) throw new ApiProblem(data ?? { title: `Status ${response.status}`, status: response.status });
