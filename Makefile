@@ -3,6 +3,7 @@
 # make lint         formatting, types, arrows between modules
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
+# make site         build the documentation's site in site/, after the same check as in the tests
 # make screenshots  take the pictures of the documentation from the demonstration's data
 # make licences     list what the dependencies are licensed under
 # make lock         pin the newest versions that fit pyproject.toml
@@ -16,7 +17,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test lint durability docs licences screenshots lock clean browser-and-database peers
+.PHONY: demo test lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -40,6 +41,9 @@ docs: $(VENV)/.installed-dev
 	$(VENV)/bin/python docs/generate.py
 	$(VENV)/bin/python -m api.openapi > docs/openapi.json
 
+site: docs
+	$(VENV)/bin/mkdocs build --strict
+
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
@@ -49,7 +53,7 @@ licences: $(VENV)/.installed-dev
 	$(VENV)/bin/python docs/licences.py
 
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra otel --extra s3 --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/boat-jit/.installed
@@ -66,7 +70,7 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .hposvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .hposvc build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python found. Debian: apt install python3 python3-venv python3-dev g++" >&2; exit 1; }
@@ -83,7 +87,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@echo "Installing hposvc and the developers' tools, at the versions of requirements.lock: a minute or two."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 browser-and-database:

@@ -14,6 +14,8 @@ import structlog
 
 from hposvc import tracing
 
+# Without the values of local variables, which structlog and rich would add: a request's headers hold a key.
+TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 Format = Literal["console", "json"]
 
 bound = structlog.contextvars.bound_contextvars  # what every line says that is logged within the block
@@ -29,9 +31,11 @@ def configure(level: str, format_: Format) -> None:
         _trace,
     ]
     renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [TRACEBACKS, structlog.processors.JSONRenderer()]
         if format_ == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -70,7 +70,7 @@ class Publisher:
                 "workflow_name": DELIVERY,
                 "workflow_id": delivery_id(job_id, attempt),
                 "app_version": APPLICATION_VERSION,
-                "priority": HIGHEST_PRIORITY + 1 - priority,
+                "priority": _queued_priority(priority),
                 "queue_partition_key": tenant,
                 "serialization_type": WorkflowSerializationFormat.PORTABLE,
             },
@@ -85,13 +85,25 @@ class Publisher:
             .values(created_at=int(created_at * 1000))
         )
 
+    def reprioritize(self, connection: sa.Connection, job_id: str, attempt: int, priority: int) -> None:
+        """Give a delivery that still waits the place of another priority."""
+        table = deliveries(connection)
+        connection.execute(
+            table.update()
+            .where(table.c.workflow_uuid == delivery_id(job_id, attempt), table.c.status == "ENQUEUED")
+            .values(priority=_queued_priority(priority))
+        )
+
+
+def _queued_priority(priority: int) -> int:
+    return HIGHEST_PRIORITY + 1 - priority
+
 
 def deliveries(connection: sa.Connection) -> sa.TableClause:
-    """The queue's table of deliveries: the columns ``workflow_uuid``, ``status`` and ``created_at``."""
+    """The queue's table of deliveries: the columns ``workflow_uuid``, ``status``, ``priority`` and ``created_at``."""
     schema = None if connection.dialect.name == "sqlite" else "dbos"
-    return sa.table(
-        "workflow_status", sa.column("workflow_uuid"), sa.column("status"), sa.column("created_at"), schema=schema
-    )
+    columns = ("workflow_uuid", "status", "priority", "created_at")
+    return sa.table("workflow_status", *map(sa.column, columns), schema=schema)
 
 
 class Consumer:

@@ -63,7 +63,7 @@ def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
         table.add_row(
             worker.id, state, worker.device, ", ".join(worker.offers), doing, f"{age(worker.heartbeat_at)} ago"
         )
-    return table
+    return table if table.row_count else Text("No workers. Start one with `hposvc worker`.")
 
 
 def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:

@@ -28,6 +28,13 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "hposvc"
 
 
+def _shown(name: str, value: object) -> object:
+    """``value`` without its secrets."""
+    if name == "key":
+        return "***" if value else ""
+    return SECRET.sub(r"\g<before>***", value) if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """What can be set from outside. Every field has a default that works on one machine with nothing prepared.
 
@@ -63,8 +70,40 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
     trust_network: bool = Field(
         default=False,
-        description="Listen on an address other than loopback although nobody is asked for a key: "
-        "everybody who can reach the port can use the service.",
+        description="Listen on an address other than loopback although no key was made: "
+        "until one is, everybody who can reach the port can use the service.",
+    )
+    key: str = Field(
+        default="",
+        repr=False,
+        description="Key that the commands show to the server. Never an option: options can be seen in `ps`.",
+    )
+    hosts: str = Field(
+        default="",
+        description="Names under which a proxy reaches the API on loopback, separated by commas: hposvc.example.org",
+    )
+    quota_queued_jobs: int | None = Field(
+        default=10_000, ge=0, description="How many jobs a tenant may have waiting; the tenant's own limit goes first."
+    )
+    quota_running_jobs: int | None = Field(
+        default=None, ge=0, description="How many jobs of a tenant may run at once; more of them wait."
+    )
+    quota_stored_bytes: int | None = Field(
+        default=None, ge=0, description="How many bytes a tenant's data sets and the files of its jobs may take."
+    )
+    quota_requests_per_second: float | None = Field(
+        default=50,
+        gt=0,
+        description="How many requests a tenant may send a second to one API process, ten times as many at a stretch. "
+        "Counted where keys are asked for.",
+    )
+    max_streams: int = Field(
+        default=500, ge=0, description="How many event streams and waiting requests one API process holds open."
+    )
+    webhooks_private: bool = Field(
+        default=False,
+        description="Let webhooks lead to private and loopback addresses, and to http. Whoever may add webhooks can "
+        "then reach the service's own network.",
     )
     lease_seconds: float = Field(
         default=60,
@@ -148,7 +187,7 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"key"})  # the commands' own affair
         return {f"HPOSVC_{name.upper()}": str(value) for name, value in values.items()}
 
     def described(self) -> list[dict[str, Any]]:
@@ -157,7 +196,7 @@ class Settings(BaseSettings):
         return [
             {
                 "variable": f"HPOSVC_{name.upper()}",
-                "value": SECRET.sub(r"\g<before>***", value) if isinstance(value, str) else value,
+                "value": _shown(name, value),
                 "origin": origins[name],
                 "description": type(self).model_fields[name].description,
             }

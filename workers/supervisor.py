@@ -75,6 +75,7 @@ class Supervisor:
         offers: Sequence[str] = (ANY,),
         metrics_address: tuple[str, int] | None = None,
         retention: float | None = None,
+        running_jobs: int | None = None,
     ) -> None:
         """``offers``: the needs of jobs that this worker meets; ``metrics_address``: where it serves its own metrics;
         ``retention``: after how many seconds it removes finished jobs, None to keep them; ``memory_limit``: bytes
@@ -87,6 +88,7 @@ class Supervisor:
         self._directory = _own_directory(work_directory)
         self._timing = timing or Timing()
         self._memory_limit = memory_limit
+        self._running_jobs = running_jobs
         self._spare = Spare(runner)
         self._session: Session | None = None
         self._busy = threading.Lock()
@@ -211,7 +213,15 @@ class Supervisor:
         claimed_at = clock()
         lease = self._timing.lease
         attempt = self._persist(
-            lambda: claim(self._engine, self._publisher, job_id, number, worker_id=self.id, lease_seconds=lease)
+            lambda: claim(
+                self._engine,
+                self._publisher,
+                job_id,
+                number,
+                worker_id=self.id,
+                lease_seconds=lease,
+                running_jobs=self._running_jobs,
+            )
         )
         if attempt is None:
             log.info("the delivery of attempt %d at job %s is stale", number, job_id)
@@ -267,7 +277,12 @@ class Supervisor:
                         self._beat()
                     reported = clock()
                 if clock() - swept >= self._timing.sweep:
-                    done = sweep(self._engine, self._publisher, grace_seconds=self._timing.lease)
+                    done = sweep(
+                        self._engine,
+                        self._publisher,
+                        grace_seconds=self._timing.lease,
+                        running_jobs=self._running_jobs,
+                    )
                     swept = clock()
                     self._tally.add(LEASES_LOST, done.lost)
                     self._tally.add(UNDELIVERED, done.undelivered)
@@ -349,6 +364,7 @@ def main(settings: Settings) -> int:
         offers=capabilities(settings),
         metrics_address=None if settings.metrics_port is None else (settings.metrics_host, settings.metrics_port),
         retention=None if settings.retention_days is None else settings.retention_days * 86400,
+        running_jobs=settings.quota_running_jobs,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
 from api import examples
-from api.dependencies import Engine
+from api.dependencies import Engine, Tenant
 from hposvc.jobs import fleet, queries
 from hposvc.jobs.resources import WorkerResource
 
@@ -22,9 +22,9 @@ class WorkerList(BaseModel):
 
 
 @router.get("", summary="List workers", responses={200: examples.answer(examples.WORKERS, "The workers.")})
-def list_workers(engine: Engine) -> WorkerList:
+def list_workers(engine: Engine, tenant: Tenant) -> WorkerList:
     """Each worker's device, state and heartbeat; while it prepares Jittor, how far that is."""
-    return WorkerList(items=queries.workers(engine))
+    return WorkerList(items=queries.workers(engine, tenant=tenant))
 
 
 @router.post(
@@ -36,8 +36,9 @@ def list_workers(engine: Engine) -> WorkerList:
 def drain(
     worker_id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WORKER_ID])],
     engine: Engine,
+    tenant: Tenant,
     now: Annotated[bool, Query(description="Hand the job back to the queue, rather than finish it first.")] = False,
 ) -> WorkerList:
     """Let a worker take nothing new, finish its job, and end. It sees the request with its next heartbeat."""
     fleet.ask(engine, worker_id, "leave" if now else "drain")
-    return list_workers(engine)
+    return list_workers(engine, tenant)

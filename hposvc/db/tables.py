@@ -36,6 +36,8 @@ metadata = MetaData(
 )
 
 DEFAULT_TENANT = "default"
+# Nobody's: a job that is being deleted belongs to it, so that it is gone for its owner before its rows are.
+DELETED = "~deleted"
 
 JSONType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -67,6 +69,11 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False),
     Column("created_at", Double, nullable=False, default=now()),
+    # Quotas; null stands for the setting of that name.
+    Column("queued_jobs", BigInteger),
+    Column("running_jobs", BigInteger),
+    Column("stored_bytes", BigInteger),
+    Column("requests_per_second", Double),
 )
 
 api_keys = Table(
@@ -80,6 +87,15 @@ api_keys = Table(
     Column("created_at", Double, nullable=False, default=now()),
     Column("last_used_at", Double),
     Column("revoked_at", Double),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of the cookie's value
+    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("expires_at", Double, nullable=False, index=True),
 )
 
 datasets = Table(
@@ -235,4 +251,33 @@ idempotency_keys = Table(
     Column("fingerprint", String(64), nullable=False),
     _job_id(),
     Column("created_at", Double, nullable=False, default=now()),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(200), nullable=False),  # needed to sign, so it cannot be a hash
+    Column("created_at", Double, nullable=False, default=now()),
+)
+
+# The outbox: written in the transaction that ends a job. A row that is due_at some time waits for that time;
+# without one it is settled, delivered or given up.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(64), nullable=False),  # no reference: the news outlives the job
+    Column("type", String(64), nullable=False),
+    Column("body", JSONType, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_at", Double, index=True, default=now()),
+    Column("delivered_at", Double),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("created_at", Double, nullable=False, default=now()),
+    Index("ix_webhook_deliveries_webhook_id_created_at", "webhook_id", "created_at"),
 )

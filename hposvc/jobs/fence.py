@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from hposvc.access.tenants import may_run
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
 from hposvc.db.tables import artifacts, attempts, iterations, jobs, now
@@ -285,10 +286,24 @@ class Attempt:
 
 
 def claim(
-    engine: sa.Engine, publisher: Publisher, job_id: str, number: int, *, worker_id: str, lease_seconds: float
+    engine: sa.Engine,
+    publisher: Publisher,
+    job_id: str,
+    number: int,
+    *,
+    worker_id: str,
+    lease_seconds: float,
+    running_jobs: int | None = None,
 ) -> Attempt | None:
-    """Take a delivery up. None when it is stale: the job was cancelled, or this attempt is not its current one."""
+    """Take a delivery up. None when it is stale: the job was cancelled, or this attempt is not its current one.
+
+    None, too, when the job's tenant has as many running as it may (``running_jobs`` unless it has a limit of its own):
+    the job stays queued, and the sweeper delivers it anew once another one ended.
+    """
     with write(engine) as connection:
+        tenant = connection.execute(sa.select(jobs.c.tenant_id).where(jobs.c.id == job_id)).scalar()
+        if tenant is None or not may_run(connection, tenant, running_jobs):
+            return None
         row = connection.execute(
             jobs.update()
             .where(jobs.c.id == job_id, jobs.c.attempt == number, jobs.c.state == State.QUEUED)

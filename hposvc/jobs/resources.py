@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
-from hposvc.jobs.spec import JobSpec, Kind
+from hposvc.jobs.spec import JobName, JobSpec, Kind, Priority, Tags
 from hposvc.jobs.states import State
 
 NonFinite = Literal["NaN", "Infinity", "-Infinity"]
@@ -118,8 +118,18 @@ class JobResource(Resource):
     notice: str | None = None
 
 
+class JobUpdate(Resource):
+    """What can be changed of a job after it was submitted; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: JobName | None = None
+    tags: Tags = []
+    priority: Priority = 0
+
+
 class JobPage(Resource):
-    """One page of a list of jobs, newest first; ``next_page`` is the token of the next one, null on the last."""
+    """One page of a list of jobs, in the order asked for; ``next_page`` is the token of the next, null on the last."""
 
     items: list[JobResource]
     next_page: str | None

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.access.tenants import Quotas, assert_may_queue
 from hposvc.capabilities import ANY, unmet
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
 from hposvc.jobs import fleet, queries
+from hposvc.jobs.deletion import VersionConflict
 from hposvc.jobs.fence import begin_again
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.records import add_event, change_of_state
@@ -22,6 +25,9 @@ from hposvc.jobs.states import Action, IllegalTransition, State, move
 from hposvc.queue import Publisher
 
 __all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
+
+
+NO_LIMITS = Quotas()
 
 
 class IdempotencyConflict(Exception):
@@ -43,8 +49,12 @@ def check_spec(spec: JobSpec) -> None:
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec, quotas: Quotas = NO_LIMITS
+    ) -> None:
+        """``quotas`` hold for tenants that have none of their own."""
         self._engine = engine
+        self._quotas = quotas
         self._check = check
         self._publisher = Publisher(engine)
 
@@ -58,7 +68,8 @@ class Jobs:
     ) -> JobResource:
         """Queue a job. A key that was used before answers with the job that it made then.
 
-        Raises DataError if the spec does not fit its dataset, and IdempotencyConflict; neither leaves a row behind.
+        Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
+        leaves a row behind.
         """
         self._check(spec)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
@@ -89,6 +100,7 @@ class Jobs:
                     raise IdempotencyConflict(key, used.job_id)
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
+            assert_may_queue(connection, tenant, self._quotas)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(
                 jobs.insert()
@@ -141,6 +153,28 @@ class Jobs:
         """
         return self._request(job_id, tenant, Action.RETRY, from_start=from_start)
 
+    def update(
+        self, job_id: str, changes: dict[str, Any], *, tenant: str = DEFAULT_TENANT, version: int | None = None
+    ) -> JobResource:
+        """Change the name, the tags or the priority of a job; a queued one takes the place of its new priority.
+
+        Raises JobNotFound, and VersionConflict unless the job is at ``version``, if that is given.
+        """
+        mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
+            if row is None:
+                raise JobNotFound(job_id)
+            if version is not None and version != row.version:
+                raise VersionConflict(job_id, row.version)
+            changes = {name: value for name, value in changes.items() if value != getattr(row, name)}
+            if changes:
+                values = changes | {"spec": row.spec | changes, "version": jobs.c.version + 1}
+                connection.execute(jobs.update().where(*mine).values(values))
+            if "priority" in changes and row.state == State.QUEUED:
+                self._publisher.reprioritize(connection, job_id, row.attempt, changes["priority"])
+            return queries.get_in(connection, job_id, tenant=tenant)
+
     def _request(self, job_id: str, tenant: str, action: Action, *, from_start: bool = False) -> JobResource:
         mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
         with write(self._engine) as connection:
@@ -155,6 +189,7 @@ class Jobs:
             attempt = row.attempt
             data: dict[str, str] = {"state": target, "by": action}
             if target is State.QUEUED:
+                assert_may_queue(connection, tenant, self._quotas)
                 attempt += 1
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
                 if action is Action.RETRY:
