@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
@@ -70,7 +72,8 @@ def _remove_files(engine: sa.Engine, store: Store, job_id: str) -> None:
         if not files:
             return
         for file in files:  # before its row, which alone knows where it is
-            store.remove(file.url)
+            with suppress(FileNotFoundError):  # another process removes it at the same time
+                store.remove(file.url)
         with write(engine) as connection:
             names = [file.name for file in files]
             connection.execute(artifacts.delete().where(artifacts.c.job_id == job_id, artifacts.c.name.in_(names)))
