@@ -35,6 +35,9 @@ OPEN = ("/healthz", "/readyz", "/login", "/docs", "/openapi.json", "/v1/session"
 OPEN_BELOW = ("/problems/", "/static/")
 # What else than looking takes the scope ``admin``; everything else that changes something takes ``submit``.
 ADMINISTRATION = ("/v1/keys", "/v1/webhooks")
+# What all tenants share: whoever runs the service has the keys of the default tenant, and only those work there.
+SHARED = ("/metrics",)
+SHARED_IF_CHANGED = ("/v1/workers",)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TRUSTED_SECONDS = 5.0  # for so long an answer of the database about a key is believed
 LOOK_SECONDS = 1.0  # so often the database is asked whether the first key was made
@@ -160,6 +163,12 @@ class Access:
                 f"{scope['method']} {path} needs a key with the scope {needed!r}; this one has "
                 f"{', '.join(sorted(identity.scopes, key=SCOPES.index))}.",
             )
+        if is_shared(scope["method"], path) and identity.tenant != DEFAULT_TENANT:
+            raise Problem(
+                "missing-scope",
+                f"{scope['method']} {path} is about all tenants: it takes a key of the tenant {DEFAULT_TENANT!r}, "
+                "which whoever runs the service has.",
+            )
         return identity
 
     def _stranger(self, scope: Scope, path: str) -> None:
@@ -179,9 +188,18 @@ class Access:
 
 def needs(method: str, path: str) -> Allowed:
     """The scope that a call takes."""
-    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMINISTRATION):
+    if _below(path, ADMINISTRATION) or (_below(path, SHARED_IF_CHANGED) and method not in READING):
         return "admin"
     return "read" if method in READING or path == "/v1/session" else "submit"
+
+
+def is_shared(method: str, path: str) -> bool:
+    """Whether a call is about what belongs to no tenant."""
+    return _below(path, SHARED) or (_below(path, SHARED_IF_CHANGED) and method not in READING)
+
+
+def _below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
 def shown(headers: Headers) -> str | None:
