@@ -119,13 +119,14 @@ def run(service: Service, *, n_jobs: int, n_workers: int, restart: bool) -> Figu
     submitter = threading.Thread(target=submit, args=(apis, n_jobs, "slow=0.02" if restart else "job", job_ids))
     submitter.start()
     if restart:
+        assert n_workers >= len(apis)
         eventually(lambda: finished(service) >= n_jobs // 3, "a third is done")
-        for api in apis:
-            api.restart()
         for index, worker in enumerate(crew):
             crew[index] = service.worker(**TIMING)
             worker.terminate()
             assert worker.wait(60) == 0, service.logs()
+            if index < len(apis):
+                apis[index].restart()
         print(f"everything restarted {time.monotonic() - begun:.0f} s after the start", flush=True)
     submitter.join()
     submitted = time.monotonic()
