@@ -134,9 +134,21 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
-    with tracing.span("job.solve", hposvc__resumed_from=run.iteration or None):
-        if not _iterate(channel, run, spec, directory):
+    saved = run.iteration
+    for batch in tracing.traced("job.solve", run.iterations()):
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if channel.asked:
+            if channel.asked == "pause":
+                _checkpoint(channel, run, directory)
+            channel.send("paused", iteration=run.iteration)
             return
+        if run.iteration - saved >= spec.checkpoint_every:
+            _checkpoint(channel, run, directory)
+            saved = run.iteration
+    if run.iteration > saved:
+        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
     with tracing.span("job.refit"):
@@ -150,26 +162,6 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     failpoint("runner.artifacts_written")
     channel.send("result", result=outcome.result, artifacts=artifacts)
     failpoint("runner.result_sent")
-
-
-def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
-    """Do the iterations; False when it was asked to stop before they were done."""
-    saved = run.iteration
-    for batch in run.iterations():
-        for start in range(0, len(batch), MAX_COLUMN):
-            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
-        failpoint("runner.iterations_sent")
-        if channel.asked:
-            if channel.asked == "pause":
-                _checkpoint(channel, run, directory)
-            channel.send("paused", iteration=run.iteration)
-            return False
-        if run.iteration - saved >= spec.checkpoint_every:
-            _checkpoint(channel, run, directory)
-            saved = run.iteration
-    if run.iteration > saved:
-        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
-    return True
 
 
 def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:
