@@ -30,7 +30,7 @@ class Snapshot:
 
     ``summary``: ``groups``, the PROBABILITIES quantiles of λ of each group; ``values``, all of λ where it is short.
     ``detail``: ``scale``; ``groups`` with name, size, histogram; ``names`` where there are values; the ``lowest`` and
-    ``highest`` entries, each with its name and whatever else is known about it.
+    ``highest`` entries, each with its ``place`` in λ, its name and whatever else is known about it.
     """
 
     iteration: int
@@ -62,7 +62,7 @@ def take(
     lowest, highest = order[:EXTREMES], order[::-1][:EXTREMES]
 
     def listed(indices: NDArray[np.int64]) -> list[dict[str, Any]]:
-        return [_short(describe(int(index))) | {"lam": float(lam[index])} for index in indices]
+        return [_short(describe(int(place))) | {"place": int(place), "lam": float(lam[place])} for place in indices]
 
     return Snapshot(
         iteration,

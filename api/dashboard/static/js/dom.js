@@ -32,6 +32,13 @@ export function show(element, visible = true) {
   element.hidden = !visible;
 }
 
+/** A bar beside a number; `share` between 0 and 1. */
+export function bar(share, tone = "") {
+  const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });
+  fill.style.setProperty("--share", Number.isFinite(share) ? Math.max(0, Math.min(1, share)) : 0);
+  return fill;
+}
+
 /** Offers text as a file. */
 export function download(filename, text, type = "text/plain") {
   const url = URL.createObjectURL(new Blob([text], { type }));
