@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -64,22 +63,20 @@ def install(app: FastAPI) -> None:
         text = environment.get_template(template).render(links, page=path, **values)
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
-    def always(template: str, path: str) -> Callable[[], HTMLResponse]:
-        def show() -> HTMLResponse:
-            return page(template, path)
+    def plain(template: str, path: str, current: str | None = None, **values: object) -> None:
+        """A page that is the same for everybody; ``current`` is the one that stands out in the bar."""
+        app.get(path, include_in_schema=False, name=template)(lambda: page(template, current or path, **values))
 
-        return show
-
-    @app.get("/", include_in_schema=False)
-    def jobs() -> HTMLResponse:
-        return page("jobs.html", "/", states=list(State))
+    plain("jobs.html", "/", states=list(State))
+    plain("compare.html", "/compare", current="/")
+    plain("new.html", "/new")
+    plain("datasets.html", "/datasets")
+    plain("workers.html", "/workers")
+    plain("login.html", "/login")
 
     @app.get("/jobs/{job_id}", include_in_schema=False)
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)
-
-    for path in ("/new", "/datasets", "/workers", "/login"):
-        app.get(path, include_in_schema=False)(always(f"{path[1:]}.html", path))
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

@@ -22,7 +22,7 @@ export class Chart {
     this.note = note;
     this.series = null;
     this.figure = new Figure(element, { name, redraw: () => this.draw(this.series) });
-    this.scale = h("button", { type: "button", class: "button small" }, "Log scale");
+    this.scale = h("button", { type: "button", class: "button small", "aria-label": "Log scale", title: "Log scale" }, "Log");
     this.scale.addEventListener("click", () => {
       this.#setLog(this.log !== true);
       this.draw(this.series);
@@ -102,9 +102,12 @@ export class Chart {
     const log = this.log === true;
     const breaks = this.#breaks;
     const bad = css("--bad");
+    const [low, high] = this.#extent();
+    // A line that hardly moves would get ticks of many digits.
+    const whole = log && high > 0 && high < 20 * low;
     return layout(
       horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
-      axis("", { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...this.#extent()) : undefined }),
+      axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : undefined }),
       {
         shapes: breaks.map((x) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: bad, width: 1.5, dash: "dot" } })),
         annotations: breaks.slice(0, 1).map((x) => ({
@@ -156,7 +159,8 @@ export class Chart {
     const { view, total, range } = this.series;
     const broken = present.map(({ metric, label }) => [label, this.series.nonFinite(metric)]).filter(([, { at }]) => at.length);
     const parts = [];
-    if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${count(total)} points; the band is min to max`);
+    if (present.every(({ points }) => points)) parts.push(`checked at ${count(this.series.certificates().length)} of ${count(view.iteration.length)} points`);
+    else if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${count(total)} points; the band is min to max`);
     else parts.push(`${count(view.iteration.length)} ${view.iteration.length === 1 ? "point" : "points"}`);
     if (range) parts.push(`iterations ${count(range[0])} to ${count(range[1])}`);
     for (const [label, { at }] of broken) parts.push(`${label.toLowerCase()} is NaN or infinite from iteration ${count(at[0])}`);

@@ -131,7 +131,7 @@ export class Figure {
     if (!this.content || !$("details", this.element).open) return;
     const { columns, rows: all } = this.content;
     const rows = all().slice(-TABLE_ROWS).reverse();
-    const cell = (value, index) => (columns[index].whole ? count(value) : number(value));
+    const cell = (value, index) => (columns[index].text ? value : columns[index].whole ? count(value) : number(value));
     $(".data", this.element).replaceChildren(
       h(
         "table",

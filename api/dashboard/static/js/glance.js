@@ -67,7 +67,7 @@ function norm(job, series) {
 }
 
 function certificate(job, series) {
-  const label = "Error of the hypergradient";
+  const label = "Hypergradient error";
   const certified = series.empty ? [] : series.certificates();
   if (!certified.length) {
     const every = job.spec.solver.certify_every;
@@ -92,7 +92,11 @@ function hyperparameters(lambda) {
   return tile(`Weights: ${count(now.size)}`, `${count(below)} below ½`, `median ${median} · ${short(low)} to ${short(high)}`);
 }
 
-const short = (value) => (Number.isFinite(value) ? Number(value.toPrecision(2)).toString().replace("e-", "e−") : number(value));
+/** Two digits: 0.052, 5.8, 7.9e-6. */
+function short(value) {
+  if (!Number.isFinite(value)) return number(value);
+  return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1) : Number(value.toPrecision(2)).toString();
+}
 
 /** The tuned model against the best of its rivals, by what its kind is judged by. */
 function gain(job) {

@@ -78,7 +78,7 @@ async function refresh() {
   }
   if (series.empty || changed) {
     if (await series.advance()) await draw();
-    if (await lambda.advance()) await drawLambda();
+    if (await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null })) await drawLambda();
     glance();
     notice();
     if (job.result) await renderResult(job);

@@ -49,15 +49,16 @@ export class Lambda {
     this.past = null;
   }
 
-  /** Fetches what is new; answers whether anything was. */
-  async advance() {
+  /** Fetches what is new; answers whether anything was. `suspects`: whether the page lists the lowest already. */
+  async advance({ suspects = false, ended = false } = {}) {
     const after = this.past?.next_after ?? -1;
     const tail = await get(jobPath(this.jobId, `/hyperparameters/history?after=${after}`));
     if (this.past === null) this.past = tail;
     else if (tail.iteration.length) this.#append(tail);
     const before = this.now;
-    if (before !== null && !tail.iteration.length && !this.ended) return false;
-    this.order ??= tail.scale === "logistic" ? "lowest" : "highest";
+    if (before !== null && !tail.iteration.length && before.final === ended) return false;
+    // Of a finished job the lowest weights are the suspects, which stand above.
+    this.order ??= tail.scale === "logistic" && !suspects ? "lowest" : "highest";
     const query = `order=${this.order}&limit=${this.rows}`;
     this.now = await get(jobPath(this.jobId, `/hyperparameters?${query}`));
     this.entries = this.now.items;
@@ -184,8 +185,8 @@ export class Lambda {
         },
       ],
       layout: layout(
-        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => Number(tick.toPrecision(2)).toString()) } : { range: [0, 1] }),
-        axis("", { tickformat: ",d", rangemode: "tozero" }),
+        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())) } : { range: [0, 1] }),
+        axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
       legend: [{ label: `How many ${name} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],

@@ -3,7 +3,7 @@
 import { ApiProblem, get, jobPath } from "./api.js";
 import { h } from "./dom.js";
 
-const SIDE = 44; // of a picture on the page, in CSS pixels
+const SIDE = 48; // of a picture on the page, in CSS pixels
 const MOST = 50; // rows in one request
 
 export class Pictures {
