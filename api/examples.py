@@ -179,6 +179,7 @@ COMPARISON = {
             "min": [0.4131, 0.4127],
             "max": [0.4131, 0.4127],
             "result": None,
+            "error": None,
         }
     ],
     "differences": [],

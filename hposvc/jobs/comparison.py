@@ -81,6 +81,7 @@ def _compared(job: JobResource, metric: Metric, columns: Any) -> ComparedJob:
         min=value if band is None else band.min,
         max=value if band is None else band.max,
         result=None if job.result is None else _in_short(job.result),
+        error=job.error,
     )
 
 

@@ -339,6 +339,7 @@ class ComparedJob(Resource):
     min: list[Number | None]
     max: list[Number | None]
     result: dict[str, Any] | None
+    error: JobError | None
 
 
 class Comparison(Resource):

@@ -17,7 +17,8 @@ let range = null; // of iterations, while zoomed
 let comparison = null;
 
 for (const name of ["metric", "by"]) if (address.has(name)) form.elements[name].value = address.get(name);
-form.elements.log.checked = address.has("log");
+form.elements.log.checked = address.get("log") === "1";
+let chosenScale = address.has("log"); // or else by what the values need
 if (form.elements.metric.value === "") form.elements.metric.value = "upper_loss";
 if (form.elements.by.value === "") form.elements.by.value = "iteration";
 
@@ -31,7 +32,7 @@ function writeUrl() {
   const wanted = [`jobs=${jobs.map(encodeURIComponent).join(",")}`];
   if (metric.value !== "upper_loss") wanted.push(`metric=${metric.value}`);
   if (by.value !== "iteration") wanted.push(`by=${by.value}`);
-  if (log.checked) wanted.push("log=1");
+  if (chosenScale) wanted.push(`log=${log.checked ? 1 : 0}`);
   history.replaceState(null, "", jobs.length ? `?${wanted.join("&")}` : location.pathname);
 }
 
@@ -85,6 +86,7 @@ function draw() {
   }
   const values = drawn.flatMap(({ y }) => y).filter((value) => value > 0 && Number.isFinite(value));
   const extent = [Math.min(...values), Math.max(...values)];
+  if (!chosenScale) log.checked = extent[1] > 1e3 * extent[0];
   const thinned = drawn.filter((job) => job.downsampled);
   const points = drawn.map((job) => `${count(job.iteration.length)} of ${count(job.total)}`);
   const first = chart.render({
@@ -94,8 +96,8 @@ function draw() {
       axis("", { type: log.checked ? "log" : "linear", tickformat: "~g", dtick: log.checked ? decades(...extent) : undefined }),
       { height: 360 },
     ),
-    legend: drawn.map((job, place) => ({ label: title(job), colour: colour(place), dash: DASHES[place] })),
-    caption: [`Points: ${points.join(", ")}`, thinned.length && "bands are min to max", range && `iterations ${count(range[0])} to ${count(range[1])}`].filter(Boolean).join(" · "),
+    legend: drawn.map((job, place) => ({ label: job.total ? title(job) : `${title(job)}: no iterations yet`, colour: colour(place), dash: DASHES[place] })),
+    caption: [`points: ${points.join(", ")}`, thinned.length && "bands are min to max", range && `iterations ${count(range[0])} to ${count(range[1])}`].filter(Boolean).join(" · "),
     columns: [
       { key: "job", label: "Job", text: true },
       { key: "iteration", label: "Iteration", whole: true },
@@ -147,7 +149,7 @@ function results(drawn) {
   const of = (pick) => all.map((job) => (job.result ? pick(job.result) : null));
   const name = all.find((job) => job.result)?.result.score_name ?? "accuracy";
   const rows = [
-    h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge({ ...job, error: null })))),
+    h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge(job)))),
     line("Iterations", all.map((job) => job.progress.iteration), (value) => count(value)),
     line("Best upper loss", all.map((job) => job.best.upper_loss), number, "min"),
     line("Latest of this metric", drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
@@ -166,7 +168,10 @@ function results(drawn) {
 function differences() {
   const { differences: all } = comparison;
   $("#same").textContent = all.length ? "" : "Nothing but their names.";
-  const text = (value) => (value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value));
+  const text = (value) => {
+    if (Array.isArray(value)) return value.map(text).join(", ") || "none";
+    return value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  };
   $("#differences").replaceChildren(
     all.length
       ? h(
@@ -189,12 +194,11 @@ const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;
 
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", (event) => {
+  chosenScale = event.target.name === "log";
   writeUrl();
-  if (event.target.name === "log") draw();
-  else {
-    range = null;
-    askNow();
-  }
+  if (chosenScale) return draw();
+  range = null;
+  return askNow();
 });
 
 writeUrl();
