@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from functools import cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -51,13 +54,32 @@ def _version(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+IMPORT = re.compile(r'^(?:import|export) .*?from "\./(\w+)\.js";$', re.MULTILINE)
+
+
+def _modules(entry: str) -> list[str]:
+    """The module ``entry`` and what it imports, directly or not, so that a browser asks for all of them at once."""
+    found = [entry]
+    for name in found:
+        text = (STATIC / "js" / f"{name}.js").read_text(encoding="utf-8")
+        found += [other for other in dict.fromkeys(IMPORT.findall(text)) if other not in found]
+    return found
+
+
 def install(app: FastAPI) -> None:
     """Add the pages, their files, and plotly.js out of the plotly package."""
     static = f"/static/{_version(STATIC)}"
     plotly = f"/static/plotly-{metadata.version('plotly')}"
     app.mount(static, VersionedFiles(directory=STATIC), name="static")
     app.mount(plotly, VersionedFiles(directory=str(files("plotly") / "package_data")), name="plotly")
-    links = {"static": static, "plotly": f"{plotly}/plotly.min.js", "pages": PAGES}
+
+    @cache
+    def module(entry: str) -> Markup:
+        script = Markup('<script type="module" src="{}/js/{}.js"></script>').format(static, entry)
+        ahead = Markup('<link rel="modulepreload" href="{}/js/{}.js">')
+        return Markup("\n").join([*(ahead.format(static, name) for name in _modules(entry)[1:]), script])
+
+    links = {"static": static, "plotly": f"{plotly}/plotly.min.js", "pages": PAGES, "module": module}
 
     def page(template: str, path: str, **values: object) -> HTMLResponse:
         text = environment.get_template(template).render(links, page=path, **values)

@@ -18,7 +18,6 @@ from hposvc.jobs.resources import Bucket, Buckets, IterationColumns
 
 IN_LIMIT = 1000  # values in one IN (…)
 Folded = dict[str, Any]
-WIDE = 2 * BLOCK  # buckets from this width on are put together from blocks
 
 
 def iterations(
@@ -63,7 +62,7 @@ def _fold(connection: sa.Connection, job_id: str, start: int, stop: int, width: 
     it cuts through a block, from iterations. Where a block is missing, everything is read.
     """
     low, high = 0 if start <= 1 else -(-start // BLOCK), (stop + 1) // BLOCK  # the blocks [low, high) lie inside
-    if width < WIDE or low >= high:
+    if width < BLOCK or low >= high:
         return _fold_iterations(connection, job_id, start, stop, width)
     inner = _fold_blocks(connection, job_id, low, high, width, start)
     last = high * BLOCK - 1
@@ -113,25 +112,13 @@ def _fold_blocks(connection: sa.Connection, job_id: str, low: int, high: int, wi
 
 
 def _fold_iterations(connection: sa.Connection, job_id: str, start: int, stop: int, width: int) -> list[Folded]:
-    """The same from iterations, in buckets counted from ``start``.
-
-    One grouping query on PostgreSQL. SQLite would sort the whole stretch for that; a range per bucket reads it in
-    order, and without a network a thousand small queries cost little.
-    """
+    """The same from iterations, in buckets counted from ``start``."""
     if start > stop:
         return []
     number = table.c.iteration
-    query = sa.select(*FOLDED).where(table.c.job_id == job_id)
-    if connection.dialect.name != "sqlite":
-        bucket = (number - start) // width
-        grouped = query.where(number.between(start, stop)).group_by(bucket).order_by(bucket)
-        return [dict(row) for row in connection.execute(grouped).mappings()]
-    ranged = query.where(number.between(sa.bindparam("low"), sa.bindparam("high")))
-    rows = (
-        connection.execute(ranged, {"low": low, "high": min(low + width - 1, stop)}).mappings().one()
-        for low in range(start, stop + 1, width)
-    )
-    return [dict(row) for row in rows if row["size"]]
+    bucket = (number - start) // width
+    query = sa.select(*FOLDED).where(table.c.job_id == job_id, number.between(start, stop))
+    return [dict(row) for row in connection.execute(query.group_by(bucket).order_by(bucket)).mappings()]
 
 
 def _rows(connection: sa.Connection, mine: sa.ColumnElement[bool], numbers: Sequence[int]) -> list[sa.RowMapping]:

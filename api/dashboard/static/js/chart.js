@@ -4,8 +4,6 @@ import { h, show } from "./dom.js";
 import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from "./figure.js";
 import { count } from "./format.js";
 
-export { plotlyReady } from "./figure.js";
-
 const MARKS = 100; // a hundred marks of values that are not finite say it as well as a thousand
 
 /**

@@ -43,14 +43,16 @@ async function refresh() {
   const { metric, by } = form.elements;
   const stretch = range ? `&from=${range[0]}&to=${range[1]}` : "";
   try {
-    comparison = await get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
+    const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
+    plotlyReady(); // it gets ready while the service answers
+    comparison = await answer;
   } catch (error) {
     if (!(error instanceof ApiProblem)) throw error;
     show($("#comparison"), false);
     $("#refusal").replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, error.message)));
     return "done";
   }
-  await plotlyReady;
+  await plotlyReady();
   draw();
   return comparison.jobs.some((job) => ACTIVE.has(job.state)) ? "live" : "done";
 }

@@ -3,11 +3,18 @@
 import { $, download, h, icon } from "./dom.js";
 import { count, csv, number } from "./format.js";
 
-// Plotly is large, so it loads beside everything else; what is drawn before it is there is drawn when it is.
-export const plotlyReady = new Promise((resolve) => {
-  if (window.Plotly) resolve();
-  else $("#plotly").addEventListener("load", resolve);
-});
+let plotly = null;
+
+/**
+ * Plotly is large: the page fetches it ahead, but runs it only when asked, once the first data are on their way; running
+ * it takes longer than they do. Answers when it is there.
+ */
+export function plotlyReady() {
+  plotly ??= new Promise((resolve, reject) => {
+    document.head.append(h("script", { src: $("#plotly").href, onload: resolve, onerror: () => reject(new Error("plotly.js did not load")) }));
+  });
+  return plotly;
+}
 
 const TABLE_ROWS = 100;
 const PLOT = { displayModeBar: false, displaylogo: false, responsive: true, doubleClick: false, showTips: false };

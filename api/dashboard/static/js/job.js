@@ -1,9 +1,10 @@
 // One job: where it stands, its charts, its answer.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
-import { Chart, plotlyReady } from "./chart.js";
+import { Chart } from "./chart.js";
 import { $, copyButton, h, icon, show } from "./dom.js";
 import { age, bytes, count, jobName, kind, local } from "./format.js";
+import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
 import { poll } from "./poll.js";
@@ -47,13 +48,13 @@ async function zoomed(range) {
 }
 
 async function draw() {
-  await plotlyReady;
+  await plotlyReady();
   show($("#certificate"), !series.empty && series.has("fd_relative_error"));
   for (const chart of charts) chart.draw(series);
 }
 
 async function drawLambda() {
-  await plotlyReady;
+  await plotlyReady();
   await lambda.draw();
 }
 
@@ -77,7 +78,9 @@ async function refresh() {
     render();
   }
   if (series.empty || changed) {
-    if (await series.advance()) await draw();
+    const news = series.advance();
+    if (job.progress.iteration > 0) plotlyReady(); // it gets ready while the service answers
+    if (await news) await draw();
     if (await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null })) await drawLambda();
     glance();
     notice();

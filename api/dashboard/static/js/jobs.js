@@ -137,7 +137,7 @@ const now = poll(refresh);
 let typing = null;
 form.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(changed, 150);
+  typing = setTimeout(changed, 100);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();
