@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from hposvc.db.engine import read
 from hposvc.db.numbers import unpack
@@ -122,6 +123,16 @@ def _fold_iterations(connection: sa.Connection, job_id: str, start: int, stop: i
 
 
 def _rows(connection: sa.Connection, mine: sa.ColumnElement[bool], numbers: Sequence[int]) -> list[sa.RowMapping]:
+    """The iterations of these ascending ``numbers``, each looked up by itself.
+
+    PostgreSQL reads all iterations of the job for a long IN (…); a LATERAL with a limit leaves it no choice.
+    """
+    if connection.dialect.name != "sqlite":
+        values = sa.func.unnest(sa.literal(list(numbers), ARRAY(sa.BigInteger)))
+        wanted = values.table_valued("number").render_derived("wanted")
+        each = table.select().where(mine, table.c.iteration == wanted.c.number).limit(1).lateral("each")
+        found = sa.select(each).select_from(wanted).join(each, sa.true()).order_by(each.c.iteration)
+        return list(connection.execute(found).mappings())
     rows: list[sa.RowMapping] = []
     for begin in range(0, len(numbers), IN_LIMIT):
         some = table.c.iteration.in_(numbers[begin : begin + IN_LIMIT])

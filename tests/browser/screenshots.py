@@ -82,6 +82,7 @@ def stage(server: Server) -> dict[str, str]:
         "job-strengths": f"/jobs/{tuned.id}",
         "job-diverged": f"/jobs/{broken.id}",
         "job-queued": f"/jobs/{queued.id}",
+        "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",
         "workers": "/workers",
