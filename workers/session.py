@@ -236,7 +236,7 @@ class Session:
         ):
             self._child.kill()
 
-    def _handle(self, message: Message) -> bool:  # noqa: C901 - one case for each type of frame
+    def _handle(self, message: Message) -> bool:  # noqa: C901, PLR0912 - one case for each type of frame
         match message.get("type"):
             case "iterations":
                 self._add(message["columns"])

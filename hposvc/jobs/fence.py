@@ -17,7 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hposvc.access.tenants import may_run
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
-from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, jobs, now
+from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
 from hposvc.failpoints import failpoint
 from hposvc.jobs import blocks
 from hposvc.jobs.queries import METRICS
@@ -393,12 +393,13 @@ def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
 
     The files of the checkpoints are removed by the next worker that takes the job up: it reaches the store.
     """
-    connection.execute(iterations.delete().where(iterations.c.job_id == job_id))
+    for table in (iterations, iteration_blocks, hyperparameters):
+        connection.execute(table.delete().where(table.c.job_id == job_id))
     connection.execute(
         artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
     )
-    columns = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "started_at")
-    return {"iteration": 0} | dict.fromkeys(columns)
+    latest = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "sparkline")
+    return {"iteration": 0} | dict.fromkeys((*latest, "started_at"))
 
 
 def _move(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:
