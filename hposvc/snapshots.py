@@ -48,8 +48,13 @@ class Group:
 
 def due(previous: int, iteration: int) -> bool:
     """Whether another snapshot is wanted at ``iteration``, after one at ``previous``."""
-    stretch = 1 << max(0, iteration.bit_length() - 1 - PER_DOUBLING)
-    return iteration // stretch > previous // stretch
+    length = stretch(iteration)
+    return iteration // length > previous // length
+
+
+def stretch(iteration: int) -> int:
+    """How far apart snapshots are around ``iteration``."""
+    return 1 << max(0, iteration.bit_length() - 1 - PER_DOUBLING)
 
 
 def take(
