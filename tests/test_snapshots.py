@@ -1,6 +1,7 @@
 """λ in short: how often it is kept, and what of it."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def test_ten_million_iterations_leave_few_snapshots_close_together_for_their_age
         if due(kept[-1], iteration):
             kept.append(iteration)
     assert len(kept) < 700
-    assert all(after - before <= max(50, after // 16) for before, after in zip(kept, kept[1:], strict=False))
+    assert all(after - before <= max(50, after // 16) for before, after in pairwise(kept))
     assert sum(due(0 if n == 1 else n - 1, n) for n in range(1, 65)) == 64  # slow iterations: every one, at first
 
 
