@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import examples
-from api.dependencies import Engine
+from api.dependencies import Engine, Tenant
 from api.problem_details import Problem
 from api.routes.jobs import LARGEST, JobId
 from hposvc.jobs import hyperparameters, queries
@@ -27,13 +27,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 def get_hyperparameters(
     job_id: JobId,
     engine: Engine,
+    tenant: Tenant,
     order: Annotated[Order, Query(description="As they came, or from the lowest or highest value on.")] = "given",
     after: Annotated[int, Query(ge=0, le=LARGEST, description="next_after of the page before.")] = 0,
     limit: Annotated[int, Query(ge=0, le=10_000, description="At most this many entries; 0 for none.")] = 50,
 ) -> Response:
     """λ of the answer, or while there is none as the newest snapshot has it: then only the extremes, unless few."""
     try:
-        found = hyperparameters.current(engine, job_id, order=order, after=after, limit=limit)
+        found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, after=after, limit=limit)
     except hyperparameters.NotReady as error:
         raise Problem("hyperparameters-not-ready", f"{error}.") from None
     except hyperparameters.FileMissing:
@@ -50,10 +51,11 @@ def get_hyperparameters(
 def get_history(
     job_id: JobId,
     engine: Engine,
+    tenant: Tenant,
     after: Annotated[int, Query(ge=-1, le=LARGEST, description="Only snapshots beyond this iteration.")] = -1,
 ) -> Response:
     """Quantiles of each group of λ, and every value where they are at most 32, at less than 700 iterations."""
-    found = hyperparameters.history(engine, job_id, after=after)
+    found = hyperparameters.history(engine, job_id, tenant=tenant, after=after)
     return Response(found.model_dump_json(), media_type="application/json")
 
 
@@ -65,10 +67,11 @@ def get_history(
 def get_rows(
     job_id: JobId,
     engine: Engine,
+    tenant: Tenant,
     id: Annotated[  # noqa: A002 - the name of the parameter
         list[Annotated[str, Query(max_length=1000)]],
         Query(min_length=1, max_length=MOST_ROWS, description="The id of a row; give it again for another."),
     ],
 ) -> JobRows:
     """Features as they came, and the shape of the images that they are; ids that no row has are left out."""
-    return of_job(queries.get(engine, job_id).spec, id)
+    return of_job(queries.get(engine, job_id, tenant=tenant).spec, id)
