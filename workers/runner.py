@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from hposvc import tracing
+from hposvc import snapshots, tracing
 from hposvc.failpoints import failpoint
 from hposvc.jobs.spec import JobSpec
 from workers import checkpoints, protocol
@@ -47,6 +47,9 @@ class Solvable(Protocol):
 
     def checkpoint(self) -> bytes:
         """Everything that is needed to go on from here."""
+
+    def snapshot(self) -> snapshots.Snapshot:
+        """λ as it is now, in short."""
 
     def finish(self) -> Any:
         """An object with ``result``, JSON-able, and ``artifacts``, bytes by name."""
@@ -134,21 +137,8 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
-    saved = run.iteration
-    for batch in tracing.traced("job.solve", run.iterations()):
-        for start in range(0, len(batch), MAX_COLUMN):
-            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
-        failpoint("runner.iterations_sent")
-        if channel.asked:
-            if channel.asked == "pause":
-                _checkpoint(channel, run, directory)
-            channel.send("paused", iteration=run.iteration)
-            return
-        if run.iteration - saved >= spec.checkpoint_every:
-            _checkpoint(channel, run, directory)
-            saved = run.iteration
-    if run.iteration > saved:
-        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
+    if not _iterate(channel, run, spec, directory):
+        return
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
     with tracing.span("job.refit"):
@@ -164,12 +154,42 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     failpoint("runner.result_sent")
 
 
+def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
+    """Do the iterations; False when it was asked to stop before they were done."""
+    saved = shown = run.iteration
+    _snapshot(channel, run)
+    for batch in tracing.traced("job.solve", run.iterations()):
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if channel.asked or snapshots.due(shown, run.iteration):
+            _snapshot(channel, run)
+            shown = run.iteration
+        if channel.asked:
+            if channel.asked == "pause":
+                _checkpoint(channel, run, directory)
+            channel.send("paused", iteration=run.iteration)
+            return False
+        if run.iteration - saved >= spec.checkpoint_every:
+            _checkpoint(channel, run, directory)
+            saved = run.iteration
+    if run.iteration > shown:
+        _snapshot(channel, run)
+    if run.iteration > saved:
+        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
+    return True
+
+
 def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:
     try:
         return load(spec, path.read_bytes())
     except ValueError as error:  # of another version; its checksum was right
         channel.send("note", level="warning", message=f"starting over, because the checkpoint is of no use: {error}")
         return load(spec, None)
+
+
+def _snapshot(channel: Channel, run: Solvable) -> None:
+    channel.send("snapshot", **asdict(run.snapshot()))
 
 
 def _checkpoint(channel: Channel, run: Solvable, directory: Path) -> None:

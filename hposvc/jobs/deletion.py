@@ -7,7 +7,17 @@ from contextlib import suppress
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, attempts, events, idempotency_keys, iterations, jobs
+from hposvc.db.tables import (
+    DELETED,
+    artifacts,
+    attempts,
+    events,
+    hyperparameters,
+    idempotency_keys,
+    iteration_blocks,
+    iterations,
+    jobs,
+)
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.states import TERMINAL
 from hposvc.store import Store
@@ -56,7 +66,12 @@ def purge(engine: sa.Engine, store: Store) -> int:
         ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(FILES)).scalars().all()
     for job_id in ids:
         _remove_files(engine, store, job_id)
-        for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
+        for table, order in (
+            (iterations, iterations.c.iteration),
+            (iteration_blocks, iteration_blocks.c.block),
+            (hyperparameters, hyperparameters.c.iteration),
+            (events, events.c.seq),
+        ):
             _remove_rows(engine, table, order, job_id)
         with write(engine) as connection:
             connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
