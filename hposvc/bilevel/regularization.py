@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from hposvc.bilevel.fused import settled
 from hposvc.bilevel.models import Arrays, Var, constant
 from hposvc.bilevel.problem import Batch, Supervised, mean
 from hposvc.bilevel.runtime import jt
@@ -88,7 +89,7 @@ class RegularizationProblem(Supervised):
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
         """The mean loss of the batch and the penalty on all of w."""
-        loss = mean(self.row_losses(u, batch.targets, batch.kept)) + self.regularizer(u[1::2], lam)
+        loss = mean(self.row_losses(u, batch.targets, batch.kept)) + self.regularizer(list(map(settled, u[1::2])), lam)
         return loss + self.decay(u) if self.weight_decay else loss
 
     def regularizer(self, weights: list[Var], lam: list[Var]) -> Var:

@@ -522,7 +522,9 @@ def _objective(problem: Problem, config: SolveConfig, state: SolverState, k: int
 
 def _lower_objective(problem: Problem, rows: NDArray[np.int64] | None, key: tuple[int, ...] | None = None) -> Objective:
     batch = problem.lower_batch(rows, key)
-    return Objective(lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch))
+    return Objective(
+        lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch), move=problem.moved
+    )
 
 
 def batch_rows(rows: int, batch_size: int | None, seed: int, step: int) -> NDArray[np.int64] | None:
