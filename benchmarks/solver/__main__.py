@@ -6,7 +6,8 @@ median over the rounds, the medians of the ratios to PyTorch in the same round, 
 finite differences, and the peak resident size. The bound is five products of the first layer's size at the rate that
 oneDNN reaches here.
 
-``make peers`` makes the environments; a peer that is not installed is named in the table as not run.
+``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile`` shows
+where this solver's own time goes instead.
 """
 
 from __future__ import annotations
@@ -116,15 +117,7 @@ def measure(
 ) -> list[dict[str, Any]]:
     """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        path = Path(folder) / "case.npz"
-        cases.write(case, path)
-        shared = cases.describe(case) | {
-            "path": str(path),
-            "threads": threads,
-            "radius": cases.RADIUS,
-            "lower_learning_rate": cases.LOWER_LEARNING_RATE,
-            "upper_learning_rate": cases.UPPER_LEARNING_RATE,
-        }
+        shared = written(case, Path(folder), threads)
         running = [
             stack.enter_context(Running(contender, shared))
             for contender in contenders
@@ -160,6 +153,32 @@ def measure(
     ]
 
 
+def written(case: cases.Case, folder: Path, threads: int) -> dict[str, Any]:
+    """The case's arrays in a file in ``folder``, and what a contender is told of it."""
+    path = folder / "case.npz"
+    cases.write(case, path)
+    return cases.describe(case) | {
+        "path": str(path),
+        "threads": threads,
+        "radius": cases.RADIUS,
+        "lower_learning_rate": cases.LOWER_LEARNING_RATE,
+        "upper_learning_rate": cases.UPPER_LEARNING_RATE,
+    }
+
+
+def profile(case: cases.Case, threads: int) -> str:
+    """Where an iteration of this solver spends its time, as a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = json.dumps(written(case, Path(folder), threads) | {"variant": "finite_difference"})
+        return subprocess.run(
+            [sys.executable, str(HERE / "hposvc_profile.py"), told],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        ).stdout
+
+
 def matrix_rate(threads: int) -> float:
     """GFLOP/s of a square float32 product of 1,024 in the project's own oneDNN, best of several."""
     code = (
@@ -176,6 +195,16 @@ def matrix_rate(threads: int) -> float:
     return float(out.split("RATE")[1])
 
 
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
 def bound(case: cases.Case, rate: float) -> float | None:
     """Milliseconds of five products of the first layer's size: lower and upper, forward and backward, and T = XV."""
     if case.kind != "data_reweighting" or case.batch:
@@ -187,7 +216,7 @@ def bound(case: cases.Case, rate: float) -> float | None:
 
 
 def table(rows: list[dict[str, Any]], rate: float, threads: int) -> str:
-    machine, today = platform.processor() or platform.machine(), datetime.now(UTC).date()
+    machine, today = processor(), datetime.now(UTC).date()
     lines = [
         f"{machine}, {threads} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
         "",
@@ -211,8 +240,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for every contender alike")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one round of one contender")
+    parser.add_argument("--profile", action="store_true", help="show where an iteration of this solver spends its time")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
+    if arguments.profile:
+        print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
+        for name in arguments.cases:
+            print(f"\n{profile(cases.CASES[name], arguments.threads)}", end="", flush=True)
+        return
     rate = matrix_rate(arguments.threads)
     contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
     rows = [

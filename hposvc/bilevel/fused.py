@@ -1,12 +1,12 @@
-"""Threaded passes over rows: a hidden layer, ``activation(z + bias) @ weight``, and softmax cross-entropy.
+"""Threaded passes: a hidden layer, ``activation(z + bias) @ weight``, softmax cross-entropy, accuracy, and Adam.
 
 Jittor's own element-wise kernels run on one thread and write every intermediate array to memory; beside the products in
 oneDNN that is what an iteration costs. The passes over arrays of rows × units and rows × classes are therefore written
 out here, forward and backward. They are for the CPU and can be differentiated once; whoever differentiates twice builds
 within :func:`differentiable_twice`, where :func:`usable` says no.
 
-Each takes its array of rows as ``base + step · along``, too (:class:`Moved`), so that finite differences write no
-perturbed array to memory.
+The first two take their array of rows as ``base + step · along``, too (:class:`Moved`), so that finite differences
+write no perturbed array to memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from hposvc.bilevel.runtime import jt
 
@@ -74,6 +76,37 @@ def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
     """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32."""
     base, motion = _parts(z)
     return _softmax_function(moved=bool(motion))(base, settled(bias), (labels, *motion))
+
+
+def correct(z: Var, bias: Var, labels: Var) -> Var:
+    """One for each row of z + bias whose first largest entry is that of its label, and zero for the others: (n,)."""
+    return _code((z.shape[0],), [z, bias, labels], _CORRECT, _PLAIN)
+
+
+class AdamStep(NamedTuple):
+    """What :func:`adam` returns."""
+
+    moved: Var
+    first: Var
+    second: Var
+
+
+def adam(lam: Var, h: Var, first: Var, second: Var, settings: AdamSettings) -> AdamStep:
+    """A step of Adam on one array, in one pass. It is not differentiated."""
+    inputs = [lam, h, first, second, jt.array(np.array(settings, dtype=str(lam.dtype)), dtype=str(lam.dtype))]
+    return AdamStep(*jt.code([lam.shape] * 3, [lam.dtype] * 3, inputs, cpu_header=_HEADER, cpu_src=_ADAM))
+
+
+class AdamSettings(NamedTuple):
+    """β₁, 1 − β₁, β₂, 1 − β₂, 1 − β₂^k, the rate over 1 − β₁^k, and ε."""
+
+    beta1: float
+    rest1: float
+    beta2: float
+    rest2: float
+    unbias2: float
+    rate: float
+    epsilon: float
 
 
 def _parts(z: Var | Moved) -> tuple[Var, tuple[Var, ...]]:
@@ -158,7 +191,9 @@ def _moved(inputs: int) -> dict[str, str]:
     }
 
 
+# What follows "kernel:" names it in profiles (``python -m benchmarks.solver --profile``).
 _ACTIVATE = """
+// kernel: hidden layer, forward
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 i = 0; i < n; i++) {
   const T* __restrict__ z = in0_p + i * h; %(along)s
@@ -174,6 +209,7 @@ for (int64 i = 0; i < n; i++) {
 # Sums over rows are kept for each part of the rows and added in order, so that the bits do not depend on the number of
 # threads: a job goes on bit for bit on a machine with more of them.
 _ACTIVATE_BACKWARD = """
+// kernel: hidden layer, backward
 std::vector<T> sums(parts * h, T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
@@ -204,6 +240,7 @@ for (int64 j = 0; j < h; j++) for (int64 c = 0; c < k; c++) columns[c * h + j] =
 """
 
 _PRODUCT = """
+// kernel: hidden layer, forward
 #pragma omp parallel num_threads(threads)
 {
   std::vector<T> activations(h);
@@ -222,6 +259,7 @@ _PRODUCT = """
 """
 
 _PRODUCT_BACKWARD = """
+// kernel: hidden layer, backward
 std::vector<T> sums(parts * h * (k + 1), T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
@@ -290,6 +328,7 @@ auto softmax = [&](Block& block, int64 first) {
 """
 
 _CROSS_ENTROPY = """
+// kernel: cross-entropy, forward
 #pragma omp parallel num_threads(threads)
 {
   Block block(h);
@@ -304,6 +343,7 @@ _CROSS_ENTROPY = """
 """
 
 _CROSS_ENTROPY_BACKWARD = """
+// kernel: cross-entropy, backward
 std::vector<T> sums(parts * h, T(0));
 #pragma omp parallel num_threads(threads)
 {
@@ -335,6 +375,36 @@ for (int64 j = 0; j < h; j++) {
   T sum = 0;
   for (int64 p = 0; p < parts; p++) sum += sums[p * h + j];
   out1_p[j] = sum;
+}
+"""
+
+_CORRECT = """
+// kernel: accuracy
+#pragma omp parallel for schedule(static) num_threads(threads)
+for (int64 i = 0; i < n; i++) {
+  const T* __restrict__ z = in0_p + i * h;
+  int64 best = 0;
+  T top = z[0] + in1_p[0];
+  for (int64 j = 1; j < h; j++) {
+    const T x = %(entry)s;
+    if (x > top) { top = x; best = j; }
+  }
+  out0_p[i] = best == in2_p[i];
+}
+"""
+
+_ADAM = """
+// kernel: Adam
+using T = in0_type;
+const int64 size = in0->num;
+const T beta1 = in4_p[0], rest1 = in4_p[1], beta2 = in4_p[2], rest2 = in4_p[3];
+const T unbias2 = in4_p[4], rate = in4_p[5], epsilon = in4_p[6];
+#pragma omp parallel for schedule(static) num_threads(size < 32768 ? 1 : omp_get_max_threads())
+for (int64 i = 0; i < size; i++) {
+  const T g = in1_p[i], m = beta1 * in2_p[i] + rest1 * g, v = beta2 * in3_p[i] + rest2 * (g * g);
+  out0_p[i] = in0_p[i] - rate * (m / (std::sqrt(v / unbias2) + epsilon));
+  out1_p[i] = m;
+  out2_p[i] = v;
 }
 """
 

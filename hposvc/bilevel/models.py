@@ -40,6 +40,13 @@ class Scores(NamedTuple):
         """Z + bias."""
         return fused.settled(self.z) + fused.settled(self.bias)
 
+    def correct(self, labels: Var) -> Var:
+        """Ones for the rows whose largest output is that of their label and zeros for the others, (n,)."""
+        if fused.usable():
+            return fused.correct(fused.settled(self.z), fused.settled(self.bias), labels)
+        outputs = self.total()
+        return (jt.argmax(outputs, 1)[0] == labels).cast(outputs.dtype)
+
 
 class Model(Protocol):
     """What the problems need of a model."""

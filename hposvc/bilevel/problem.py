@@ -208,7 +208,7 @@ class Supervised(ABC):
         scores = self.model.scores(self.model.lift(w, rows.features))
         loss = mean(self.row_loss(scores, rows.targets))
         if self.n_classes is not None:
-            score = mean((jt.argmax(scores.total(), 1)[0] == rows.targets).cast(self.dtype))
+            score = mean(scores.correct(rows.targets))
         else:
             error = mean(SquaredError()(scores, rows.targets))
             score = constant(1.0, error) - error / constant(rows.variance, error)

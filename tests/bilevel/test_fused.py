@@ -70,6 +70,15 @@ def test_a_moved_layer_is_the_layer_of_the_moved_array(hidden: tuple[int, ...], 
         assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
+def test_a_row_is_correct_where_its_first_largest_output_is_its_label() -> None:
+    outputs = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    scores = Scores(device_array(outputs, "float32"), device_array(np.array([0.0, 0.0, -2.5]), "float32"))
+    labels = jt.array(np.array([1, 2, 0, 1], dtype=np.int32))
+    np.testing.assert_array_equal(scores.correct(labels).numpy(), [1, 0, 1, 0])
+    with fused.differentiable_twice():
+        np.testing.assert_array_equal(scores.correct(labels).numpy(), [1, 0, 1, 0])
+
+
 def test_saturated_losses_are_the_distance_to_the_largest_logit() -> None:
     losses, *gradients = losses_and_gradients(10, "float32", 1e4, 0)
     assert np.isfinite(losses).all()
