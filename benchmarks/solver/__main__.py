@@ -6,8 +6,8 @@ median over the rounds, the medians of the ratios to PyTorch in the same round, 
 finite differences, and the peak resident size. The bound is five products of the first layer's size at the rate that
 oneDNN reaches here.
 
-``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile`` shows
-where this solver's own time goes instead.
+``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile``
+shows where the time of this solver goes instead.
 """
 
 from __future__ import annotations
