@@ -20,11 +20,11 @@ from hposvc.bilevel.runtime import jt
 
 ROUNDS, SECONDS = 7, 0.3
 OTHERS, GRAPH = "Jittor's own element-wise kernels and sums", "everything else: Python, Jittor's graph, waiting"
-_NAME = re.compile(r"// kernel: (.*)")
+_NAME = re.compile(r'"kernel: (.*)"')
 
 
 def part(kernel: str, file: str) -> str:
-    """What a kernel belongs to, from its key and, for one of ours, the comment in its source."""
+    """What a kernel belongs to, from its key and, for one of ours, its source."""
     if kernel.startswith("mkl_matmul"):
         return "products in oneDNN"
     source = Path(file)

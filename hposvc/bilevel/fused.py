@@ -193,7 +193,7 @@ def _moved(inputs: int) -> dict[str, str]:
 
 # What follows "kernel:" names it in profiles (``python -m benchmarks.solver --profile``).
 _ACTIVATE = """
-// kernel: hidden layer, forward
+(void)"kernel: hidden layer, forward";
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 i = 0; i < n; i++) {
   const T* __restrict__ z = in0_p + i * h; %(along)s
@@ -209,7 +209,7 @@ for (int64 i = 0; i < n; i++) {
 # Sums over rows are kept for each part of the rows and added in order, so that the bits do not depend on the number of
 # threads: a job goes on bit for bit on a machine with more of them.
 _ACTIVATE_BACKWARD = """
-// kernel: hidden layer, backward
+(void)"kernel: hidden layer, backward";
 std::vector<T> sums(parts * h, T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
@@ -240,7 +240,7 @@ for (int64 j = 0; j < h; j++) for (int64 c = 0; c < k; c++) columns[c * h + j] =
 """
 
 _PRODUCT = """
-// kernel: hidden layer, forward
+(void)"kernel: hidden layer, forward";
 #pragma omp parallel num_threads(threads)
 {
   std::vector<T> activations(h);
@@ -259,7 +259,7 @@ _PRODUCT = """
 """
 
 _PRODUCT_BACKWARD = """
-// kernel: hidden layer, backward
+(void)"kernel: hidden layer, backward";
 std::vector<T> sums(parts * h * (k + 1), T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
@@ -328,7 +328,7 @@ auto softmax = [&](Block& block, int64 first) {
 """
 
 _CROSS_ENTROPY = """
-// kernel: cross-entropy, forward
+(void)"kernel: cross-entropy, forward";
 #pragma omp parallel num_threads(threads)
 {
   Block block(h);
@@ -343,7 +343,7 @@ _CROSS_ENTROPY = """
 """
 
 _CROSS_ENTROPY_BACKWARD = """
-// kernel: cross-entropy, backward
+(void)"kernel: cross-entropy, backward";
 std::vector<T> sums(parts * h, T(0));
 #pragma omp parallel num_threads(threads)
 {
@@ -379,7 +379,7 @@ for (int64 j = 0; j < h; j++) {
 """
 
 _CORRECT = """
-// kernel: accuracy
+(void)"kernel: accuracy";
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 i = 0; i < n; i++) {
   const T* __restrict__ z = in0_p + i * h;
@@ -394,7 +394,7 @@ for (int64 i = 0; i < n; i++) {
 """
 
 _ADAM = """
-// kernel: Adam
+(void)"kernel: Adam";
 using T = in0_type;
 const int64 size = in0->num;
 const T beta1 = in4_p[0], rest1 = in4_p[1], beta2 = in4_p[2], rest2 = in4_p[3];
