@@ -186,12 +186,13 @@ class Supervised(ABC):
 
     def row_losses(self, u: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """The loss of each row, shape (n,)."""
+        if fused.usable():
+            u = [u[0], *map(fused.settled, u[1:])]
         return self.row_loss(self.model.scores(u, kept), targets)
 
     def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:
-        """``u`` + ``step`` · ``t``, not added yet: by a kernel that reads it or, where none does, by differences."""
-        both = [fused.Moved(a, b, step) for a, b in zip(u, t, strict=True)]
-        return [both[0], *map(fused.settled, both[1:])] if fused.usable() else both
+        """``u`` + ``step`` · ``t``, not added yet: whoever reads it adds on the way, or takes differences."""
+        return [fused.Moved(a, b, step) for a, b in zip(u, t, strict=True)]
 
     @abstractmethod
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
