@@ -97,6 +97,8 @@ class Running:
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        while line and not line.startswith("{"):  # Jittor says on standard output what it compiles when first imported
+            line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(
                 f"{self.contender.name} ended with status {self.process.wait()}; run its script to see why"
