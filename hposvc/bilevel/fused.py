@@ -320,7 +320,7 @@ auto softmax = [&](Block& block, int64 first) {
   }
   for (int64 j = 0; j < h; j++)
     for (int64 r = 0; r < ROWS; r++) {
-      const T e = std::exp(std::max(x[j * ROWS + r] - block.top[r], -LARGEST));
+      const T e = std::exp(x[j * ROWS + r] - block.top[r]);  // NaN stays NaN, which ends a run that diverged
       x[j * ROWS + r] = e;
       block.sum[r] += e;
     }

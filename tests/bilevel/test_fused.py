@@ -70,6 +70,15 @@ def test_a_moved_layer_is_the_layer_of_the_moved_array(hidden: tuple[int, ...], 
         assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
 
 
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_row_with_a_broken_score_has_no_finite_loss(broken: float) -> None:
+    z = np.random.default_rng(0).normal(size=(40, 5))
+    z[7, 2] = broken
+    scores = Scores(device_array(z, "float32"), device_array(np.zeros(5), "float32"))
+    losses = CrossEntropy()(scores, jt.array(np.zeros(40, dtype=np.int32))).numpy()
+    np.testing.assert_array_equal(np.isfinite(losses), np.arange(40) != 7)
+
+
 def test_a_row_is_correct_where_its_first_largest_output_is_its_label() -> None:
     outputs = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
     scores = Scores(device_array(outputs, "float32"), device_array(np.array([0.0, 0.0, -2.5]), "float32"))
