@@ -217,14 +217,21 @@ def bound(case: cases.Case, rate: float) -> float | None:
     return (3 * below + 2 * above) / rate / 1e6
 
 
-def table(rows: list[dict[str, Any]], rate: float, threads: int) -> str:
-    machine, today = processor(), datetime.now(UTC).date()
-    lines = [
-        f"{machine}, {threads} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
-        "",
-        "| case | contender | ms an iteration | × PyTorch exact | × PyTorch FD | peak MB | five products, ms |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+def heading(rate: float, threads: int) -> str:
+    """What was measured on, and the head of the table."""
+    return "\n".join(
+        [
+            f"{processor()}, {threads} threads, {datetime.now(UTC).date()}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
+            "",
+            "| case | contender | ms an iteration | × PyTorch exact | × PyTorch FD | peak MB | five products, ms |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        ]
+    )
+
+
+def table(rows: list[dict[str, Any]], rate: float) -> str:
+    """The rows of one case."""
+    lines = []
     for row in rows:
         exact, differences = ("" if row[key] is None else f"{row[key]:.2f}" for key in ("of_exact", "of_differences"))
         products = bound(cases.CASES[row["case"]], rate)
@@ -252,12 +259,12 @@ def main() -> None:
         return
     rate = matrix_rate(arguments.threads)
     contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
-    rows = [
-        row
-        for name in arguments.cases
-        for row in measure(cases.CASES[name], contenders, arguments.threads, arguments.rounds, arguments.seconds)
-    ]
-    print(table(rows, rate, arguments.threads))
+    rows: list[dict[str, Any]] = []
+    print(heading(rate, arguments.threads), flush=True)
+    for name in arguments.cases:
+        measured = measure(cases.CASES[name], contenders, arguments.threads, arguments.rounds, arguments.seconds)
+        print(table(measured, rate), flush=True)
+        rows += measured
     missing = [contender.name for contender in contenders if not contender.python.exists()]
     if missing:
         print(f"\nNot run, because `make peers` has not installed them: {', '.join(missing)}.")
