@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import structlog
 from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
+from sqlalchemy.exc import SQLAlchemyError
 
 from api import dashboard, problem_details
 from api.dependencies import Services
@@ -15,10 +18,14 @@ from api.guard import Guard, is_loopback
 from api.problem_details import MEDIA_TYPE, ProblemDocument
 from api.routes import datasets, health, jobs, workers
 from hposvc import __version__
+from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
+from hposvc.store import Store
+
+log = structlog.get_logger(__name__)
 
 DESCRIPTION = """\
 Tunes thousands of hyperparameters at once by gradient. Post a bilevel job, watch its iterations, read the answer.
@@ -41,9 +48,12 @@ def create_app(settings: Settings) -> FastAPI:
     if not settings.trust_network and not is_loopback(settings.host):
         raise UnsafeAddressError(settings.host)
     engine = create_engine(settings.database_url)
+    kept = Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads")
+    held = Services(engine=engine, jobs=Jobs(engine), datasets=kept)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(_tidy_up, held.datasets)
         yield
         engine.dispose()
 
@@ -58,14 +68,28 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
-    app.state.services = Services(engine=engine, jobs=Jobs(engine))
-    app.add_middleware(Guard, hosts=("*",) if settings.trust_network else ())
+    app.state.services = held
+    app.add_middleware(
+        Guard,
+        hosts=("*",) if settings.trust_network else (),
+        largest={datasets.router.prefix: settings.max_upload_bytes},
+    )
     problem_details.install(app)
     for module in (jobs, workers, datasets, health):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _tidy_up(kept: Datasets) -> None:
+    """Remove what an API left half done that was killed on this machine."""
+    try:
+        removed = kept.sweep()
+        if removed:
+            log.info("removed uploads that were not finished", datasets=removed)
+    except (OSError, SQLAlchemyError) as error:  # the service starts without; the next start tries again
+        log.warning("could not look for unfinished uploads", error=str(error))
 
 
 def _problem(description: str) -> dict[str, Any]:

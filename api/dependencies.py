@@ -10,6 +10,7 @@ from fastapi import Depends, Header, Request
 
 from api.body import read_document
 from api.validation import parse_spec
+from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 
@@ -20,6 +21,7 @@ class Services:
 
     engine: sa.Engine
     jobs: Jobs
+    datasets: Datasets
 
 
 def services(request: Request) -> Services:
@@ -36,12 +38,17 @@ def _jobs(request: Request) -> Jobs:
     return services(request).jobs
 
 
+def _datasets(request: Request) -> Datasets:
+    return services(request).datasets
+
+
 async def _spec(request: Request) -> JobSpec:
     return parse_spec(await read_document(request))
 
 
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
+DatasetsService = Annotated[Datasets, Depends(_datasets)]
 Spec = Annotated[JobSpec, Depends(_spec)]
 IdempotencyKey = Annotated[
     str | None,

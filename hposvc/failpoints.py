@@ -39,6 +39,15 @@ RUNNER = (
     "runner.artifacts_written",
     "runner.result_sent",
 )
+DATASETS = (
+    "dataset.receiving",
+    "dataset.received",
+    "dataset.checked",
+    "dataset.stored",
+    "dataset.before_commit",
+    "dataset.committed",
+    "dataset.removed",
+)
 STOPPING = ("stopped.before_commit", "release.before_commit", "lose.before_commit", "sweep.before_commit")
 
 _armed = {

@@ -64,7 +64,12 @@ class Predictor:
         self._mean, self._scale = arrays["scaling.mean"], arrays["scaling.scale"]
         steps = description["encoding"]
         self.encoding = (
-            Encoding(tuple(Numeric(name, "number", float(fill), indicator=False) for name, fill in zip(description["features"], self._mean, strict=True)))
+            Encoding(
+                tuple(
+                    Numeric(name, "number", float(fill), indicator=False)
+                    for name, fill in zip(description["features"], self._mean, strict=True)
+                )
+            )
             if steps is None
             else Encoding.from_dict(steps)
         )
@@ -89,7 +94,10 @@ class Predictor:
             [self._outputs(features[start : start + BATCH_ROWS]) for start in range(0, len(features), BATCH_ROWS)]
             or [np.empty((0, len(self.classes or "1")))]
         )
-        probabilities, labels = None, outputs[:, 0] * self.description["target"]["scale"] + self.description["target"]["mean"]
+        probabilities, labels = (
+            None,
+            outputs[:, 0] * self.description["target"]["scale"] + self.description["target"]["mean"],
+        )
         if self.classes is not None:
             odds = np.exp(outputs - outputs.max(1, keepdims=True))
             probabilities = odds / odds.sum(1, keepdims=True)
@@ -118,7 +126,9 @@ class Predictor:
             try:
                 return as_numbers(column, "number")
             except UnfitValueError as error:
-                problem = Problem(f"columns.{self.description['label']}", str(error), "write numbers, or leave the label out")
+                problem = Problem(
+                    f"columns.{self.description['label']}", str(error), "write numbers, or leave the label out"
+                )
                 raise DataError([problem]) from None
         text = as_text(column).to_pylist()
         if set(text) <= set(self.classes):

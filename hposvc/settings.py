@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         description="Listen on an address other than loopback although nobody is asked for a key: "
         "everybody who can reach the port can use the service.",
     )
+    max_upload_bytes: int = Field(
+        default=2**30, ge=1, description="The largest file that may be uploaded as a data set, in bytes."
+    )
     lease_seconds: float = Field(
         default=60,
         ge=1,

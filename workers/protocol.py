@@ -18,7 +18,7 @@ Runner to supervisor::
 
 Supervisor to runner, by ``command``::
 
-    solve       job_id, attempt, spec, checkpoint_path (or null), directory
+    solve       job_id, attempt, spec, checkpoint_path (or null), uploads: [{id, name, description, path}], directory
     pause       checkpoint after this iteration, answer ``paused``, and leave
     stop        leave after this iteration
 """

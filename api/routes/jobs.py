@@ -17,7 +17,6 @@ from api.problem_details import Problem, field_error
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource
-from hposvc.jobs.service import check_spec
 from hposvc.jobs.spec import JobSpec, Kind, Tag
 from hposvc.jobs.states import State
 
@@ -63,8 +62,7 @@ def submit(
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
     if dry_run:
-        check_spec(spec)
-        return Response(Checked(spec=spec).model_dump_json(), media_type="application/json")
+        return Response(Checked(spec=service.check(spec)).model_dump_json(), media_type="application/json")
     return _accepted(service.submit(spec, idempotency_key=idempotency_key))
 
 

@@ -183,7 +183,12 @@ def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> 
     row_ids = _row_ids(table, spec.id_column)
     _refuse(
         [
-            *(problem for name in features if brought is None for problem in _unusable(table, name, "dataset.features")),
+            *(
+                problem
+                for name in features
+                if brought is None
+                for problem in _unusable(table, name, "dataset.features")
+            ),
             *(_bad_label(brought, label) if brought is not None else ()),
             *(_unusable(table, label, "dataset.label") if brought is None and _holds_numbers(table, label) else ()),
             *_ambiguous(row_ids, spec.id_column),

@@ -43,7 +43,13 @@ def find(spec: DatasetSpec, uploads: Mapping[str, Upload] | None = None) -> Tabl
         fields = ("dataset.id", "dataset.split.validation", "dataset.split.test")
         remedy = f"choose one of {listed([*known, *bundled.names()])}, or upload one"
         unknown = [
-            Problem(field, f"there is no uploaded data set {name!r}" if name in bundled.names() else f"there is no data set {name!r}", remedy)
+            Problem(
+                field,
+                f"there is no uploaded data set {name!r}"
+                if name in bundled.names()
+                else f"there is no data set {name!r}",
+                remedy,
+            )
             for field, name in zip(fields, spec.ids, strict=False)
             if name not in known
         ]

@@ -11,9 +11,7 @@ from hposvc.data.dataset import Array, Dataset, Floats
 from hposvc.data.splits import Splits
 
 
-def ranked(
-    dataset: Dataset, splits: Splits, opinions: Mapping[str, Floats], weights: Floats | None = None
-) -> pa.Table:
+def ranked(dataset: Dataset, splits: Splits, opinions: Mapping[str, Floats], weights: Floats | None = None) -> pa.Table:
     """The rows by part, the training rows first: those of the least weight, or of the least likely label, on top.
 
     ``opinions`` are the model's probabilities (m, k), or predictions (m, 1), by part; ``weights`` (n,) those of the training
@@ -21,7 +19,8 @@ def ranked(
     ``label_probability`` (of the label), and then those of the data set, arrays excepted.
     """
     pieces = [
-        _piece(dataset, splits, part, opinion, weights if part == "train" else None) for part, opinion in opinions.items()
+        _piece(dataset, splits, part, opinion, weights if part == "train" else None)
+        for part, opinion in opinions.items()
     ]
     columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     order = columns.pop("row")
@@ -30,19 +29,21 @@ def ranked(
     known = {name: pa.array(values, from_pandas=True) for name, values in columns.items() if name not in empty}
     table = pa.table({"row_id": known.pop("row_id"), "part": known.pop("part"), "rank": rank} | known)
     for name, values in _own(dataset).items():
-        table = table.append_column(name if name not in table.column_names else f"column {name}", values.take(pa.array(order)))
+        table = table.append_column(
+            name if name not in table.column_names else f"column {name}", values.take(pa.array(order))
+        )
     return table
 
 
-def _piece(
-    dataset: Dataset, splits: Splits, name: str, opinion: Floats, weights: Floats | None
-) -> dict[str, Array]:
+def _piece(dataset: Dataset, splits: Splits, name: str, opinion: Floats, weights: Floats | None) -> dict[str, Array]:
     part = getattr(splits, name)
     count = len(part)
     nothing = np.full(count, np.nan)
     if dataset.classes is None:
         scaling = splits.scaling
-        label, predicted = (values * scaling.target_scale + scaling.target_mean for values in (part.targets, opinion[:, 0]))
+        label, predicted = (
+            values * scaling.target_scale + scaling.target_mean for values in (part.targets, opinion[:, 0])
+        )
         probability = label_probability = nothing
         doubt = -np.abs(label - predicted)
     else:

@@ -62,9 +62,9 @@ class _AsNumpy(Mapping[str, Array]):
         column = self._columns[name]
         kind = kind_of(column.type)
         if kind == "number" or (kind == "integer" and column.null_count):
-            return column.cast(pa.float64()).to_numpy()
+            return np.asarray(column.cast(pa.float64()).to_numpy())
         if kind in ("integer", "boolean") and not column.null_count:
-            return column.to_numpy()
+            return np.asarray(column.to_numpy())
         return np.array(pc.fill_null(as_text(column), "").to_pylist(), dtype=np.str_)
 
     def __iter__(self) -> Iterator[str]:
@@ -85,7 +85,9 @@ def table(uploads: Sequence[Upload]) -> Table:
     for field, other in zip(fields, others, strict=False):
         _join(kinds, _kinds(other), other, field)
         if other.description["arrays"] != first.description["arrays"]:
-            raise DataError([Problem(field, f"the arrays of {other.id} have another shape", "store X alike in all files")])
+            raise DataError(
+                [Problem(field, f"the arrays of {other.id} have another shape", "store X alike in all files")]
+            )
     columns = _Columns(uploads, kinds)
     rows = [int(upload.description["rows"]) for upload in uploads]
     described = {column["name"]: column for column in first.description["columns"]}
@@ -129,7 +131,9 @@ def _join(kinds: dict[str, Kind], others: Mapping[str, Kind], upload: Upload, fi
     """Let ``kinds`` hold what both files can be read as."""
     absent = [name for name in kinds if name not in others]
     if absent:
-        raise DataError([Problem(field, f"{upload.id} has no column {listed(absent)}", "give all files the same columns")])
+        raise DataError(
+            [Problem(field, f"{upload.id} has no column {listed(absent)}", "give all files the same columns")]
+        )
     for name, kind in kinds.items():
         other = others[name]
         if kind == other or other == "empty":

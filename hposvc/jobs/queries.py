@@ -95,7 +95,7 @@ def list_(
     if text is not None:
         query = query.where(jobs.c.name.icontains(text, autoescape=True) | jobs.c.id.startswith(text, autoescape=True))
     if page_token is not None:
-        created_at, job_id = _decode_page(page_token)
+        created_at, job_id = decode_page(page_token)
         query = query.where(sa.tuple_(jobs.c.created_at, jobs.c.id) < sa.tuple_(created_at, job_id))
     query = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
     with read(engine) as connection:
@@ -104,7 +104,7 @@ def list_(
     rows = rows[:limit]
     return JobPage(
         items=[job_resource(row) for row in rows],
-        next_page=_encode_page(rows[-1]["created_at"], rows[-1]["id"]) if more else None,
+        next_page=encode_page(rows[-1]["created_at"], rows[-1]["id"]) if more else None,
     )
 
 
@@ -218,11 +218,13 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _encode_page(created_at: float, job_id: str) -> str:
+def encode_page(created_at: float, job_id: str) -> str:
+    """The token of the page that begins after that row."""
     return base64.urlsafe_b64encode(json.dumps([created_at, job_id]).encode()).decode()
 
 
-def _decode_page(token: str) -> tuple[float, str]:
+def decode_page(token: str) -> tuple[float, str]:
+    """Where the page begins. Raises InvalidPageToken."""
     try:
         created_at, job_id = json.loads(base64.urlsafe_b64decode(token.encode()))
         return float(created_at), str(job_id)

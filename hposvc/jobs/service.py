@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
+from hposvc.datasets.service import Datasets, hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
@@ -31,20 +32,22 @@ class IdempotencyConflict(Exception):
         super().__init__(f"the idempotency key {key!r} belongs to job {job_id}, whose spec is different; use a new key")
 
 
-def check_spec(spec: JobSpec) -> None:
-    """Check ``spec`` against its dataset. Raises hposvc.data.DataError."""
-    from hposvc.data import check  # here: it loads scikit-learn, which a process that only reads need not
-
-    check(spec)
-
-
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec) -> None:
+    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] | None = None) -> None:
+        """``check`` takes the place of :meth:`check`, which looks at the data sets."""
         self._engine = engine
-        self._check = check
+        self._datasets = Datasets(engine)
+        self._given_check = check
         self._publisher = Publisher(engine)
+
+    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> JobSpec:
+        """Check ``spec`` against its data sets; answers what would be stored. Raises hposvc.data.DataError."""
+        if self._given_check is None:
+            return self._datasets.check(spec, tenant=tenant)
+        self._given_check(spec)
+        return spec
 
     def submit(
         self,
@@ -58,7 +61,7 @@ class Jobs:
 
         Raises DataError if the spec does not fit its dataset, and IdempotencyConflict; neither leaves a row behind.
         """
-        self._check(spec)
+        spec = self.check(spec, tenant=tenant)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
         try:
             return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
@@ -83,6 +86,7 @@ class Jobs:
                     raise IdempotencyConflict(key, used.job_id)
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
+            hold(connection, spec, tenant)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(
                 jobs.insert()

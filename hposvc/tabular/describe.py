@@ -66,7 +66,9 @@ def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, An
     ]
     features = sum(column["role"] == "feature" for column in described)
     if not features:
-        _refuse("body", "no column is left to learn from", "send columns of numbers, categories or dates beside the label")
+        _refuse(
+            "body", "no column is left to learn from", "send columns of numbers, categories or dates beside the label"
+        )
     return {
         "task": task,
         "rows": total,
@@ -113,7 +115,14 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: Rows) -> dict[s
     if total and missing == total:
         role, treatment = "ignored", "dropped: it has no values"
     problem = _beyond(name, column) if kind == "number" else None
-    return {"dtype": kind, "role": role, "treatment": treatment, "missing": missing, "distinct": distinct, "problem": problem}
+    return {
+        "dtype": kind,
+        "role": role,
+        "treatment": treatment,
+        "missing": missing,
+        "distinct": distinct,
+        "problem": problem,
+    }
 
 
 def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -> tuple[str, str]:

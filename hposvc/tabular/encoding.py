@@ -185,7 +185,10 @@ class Encoding:
         absent = [step.name for step in used if step.name not in columns]
         if absent:
             raise DataError(
-                [Problem(f"columns.{name}", f"there is no column {name!r}", "add it: the model needs it") for name in absent]
+                [
+                    Problem(f"columns.{name}", f"there is no column {name!r}", "add it: the model needs it")
+                    for name in absent
+                ]
             )
         parts, warnings = [], []
         for step in used:
@@ -197,7 +200,9 @@ class Encoding:
                 raise DataError([Problem(f"columns.{step.name}", str(error), remedy)]) from None
             parts.append(features)
             if unknown:
-                warnings.append(f"{unknown} values of {step.name!r} were not among the training rows: they count as none")
+                warnings.append(
+                    f"{unknown} values of {step.name!r} were not among the training rows: they count as none"
+                )
         return np.hstack(parts), warnings
 
     def described(self) -> list[dict[str, str]]:

@@ -58,11 +58,13 @@ def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[
     try:
         answer = json.loads(done.stdout)
     except ValueError:
-        if b"MemoryError" in done.stderr or b"malloc" in done.stderr or done.returncode in (-signal.SIGKILL,):
+        if b"MemoryError" in done.stderr or b"malloc" in done.stderr or done.returncode == -signal.SIGKILL:
             problem = Problem("body", "reading it takes more memory than there is", "send fewer or smaller rows")
         else:
             problem = Problem(
-                "body", f"reading it crashed the reader (status {done.returncode})", "write the file again, or send it as CSV"
+                "body",
+                f"reading it crashed the reader (status {done.returncode})",
+                "write the file again, or send it as CSV",
             )
         raise DataError([problem]) from None
     if "problems" in answer:

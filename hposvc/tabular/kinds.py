@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 Kind = Literal["integer", "number", "boolean", "date", "text", "empty", "array", "other"]
-Column = pa.Array | pa.ChunkedArray
+Column = Any  # pyarrow.Array or ChunkedArray; Arrow ships no types
 Floats = NDArray[np.float64]
 
 ARROW: dict[Kind, Any] = {

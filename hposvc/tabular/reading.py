@@ -99,7 +99,7 @@ def read_csv(path: Path) -> Rows:
 
 
 def read_csv_as_text(path: Path) -> pa.Table:
-    """All columns of a CSV file as text, null where missing: for whoever knows what they should hold. Raises DataError."""
+    """All columns of a CSV file as tidy text: for whoever knows what they should hold. Raises DataError."""
     _require_utf8(path)
     names, delimiter = _header(path)
     schema = pa.schema([(name, pa.string()) for name in names])
@@ -136,7 +136,7 @@ def _header(path: Path) -> tuple[list[str], str]:
         first = file.readline(ROW_BYTES)
         if not first.strip():
             raise refused("body", "the first line is empty", "write the names of the columns into the first line")
-        delimiter = max(DELIMITERS, key=lambda mark: first.count(mark))
+        delimiter = max(DELIMITERS, key=first.count)
         file.seek(0)
         try:
             names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter, strict=True))]
@@ -162,7 +162,11 @@ def check_names(names: list[str]) -> None:
             problems.append(Problem(place, f"the name {name!r} has control characters", "use printable ones"))
     twice = [name for name, times in Counter(names).items() if name and times > 1]
     problems += [
-        Problem(f"columns.{name[:LONGEST_NAME]}", f"the name {name[:50]!r} stands twice in the header", "name each column once")
+        Problem(
+            f"columns.{name[:LONGEST_NAME]}",
+            f"the name {name[:50]!r} stands twice in the header",
+            "name each column once",
+        )
         for name in twice
     ]
     if len(names) > MOST_COLUMNS:
@@ -271,7 +275,9 @@ def read_parquet(path: Path) -> Rows:
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             # read anew each time: an iterator of batches keeps the pages that it has read
-            for batch in pq.ParquetFile(path, memory_map=False).iter_batches(BATCH_ROWS, columns=list(kinds), use_threads=False):
+            for batch in pq.ParquetFile(path, memory_map=False).iter_batches(
+                BATCH_ROWS, columns=list(kinds), use_threads=False
+            ):
                 columns = [_converted(batch, name, kind) for name, kind in kinds.items()]
                 yield pa.record_batch(columns, schema=target)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -323,16 +329,22 @@ def read_npz(path: Path) -> Rows:
     features = members["X"]
     others = {name: _flat_kind(member) for name, member in members.items() if name != "X"}
     image = len(features.shape) > 2
-    shape = (*features.shape[1:], 1)[:3] if image else None
+    shape = _image(features.shape) if image else None
     pixels = [_pixel(features.shape[1:], i) for i in range(features.width)] if image else []
     names = pixels or [f"x{i}" for i in range(features.width)]
-    stored = np.dtype(np.uint8) if features.dtype == np.uint8 else np.dtype(np.float32 if features.dtype.itemsize < 8 else np.float64)
+    stored = (
+        np.dtype(np.uint8)
+        if features.dtype == np.uint8
+        else np.dtype(np.float32 if features.dtype.itemsize < 8 else np.float64)
+    )
     kinds: dict[str, Kind] = {"X": "array", **others}
     item = pa.list_(pa.from_numpy_dtype(stored), features.width)
     schema = pa.schema([("X", item), *((name, ARROW[kind]) for name, kind in others.items())])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        streams = {name: _chunks(path, member, BATCH_ROWS if features.width < 64 else 512) for name, member in members.items()}
+        streams = {
+            name: _chunks(path, member, BATCH_ROWS if features.width < 64 else 512) for name, member in members.items()
+        }
         try:
             for values in zip(*streams.values(), strict=True):
                 batch = dict(zip(streams, values, strict=True))
@@ -366,22 +378,33 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, _Member]:
             "body", f"it would unpack to {total:,} bytes from {size:,}", "send fewer rows, or float32 or uint8 arrays"
         )
     members = {name: _member(archive, entry, name) for name, entry in zip(names, entries, strict=True)}
+    for problem in _unfit_arrays(members):
+        raise DataError([problem])
+    check_size(members["X"].shape[0], members["X"].width)
+    return members
+
+
+def _unfit_arrays(members: dict[str, _Member]) -> Iterator[Problem]:
     features = members["X"]
     if not 2 <= len(features.shape) <= 4 or not features.width:
-        raise refused("arrays.X", f"its shape is {features.shape}", "make it (rows, features), (rows, H, W) or (rows, H, W, C)")
+        yield Problem(
+            "arrays.X", f"its shape is {features.shape}", "make it (rows, features), (rows, H, W) or (rows, H, W, C)"
+        )
     if features.dtype.kind not in "biuf":
-        raise refused("arrays.X", f"its type is {features.dtype}", "store numbers")
+        yield Problem("arrays.X", f"its type is {features.dtype}", "store numbers")
     for name, member in members.items():
-        if name != "X" and len(member.shape) != 1:
-            raise refused(f"arrays.{name}", f"its shape is {member.shape}", "make it one value for each row")
-        if member.shape[0] != features.shape[0]:
-            raise refused(
-                f"arrays.{name}", f"it has {member.shape[0]} rows, X has {features.shape[0]}", "give both as many rows"
+        if name == "X":
+            continue
+        if len(member.shape) != 1:
+            yield Problem(f"arrays.{name}", f"its shape is {member.shape}", "make it one value for each row")
+        elif member.shape != features.shape[:1]:
+            yield Problem(
+                f"arrays.{name}",
+                f"it has {member.shape[0]} rows, X has {features.shape[0]}",
+                "give both as many rows",
             )
-        if name != "X" and member.dtype.kind not in "biufU":
-            raise refused(f"arrays.{name}", f"its type is {member.dtype}", "store numbers, or text as numpy.str_")
-    check_size(features.shape[0], features.width)
-    return members
+        if member.dtype.kind not in "biufU":
+            yield Problem(f"arrays.{name}", f"its type is {member.dtype}", "store numbers, or text as numpy.str_")
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> _Member:
@@ -392,17 +415,20 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> _Mem
     except ValueError as error:
         raise refused(f"arrays.{name}", f"not an array: {error}", "write it with numpy.savez_compressed") from None
     if dtype.hasobject:
-        raise refused(f"arrays.{name}", "it holds Python objects, which would have to be unpickled", "store plain numbers or text")
+        raise refused(
+            f"arrays.{name}", "it holds Python objects, which would have to be unpickled", "store plain numbers or text"
+        )
     if rest != math.prod(shape) * dtype.itemsize:
         raise refused(f"arrays.{name}", f"{rest:,} bytes do not make {shape} of {dtype}", "write the file again")
     return _Member(entry.filename, shape, dtype)
 
 
 def _npy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    version = np.lib.format.read_magic(stream)
+    npy: Any = np.lib.format
+    version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version}")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = header(stream, max_header_size=10_000)
     if fortran and len(shape) > 1:
         raise ValueError("it is in Fortran order; store numpy.ascontiguousarray of it")
@@ -420,6 +446,10 @@ def _chunks(path: Path, member: _Member, rows: int) -> Iterator[np.ndarray[Any, 
                 raise EOFError("the array ends early")
             yield np.frombuffer(data, dtype).reshape(count, *shape[1:])
             left -= count
+
+
+def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    return shape[1], shape[2], shape[3] if len(shape) == 4 else 1
 
 
 def _flat_kind(member: _Member) -> Kind:
