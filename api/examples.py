@@ -118,8 +118,8 @@ DATASET: dict[str, Any] = {
             "name": "age",
             "dtype": "integer",
             "role": "feature",
-            "treatment": "standardized by the training rows; missing becomes the training rows' median, with a feature that "
-            "says where",
+            "treatment": "standardized by the training rows; missing becomes the training rows' median, "
+            "with a feature that says where",
             "missing": 31,
             "distinct": 71,
         },

@@ -113,13 +113,13 @@ TYPES = {
             "dataset-in-use",
             409,
             "Jobs need the data set",
-            "Wait until the jobs are over, or cancel them; then remove it.",
+            "Wait until the jobs are over, or cancel them.",
         ),
         ProblemType(
             "dataset-conflict",
             409,
             "The data set is there already",
-            "The same content was uploaded before with other roles: name them in the job, or remove it and send it again.",
+            "The same content was uploaded with other roles: name them in the job, or remove it and send it again.",
         ),
         ProblemType(
             "unsupported-file",

@@ -91,8 +91,8 @@ class Progress:
 class Run:
     """A job that is being solved. ``checkpoint`` continues an earlier run of the same spec, bit for bit on the CPU.
 
-    ``uploads`` are the data sets by id that ``spec`` may name beside the bundled ones. ``dataset`` is learned from in the
-    place of the one that ``spec`` names: a notebook may bring its own arrays.
+    ``uploads`` are the data sets by id that ``spec`` may name beside the bundled ones. ``dataset`` is learned from in
+    the place of the one that ``spec`` names: a notebook may bring its own arrays.
 
     Raises:
         DataError: the spec does not fit its data.

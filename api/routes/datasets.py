@@ -67,7 +67,7 @@ async def upload(
     id_column: Annotated[Column, Query(description="The column that names the rows.")] = None,
     task: Annotated[Task | None, Query(description="What the label holds, where it could be either.")] = None,
 ) -> Response:
-    """Send CSV, Parquet or NPZ as the body. It is typed, checked and described; answers what was done to each column."""
+    """Send CSV, Parquet or NPZ as the body. It is typed and checked; answers what is done to each column."""
     format_ = _format(request, name)
     called = name or f"data.{format_}"
     try:

@@ -28,9 +28,9 @@ LARGEST_VALUE = 1e100
 class Brought:
     """What is known of columns that somebody brought and that have yet to become numbers.
 
-    ``columns`` are read when they are asked for. ``features`` are those without another role, ``missing`` and ``distinct``
-    count values, ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says what each row is for when the
-    rows come from files of their own.
+    ``columns`` are read when they are asked for. ``features`` are those without another role, ``missing`` and
+    ``distinct`` count values, ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says what each row
+    is for when the rows come from files of their own.
     """
 
     columns: Mapping[str, Column]
@@ -162,10 +162,11 @@ def resolved(table: Table, spec: DatasetSpec) -> DatasetSpec:
 def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> Dataset:
     """Take the label, feature, id and split columns that ``spec`` names out of ``table``, and the column of groups.
 
-    Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one. The
-    groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a column. A
-    label column of text, booleans or integers holds classes, one of floats holds numbers, unless ``spec.task`` says
-    otherwise; integers of many values that somebody brought are numbers too. Raises DataError with all problems found.
+    Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one.
+    The groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a
+    column. A label column of text, booleans or integers holds classes, one of floats holds numbers, unless
+    ``spec.task`` says otherwise; integers of many values that somebody brought are numbers too. Raises DataError with
+    all problems found.
     """
     spec = resolved(table, spec)
     label, brought = str(spec.label), table.brought

@@ -14,9 +14,9 @@ from hposvc.data.splits import Splits
 def ranked(dataset: Dataset, splits: Splits, opinions: Mapping[str, Floats], weights: Floats | None = None) -> pa.Table:
     """The rows by part, the training rows first: those of the least weight, or of the least likely label, on top.
 
-    ``opinions`` are the model's probabilities (m, k), or predictions (m, 1), by part; ``weights`` (n,) those of the training
-    rows. The columns are ``row_id, part, rank, weight, label, predicted, probability`` (of what is predicted),
-    ``label_probability`` (of the label), and then those of the data set, arrays excepted.
+    ``opinions`` are the model's probabilities (m, k), or predictions (m, 1), by part; ``weights`` (n,) those of the
+    training rows. The columns are ``row_id, part, rank, weight, label, predicted, probability`` (of what is
+    predicted), ``label_probability`` (of the label), and then those of the data set, arrays excepted.
     """
     pieces = [
         _piece(dataset, splits, part, opinion, weights if part == "train" else None)

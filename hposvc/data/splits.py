@@ -22,7 +22,8 @@ AUTOMATIC_SELECTION, FEWEST_SELECTION_ROWS = 0.3, 30
 class Scaling:
     """Standardization by the training rows: x ↦ (x − mean) / scale per feature, and the same for numeric targets.
 
-    A constant feature has scale 1 and becomes 0; one that stands for a category has mean 0 and scale 1. Targets that are classes have mean 0 and scale 1.
+    A constant feature has scale 1 and becomes 0; one that stands for a category has mean 0 and scale 1. Targets that
+    are classes have mean 0 and scale 1.
     """
 
     mean: Floats

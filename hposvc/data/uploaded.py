@@ -1,4 +1,4 @@
-"""Data sets that people brought: a Parquet file with its description, whose columns are read when they are asked for."""
+"""Data sets that people brought: Parquet files with a description, whose columns are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ class _AsNumpy(Mapping[str, Array]):
 def table(uploads: Sequence[Upload]) -> Table:
     """One table of the rows of ``uploads``, in order: those for training, then any for validation and for test.
 
-    The columns are those of the first. Raises DataError: a column of it is missing in another, or of another kind there.
+    The columns are those of the first. Raises DataError: a column of it is missing in another, or of another kind
+    there.
     """
     first, *others = uploads
     kinds = _kinds(first)
@@ -136,7 +137,7 @@ def _join(kinds: dict[str, Kind], others: Mapping[str, Kind], upload: Upload, fi
         )
     for name, kind in kinds.items():
         other = others[name]
-        if kind == other or other == "empty":
+        if other in (kind, "empty"):
             continue
         if {kind, other} == {"integer", "number"}:
             kinds[name] = "number"

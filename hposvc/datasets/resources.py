@@ -32,8 +32,8 @@ class DatasetResource(Resource):
     """A data set that a job can name by its id.
 
     ``features`` counts columns that are learned from (of arrays, their numbers). ``target`` is null until somebody says
-    which column is to be predicted: a job then has to. ``size`` is in bytes, as stored. ``columns`` is null in lists for
-    sets of more than 200 columns.
+    which column is to be predicted: a job then has to. ``size`` is in bytes, as stored. ``columns`` is null in lists
+    for sets of more than 200 columns.
     """
 
     id: str

@@ -157,8 +157,8 @@ class Datasets:
     ) -> tuple[DatasetResource, bool]:
         """Check the file that came in, and keep it; answers the data set and whether it is new.
 
-        The same content of one tenant is one data set. Raises DataError: what is wrong with the file or what was said about
-        it; DatasetConflict.
+        The same content of one tenant is one data set. Raises DataError: what is wrong with the file or what was said
+        about it; DatasetConflict.
         """
         check_name(name)
         known = self._known(sha256, tenant, wishes)

@@ -30,9 +30,9 @@ PARTS = frozenset({"train", "validation", "test"})
 def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, Any]:
     """The description of the file at ``path``, as written from ``rows``, ready for JSON.
 
-    ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name, dtype,
-    role, treatment, missing, distinct``. The label and the column of ids are those that were asked for, or those whose
-    names say so. Raises DataError: too few rows, a label that cannot be learned, values that are infinite.
+    ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
+    dtype, role, treatment, missing, distinct``. The label and the column of ids are those that were asked for, or
+    those whose names say so. Raises DataError: too few rows, a label that cannot be learned, values that are infinite.
     """
     if total < FEWEST_ROWS:
         _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
@@ -150,11 +150,11 @@ def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -
 
 
 def _beyond(name: str, column: pa.ChunkedArray) -> Problem | None:
-    bad = pc.fill_null(pc.greater(pc.abs(column), LARGEST_VALUE), False)  # noqa: FBT003
+    bad = pc.fill_null(pc.greater(pc.abs(column), LARGEST_VALUE), False)
     count = pc.sum(bad).as_py() or 0
     if not count:
         return None
-    row = pc.index(bad, pa.scalar(True)).as_py() + 1  # noqa: FBT003
+    row = pc.index(bad, pa.scalar(True)).as_py() + 1
     return Problem(
         f"columns.{name}",
         f"{count} values are infinite or beyond {LARGEST_VALUE:g}, the first in row {row}",
@@ -189,7 +189,7 @@ def judge_label(
         _refuse("label", f"column {label!r} holds {'nothing' if kind == 'empty' else kind}", "name another column")
     if missing:
         values = file.read([label]).column(0)
-        row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1  # noqa: FBT003
+        row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
         _refuse(
             "label",
             f"column {label!r} is missing in {missing} rows, the first is row {row}",

@@ -1,8 +1,8 @@
 """Columns as features: fitted to the training rows once, written down, and repeated for every row that comes later.
 
-Numbers and dates are standardized later, by whoever trains; what is missing becomes the median, and a feature of its own
-says where. A category becomes one feature per value, of two values one; rare ones share a feature, and so do those that
-come later and were never seen.
+Numbers and dates are standardized later, by whoever trains; what is missing becomes the median, and a feature of its
+own says where. A category becomes one feature per value, of two values one; rare ones share a feature, and so do those
+that come later and were never seen.
 """
 
 from __future__ import annotations

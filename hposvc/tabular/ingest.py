@@ -1,7 +1,7 @@
-"""One uploaded file checked, described and written as Parquet: in a process of its own, which strangers' bytes may crash.
+"""One uploaded file checked, described and written as Parquet: in a process that strangers' bytes may crash.
 
-``ingest`` starts that process, ``python -m hposvc.tabular.ingest``, with little memory and a deadline, and without any of
-the service's secrets. What it finds wrong comes back as problems, and so does its end.
+``ingest`` starts that process, ``python -m hposvc.tabular.ingest``, with little memory and a deadline, and without any
+of the service's secrets. What it finds wrong comes back as problems, and so does its end.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[
             timeout=SECONDS,
             check=False,
             env={name: os.environ[name] for name in KEPT if name in os.environ} | {"OMP_NUM_THREADS": "1"},
-            preexec_fn=_confine,  # noqa: PLW1509 - a few system calls
+            preexec_fn=_confine,
         )
     except subprocess.TimeoutExpired:
         raise DataError([Problem("body", f"reading it took more than {SECONDS} s", "send fewer rows")]) from None
