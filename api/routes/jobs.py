@@ -7,13 +7,15 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from fastapi import APIRouter, Path, Query, Response
+from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 
-from api import examples
+from api import examples, rows
 from api.answers import tagged
 from api.artifacts import file_response
 from api.dependencies import Engine, IdempotencyKey, IfNoneMatch, JobsService, Spec
 from api.problem_details import Problem, field_error
+from api.report import render_report
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource
@@ -185,6 +187,45 @@ def get_artifact(job_id: JobId, name: Annotated[str, Path(max_length=200)], engi
         if artifact.name == name:
             return file_response(artifact)
     raise Problem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
+
+
+@router.get(
+    "/{job_id}/rows",
+    summary="Get the rows of a finished job, ranked",
+    response_class=Response,
+    responses={
+        200: examples.answer(examples.RANKED_CSV, "The rows, the most suspicious first.", media_type="text/csv")
+    },
+)
+def get_rows(
+    job_id: JobId,
+    engine: Engine,
+    format_: Annotated[rows.Format, Query(alias="format", description="How they are written.")] = "csv",
+    part: Annotated[rows.Part, Query(description="Only the rows that were used for this.")] = "train",
+    limit: Annotated[int | None, Query(ge=1, le=LARGEST, description="At most this many.")] = None,
+) -> Response:
+    """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
+    for artifact in queries.artifacts(engine, job_id):
+        if artifact.name == rows.NAME:
+            return rows.rows_response(artifact, format_=format_, part=part, limit=limit)
+    state = queries.get(engine, job_id).state
+    raise Problem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
+
+
+@router.get(
+    "/{job_id}/report",
+    summary="Get a finished job's report as a page",
+    response_class=HTMLResponse,
+    responses={
+        200: {"description": "A page to read or to print.", "content": {"text/html": {"example": "<!doctype html>…"}}}
+    },
+)
+def get_report(job_id: JobId, engine: Engine) -> HTMLResponse:
+    """What was found, on a page that needs nothing else; the same as JSON is the file `report.json`."""
+    job = queries.get(engine, job_id)
+    if job.result is None:
+        raise Problem("rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state)
+    return HTMLResponse(render_report(job))
 
 
 def _accepted(job: JobResource) -> Response:

@@ -54,7 +54,7 @@ class DatasetResource(Resource):
 
 
 class DatasetPage(Resource):
-    """Data sets, a person's own first and newest first, the bundled ones last; ``next_page`` is null on the last page."""
+    """Data sets: a person's own, newest first, then the bundled ones; ``next_page`` is null on the last page."""
 
     items: list[DatasetResource]
     next_page: str | None = None

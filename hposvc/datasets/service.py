@@ -64,8 +64,8 @@ class DatasetConflict(Exception):
     def __init__(self, dataset_id: str, differences: str) -> None:
         self.dataset_id = dataset_id
         super().__init__(
-            f"this content is {dataset_id} already, with {differences}; name another label in the job, as dataset.label, "
-            "or remove it and send it again"
+            f"this content is {dataset_id} already, with {differences}; name another label in the job, "
+            "as dataset.label, or remove it and send it again"
         )
 
 
@@ -222,7 +222,7 @@ class Datasets:
         return _resource(self._row(dataset_id, tenant))
 
     def list_(self, *, tenant: str = DEFAULT_TENANT, limit: int = 50, page_token: str | None = None) -> DatasetPage:
-        """A page of the tenant's data sets, newest first; the bundled ones end the last page. Raises InvalidPageToken."""
+        """A page of the tenant's data sets, newest first, the bundled ones at the end. Raises InvalidPageToken."""
         from hposvc.data import bundled
 
         query = datasets.select().where(datasets.c.tenant_id == tenant)
@@ -238,7 +238,7 @@ class Datasets:
         return DatasetPage(items=items)
 
     def remove(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-        """Remove the data set and its file. Raises DatasetNotFound, and DatasetInUse if a job that is not over needs it."""
+        """Remove the data set and its file. Raises DatasetNotFound; DatasetInUse: a job that is not over needs it."""
         with self._journal_of_removal(dataset_id):
             with write(self._engine) as connection:
                 mine = (datasets.c.id == dataset_id, datasets.c.tenant_id == tenant)

@@ -129,24 +129,20 @@ def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -
     if distinct < 2 and not missing:
         return "ignored", "dropped: it has the same value in every row"
     filled = "; missing becomes the training rows' {}, with a feature that says where" if missing else ""
-    if kind in ("integer", "number"):
-        return "feature", "standardized by the training rows" + filled.format("median")
-    if kind == "date":
-        return "feature", "days since 1970, standardized by the training rows" + filled.format("median")
-    if kind == "boolean":
-        return "feature", "0 or 1" + filled.format("commoner value")
+    if kind != "text":
+        done, instead = {
+            "date": ("days since 1970, standardized by the training rows", "median"),
+            "boolean": ("0 or 1", "commoner value"),
+        }.get(kind, ("standardized by the training rows", "median"))
+        return "feature", done + filled.format(instead)
     if distinct <= len(PARTS) and set(pc.unique(pc.drop_null(column)).to_pylist()) <= PARTS and distinct > 1:
         return "ignored", "left out: it divides the rows; name it as dataset.split.column to use it"
     if nearly_unique(distinct, len(column) - missing):
         return "ignored", "dropped: nearly every row has a text of its own"
+    alone = f"each of {distinct} categories, rare ones together"
     if distinct > MOST_CATEGORIES:
-        return "feature", (
-            f"one feature for each of the {MOST_CATEGORIES} commonest of {distinct} categories, one for all others"
-            + ", one for missing" * bool(missing)
-        )
-    return "feature", f"one feature for each of {distinct} categories, rare ones together" + ", one for missing" * bool(
-        missing
-    )
+        alone = f"each of the {MOST_CATEGORIES} commonest of {distinct} categories, one for all others"
+    return "feature", f"one feature for {alone}" + ", one for missing" * bool(missing)
 
 
 def _beyond(name: str, column: pa.ChunkedArray) -> Problem | None:
