@@ -12,23 +12,30 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 from urllib.parse import quote
 
 import httpx
 
 from hposvc import __version__
+from hposvc.datasets.resources import DatasetPage, DatasetResource
 from hposvc.jobs.resources import ArtifactResource, IterationColumns, JobPage, JobResource, WorkerResource
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hposvc.prediction import Predictions, Predictor
 
 Spec = JobSpec | Mapping[str, Any] | bytes
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.25  # seconds before the first retry; doubled for each one after
 LONGEST_PAUSE = 10.0
+CHUNK = 256 * 1024  # of a file on its way
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 
 
@@ -159,10 +166,84 @@ class Client:
                 partial.unlink(missing_ok=True)
             yield target
 
-    def datasets(self) -> list[dict[str, Any]]:
-        """The data sets that a job can name: ``id, name, task, rows, features, target, classes`` of each."""
-        items: list[dict[str, Any]] = self._call("GET", "/v1/datasets")["items"]
-        return items
+    def datasets(self) -> list[DatasetResource]:
+        """The data sets that a job can name: one's own, newest first, then those that come along."""
+        items: list[DatasetResource] = []
+        page: str | None = None
+        while True:
+            answer = DatasetPage.model_validate(
+                self._call("GET", "/v1/datasets", params={} if page is None else {"page": page})
+            )
+            items += answer.items
+            if (page := answer.next_page) is None:
+                return items
+
+    def dataset(self, dataset_id: str) -> DatasetResource:
+        """One data set, with what is done to each of its columns."""
+        return DatasetResource.model_validate(self._call("GET", f"/v1/datasets/{quote(dataset_id, safe='')}"))
+
+    def add_dataset(
+        self,
+        file: Path,
+        *,
+        name: str | None = None,
+        label: str | None = None,
+        id_column: str | None = None,
+        task: Literal["classification", "regression"] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> DatasetResource:
+        """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
+
+        The same content is one data set, however often it is sent. Raises ProblemError naming what is wrong with the
+        file, OSError if it cannot be read.
+        """
+        params = {"name": name or file.name, "label": label, "id_column": id_column, "task": task}
+        given = {key: value for key, value in params.items() if value is not None}
+        size = file.stat().st_size
+        headers = {"Content-Type": _media_type(file), "Content-Length": str(size)}
+        timeout = httpx.Timeout(self._http.timeout, read=900.0)  # the whole file is checked before the answer
+        answer = self._call(
+            "POST",
+            "/v1/datasets",
+            params=given,
+            headers=headers,
+            body=lambda: _pieces(file, size, progress),
+            timeout=timeout,
+        )
+        return DatasetResource.model_validate(answer)
+
+    def remove_dataset(self, dataset_id: str) -> None:
+        """Remove an uploaded data set. Raises ProblemError (409) while jobs need it."""
+        self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+
+    def rows(self, job_id: str, *, part: str = "train", limit: int | None = None) -> pa.Table:
+        """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious ones first.
+
+        One's own ids and columns stand beside weight, rank, label and the model's opinion. ``part``: train, validation,
+        selection, test or all.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        params = {"format": "parquet", "part": part} | ({} if limit is None else {"limit": str(limit)})
+        return pq.read_table(pa.BufferReader(self._bytes(_path(job_id, "rows"), params=params)))
+
+    def predictor(self, job_id: str) -> Predictor:
+        """The trained model of a finished job; it needs NumPy only. Raises ProblemError: the job has left none."""
+        from hposvc.prediction import Predictor
+
+        return Predictor.from_bytes(self._bytes(_path(job_id, "artifacts", "model.safetensors")))
+
+    def predict(self, job_id: str, data: Path | pa.Table) -> Predictions:
+        """Predict rows with the model of a finished job: a CSV, Parquet or NPZ file, or an Arrow table.
+
+        Columns are treated as they were in training, and the same rows give the report's numbers. Raises DataError: a
+        column is missing, or holds something else than it did.
+        """
+        from hposvc.tabular.reading import format_of, read_table
+
+        table = read_table(data, format_of(data.name) or "csv") if isinstance(data, Path) else data
+        return self.predictor(job_id).predict({name: table[name] for name in table.column_names})
 
     def cancel(self, job_id: str) -> JobResource:
         """Stop the job for good. Raises ProblemError (409) when it has ended."""
@@ -200,19 +281,33 @@ class Client:
     def _act(self, job_id: str, action: str) -> JobResource:
         return JobResource.model_validate(self._call("POST", _path(job_id, action)))
 
+    def _bytes(self, path: str, **request: Any) -> bytes:
+        return self._request("GET", path, **request).content
+
     def _call(self, method: str, path: str, **request: Any) -> Any:
-        """The decoded answer. Every call may be repeated: reads, actions that are idempotent, submits with a key."""
+        """The decoded answer, None if it has no body."""
+        response = self._request(method, path, **request)
+        return response.json() if response.content else None
+
+    def _request(
+        self, method: str, path: str, *, body: Callable[[], Iterator[bytes]] | None = None, **request: Any
+    ) -> httpx.Response:
+        """The answer. Every call may be repeated: reads, actions that are idempotent, submits with a key, uploads, whose
+        content is one data set. ``body`` begins anew each time.
+        """
         pause = FIRST_PAUSE
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             try:
+                if body is not None:
+                    request["content"] = body()
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
                 if last:
                     raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
             else:
                 if response.is_success:
-                    return response.json()
+                    return response
                 if last or response.status_code not in TRY_AGAIN:
                     raise ProblemError(response.status_code, _document(response))
                 pause = max(pause, _retry_after(response))
@@ -232,6 +327,27 @@ def _encode(spec: Spec) -> tuple[bytes, str]:
     if isinstance(spec, JobSpec):
         return spec.model_dump_json(exclude_unset=True).encode(), "application/json"
     return json.dumps(spec).encode(), "application/json"
+
+
+def _media_type(file: Path) -> str:
+    types = {
+        ".csv": "text/csv",
+        ".tsv": "text/csv",
+        ".parquet": "application/vnd.apache.parquet",
+        ".npz": "application/x-npz",
+    }
+    return types.get(file.suffix.lower(), "application/octet-stream")
+
+
+def _pieces(file: Path, size: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    stream: BinaryIO
+    with file.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            yield piece
+            sent += len(piece)
+            if progress is not None:
+                progress(sent, size)
 
 
 def _document(response: httpx.Response) -> Mapping[str, Any]:

@@ -30,7 +30,7 @@ class ModelError(ValueError):
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the model says of n rows: ``labels`` (n,), names of classes or numbers, and ``probabilities`` (n, k) of classes.
+    """What the model says of n rows: ``labels`` (n,) of classes or numbers, and ``probabilities`` (n, k) of classes.
 
     ``score`` is the accuracy or R² where the rows came with labels, ``warnings`` what to know about them.
     """
