@@ -351,7 +351,7 @@ def tune(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a file of your own, tune with every default, and show the results: `data add` and `submit --watch` in one."""
+    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one."""
     with _client(url) as client:
         added = _upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
         spec = {

@@ -201,7 +201,7 @@ class Client:
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
         headers = {"Content-Type": _media_type(file), "Content-Length": str(size)}
-        timeout = httpx.Timeout(self._http.timeout, read=900.0)  # the whole file is checked before the answer
+        timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the answer
         answer = self._call(
             "POST",
             "/v1/datasets",
@@ -217,7 +217,7 @@ class Client:
         self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
 
     def rows(self, job_id: str, *, part: str = "train", limit: int | None = None) -> pa.Table:
-        """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious ones first.
+        """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious first.
 
         One's own ids and columns stand beside weight, rank, label and the model's opinion. ``part``: train, validation,
         selection, test or all.
@@ -292,7 +292,7 @@ class Client:
     def _request(
         self, method: str, path: str, *, body: Callable[[], Iterator[bytes]] | None = None, **request: Any
     ) -> httpx.Response:
-        """The answer. Every call may be repeated: reads, actions that are idempotent, submits with a key, uploads, whose
+        """The answer. Every call may be repeated: reads, idempotent actions, submits with a key, uploads, whose
         content is one data set. ``body`` begins anew each time.
         """
         pause = FIRST_PAUSE
