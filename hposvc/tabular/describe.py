@@ -41,9 +41,7 @@ def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, An
     problems = [problem for column in columns.values() if (problem := column.pop("problem"))]
     if problems:
         raise DataError(problems)
-    for role, wish in (("label", wishes.label), ("id_column", wishes.id_column)):
-        if wish is not None and wish not in columns:
-            _refuse(role, f"there is no column {wish!r}", f"choose one of {_listed(columns)}")
+    _check_wishes(rows, wishes)
     label = wishes.label or _named(rows, columns, "label", LABEL_NAMES)
     id_column = wishes.id_column or _named(rows, columns, "id", ID_NAMES)
     if label is not None and label == id_column:
@@ -80,6 +78,14 @@ def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, An
         "arrays": rows.arrays,
         "columns": described,
     }
+
+
+def _check_wishes(rows: Rows, wishes: Wishes) -> None:
+    for role, wish in (("label", wishes.label), ("id_column", wishes.id_column)):
+        if wish in rows.unread:
+            _refuse(role, f"column {wish!r} holds {rows.unread[wish]}", "name a column of numbers, text or truth")
+        if wish is not None and wish not in rows.kinds:
+            _refuse(role, f"there is no column {wish!r}", f"choose one of {_listed(rows.kinds)}")
 
 
 def _refuse(field: str, message: str, remedy: str) -> None:

@@ -136,6 +136,8 @@ def _header(path: Path) -> tuple[list[str], str]:
         first = file.readline(ROW_BYTES)
         if not first.strip():
             raise refused("body", "the first line is empty", "write the names of the columns into the first line")
+        if not first.endswith(("\n", "\r")) and len(first) < ROW_BYTES:
+            raise refused("body", "there are no rows after the header", "send at least ten rows")
         delimiter = max(DELIMITERS, key=first.count)
         file.seek(0)
         try:
@@ -270,6 +272,8 @@ def read_parquet(path: Path) -> Rows:
     kinds = {item.name: kind_of(item.type) for item in schema}
     unread = {item.name: str(item.type) for item in schema if kinds[item.name] == "other"}
     kinds = {name: kind for name, kind in kinds.items() if kind != "other"}
+    if not kinds:
+        raise refused("body", "no column holds numbers, text, truth or dates", "send columns of those; images as NPZ")
     target = pa.schema([(name, ARROW[kind]) for name, kind in kinds.items()])
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -410,10 +414,12 @@ def _unfit_arrays(members: dict[str, _Member]) -> Iterator[Problem]:
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> _Member:
     try:
         with archive.open(entry) as stream:
-            shape, dtype = _npy_header(stream)
+            shape, fortran, dtype = _npy_header(stream)
             rest = entry.file_size - stream.tell()
     except ValueError as error:
         raise refused(f"arrays.{name}", f"not an array: {error}", "write it with numpy.savez_compressed") from None
+    if fortran:
+        raise refused(f"arrays.{name}", "it is in Fortran order", "store numpy.ascontiguousarray of it")
     if dtype.hasobject:
         raise refused(
             f"arrays.{name}", "it holds Python objects, which would have to be unpickled", "store plain numbers or text"
@@ -423,21 +429,20 @@ def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> _Mem
     return _Member(entry.filename, shape, dtype)
 
 
-def _npy_header(stream: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _npy_header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """The shape, whether columns come first, and the type."""
     npy: Any = np.lib.format
     version = npy.read_magic(stream)
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"version {version}")
     header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     shape, fortran, dtype = header(stream, max_header_size=10_000)
-    if fortran and len(shape) > 1:
-        raise ValueError("it is in Fortran order; store numpy.ascontiguousarray of it")
-    return shape, dtype
+    return shape, fortran and len(shape) > 1, dtype
 
 
 def _chunks(path: Path, member: _Member, rows: int) -> Iterator[np.ndarray[Any, Any]]:
     with zipfile.ZipFile(path) as archive, archive.open(member.name) as stream:
-        shape, dtype = _npy_header(stream)
+        shape, _, dtype = _npy_header(stream)
         left, item = shape[0], math.prod(shape[1:]) * dtype.itemsize
         while left:
             count = min(rows, left)
