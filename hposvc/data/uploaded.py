@@ -45,6 +45,9 @@ class _Columns(Mapping[str, Column]):
             pieces = [as_text(piece) if kind == "text" else piece.cast(pa.float64()) for piece in pieces]
         return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], pieces[0].type)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._kinds)
 
@@ -66,6 +69,9 @@ class _AsNumpy(Mapping[str, Array]):
         if kind in ("integer", "boolean") and not column.null_count:
             return np.asarray(column.to_numpy())
         return np.array(pc.fill_null(as_text(column), "").to_pylist(), dtype=np.str_)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

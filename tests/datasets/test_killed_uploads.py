@@ -66,13 +66,17 @@ def slowly(content: bytes) -> Iterator[bytes]:
         yield content[start : start + 4096]
 
 
+def upload_and_remove(client: httpx.Client) -> None:
+    answer = client.post("/v1/datasets?label=y", content=slowly(csv(ROWS)), headers={"Content-Type": CSV})
+    client.delete(answer.json()["links"]["self"])  # for the point within the removal
+
+
 @pytest.mark.parametrize("point", DATASETS)
 def test_nothing_is_left_of_an_upload_that_was_killed(point: str, data_dir: Path) -> None:
     api = Api(data_dir, f"{point}@3" if point == "dataset.receiving" else point)
     try:
         with httpx.Client(base_url=api.url, trust_env=False, timeout=60) as client, pytest.raises(httpx.TransportError):
-            answer = client.post("/v1/datasets?label=y", content=slowly(csv(ROWS)), headers={"Content-Type": CSV})
-            client.delete(answer.json()["links"]["self"])  # for the point within the removal
+            upload_and_remove(client)
         assert api.process.wait(60) == -9
     finally:
         api.process.kill()
