@@ -134,7 +134,7 @@ def test_numbers_of_ones_own_csv(tmp_path: Path) -> None:
 
 def test_images(tmp_path: Path) -> None:
     path = images(tmp_path / "images.npz")
-    model = {"type": "cnn", "channels": [3, 4], "hidden": [5], "activation": "gelu"}
+    model = {"type": "cnn", "channels": [3, 4], "hidden": [5]}
     outcome = solved(uploaded(path), model=model)
     assert_predicts_its_report(outcome, path)
 

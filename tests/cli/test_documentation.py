@@ -46,7 +46,7 @@ def test_jobs_in_the_text_are_valid(page: Path) -> None:
 def test_commands_in_the_text_exist(page: Path) -> None:
     shell = "".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
     for line in re.findall(r"^(?:\.venv/bin/)?hposvc ([^\n#|>]*)", shell, re.MULTILINE):
-        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list))?)?", line)
+        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list|add|show|rm))?)?", line)
         assert words is not None
         help_ = CliRunner().invoke(app, [*words[0].split(), "--help"], env={"COLUMNS": "200"})
         assert help_.exit_code == 0, line
