@@ -1,4 +1,4 @@
-"""Every example runs, as it is written, on a real service; and so does the tutorial, in as few commands as it promises."""
+"""Every example runs, as it is written, on a real service; so does the tutorial, in as few commands as it promises."""
 
 from __future__ import annotations
 

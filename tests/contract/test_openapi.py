@@ -31,7 +31,7 @@ def test_every_call_is_described_with_an_example_and_its_errors() -> None:
         assert call["summary"], place
         assert call["description"], place
         success = next(answer for status, answer in call["responses"].items() if status.startswith("2"))
-        if path != "/v1/jobs/{job_id}/artifacts/{name}":
+        if path != "/v1/jobs/{job_id}/artifacts/{name}" and "204" not in call["responses"]:
             assert any("example" in content for content in success["content"].values()), place
         for group in ("4XX", "5XX"):
             assert "application/problem+json" in call["responses"][group]["content"], place
