@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from hposvc.data import Upload, check
-from hposvc.jobs.spec import JobSpec
+from hposvc.bilevel import CNN, predict
+from hposvc.data import Upload, check, load
+from hposvc.jobs.spec import DatasetSpec, JobSpec
 from hposvc.prediction import ModelError, Predictor
 from hposvc.run import Outcome, Run
 from hposvc.tabular import DataError
@@ -132,11 +133,39 @@ def test_numbers_of_ones_own_csv(tmp_path: Path) -> None:
     assert_predicts_its_report(outcome, path)
 
 
-def test_images(tmp_path: Path) -> None:
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_a_convolutional_network_computes_what_it_does_in_training(activation: Literal["relu", "tanh"]) -> None:
+    """Random parameters: training one takes long, and would show no more."""
+    network = CNN((9, 8, 2), (3, 4), 3, (5,), activation)
+    random = np.random.default_rng(0)
+    w = [array + random.normal(0, 0.1, array.shape) for array in network.initial(144, 3, random)]
+    x = random.normal(size=(20, 144))
+    arrays = {f"{'bias' if i % 2 else 'weight'}.{i // 2}": array for i, array in enumerate(w)}
+    description = {
+        "model": {"type": "cnn", "channels": [3, 4], "kernel": 3, "hidden": [5], "activation": activation},
+        "image_shape": [9, 8, 2],
+        "dtype": "float32",
+        "classes": ["cat", "dog", "eel"],
+        "features": [f"pixel {i}" for i in range(144)],
+        "encoding": [{"type": "block", "name": "X", "names": [f"pixel {i}" for i in range(144)], "fill": None}],
+        "label": "y",
+        "id_column": None,
+        "target": {"mean": 0.0, "scale": 1.0},
+    }
+    predictor = Predictor(arrays | {"scaling.mean": np.zeros(144), "scaling.scale": np.ones(144)}, description)
+    images = pa.FixedSizeListArray.from_arrays(pa.array(x.ravel()), 144)
+    found = predictor.predict({"X": pa.chunked_array([images])})
+    np.testing.assert_allclose(found.probabilities, predict(network, w, x), atol=1e-6)
+
+
+def test_images_become_features_pixel_by_pixel(tmp_path: Path) -> None:
     path = images(tmp_path / "images.npz")
-    model = {"type": "cnn", "channels": [3, 4], "hidden": [5]}
-    outcome = solved(uploaded(path), model=model)
-    assert_predicts_its_report(outcome, path)
+    dataset = load(DatasetSpec(id="ds_1"), uploads={"ds_1": uploaded(path)}).encoded(np.arange(100))
+    with np.load(path) as stored:
+        np.testing.assert_array_equal(dataset.features, stored["X"].reshape(ROWS, -1))
+    assert dataset.image_shape == (9, 8, 2)
+    assert dataset.feature_names[:3] == ("pixel 0 0 0", "pixel 0 0 1", "pixel 0 1 0")
+    assert dataset.classes == ("cat", "dog", "eel")
 
 
 def test_a_bundled_set(tmp_path: Path) -> None:

@@ -239,10 +239,10 @@ def _parts(table: Table, spec: DatasetSpec) -> Array | None:
 
 def _row_ids(table: Table, id_column: str | None) -> Array:
     if id_column is not None:
-        return np.array([str(value) for value in table.columns[id_column]])
+        return table.columns[id_column].astype(np.str_, copy=False)
     parts = None if table.brought is None else table.brought.parts
     if parts is None:
-        return np.array([str(row) for row in range(table.rows)])
+        return np.arange(table.rows).astype(np.str_)
     counts: Counter[str] = Counter()
     ids = []
     for part in parts:
