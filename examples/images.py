@@ -16,7 +16,7 @@ from hposvc.client import Client
 ITERATIONS = int(os.environ.get("ITERATIONS", "100"))
 
 
-def write_images(path: Path, rows: int = 300, seed: int = 0) -> None:
+def write_images(path: Path, rows: int = 150, seed: int = 0) -> None:
     """Bars that lie or stand in noise, 8 × 8 pixels: ``X`` (rows, 8, 8) of bytes, ``y`` their names, ``ids``."""
     random = np.random.default_rng(seed)
     images = random.integers(0, 60, (rows, 8, 8))
@@ -42,7 +42,7 @@ def main(url: str, folder: Path) -> None:
             {
                 "kind": "data_reweighting",
                 "dataset": {"id": dataset.id, "label_noise": {"rate": 0.2}},
-                "model": {"type": "cnn", "channels": [4], "hidden": [8]},
+                "model": {"type": "cnn", "channels": [2], "hidden": []},
                 "stop": {"iterations": ITERATIONS},
             }
         )

@@ -57,15 +57,14 @@ def test_the_tutorial_goes_from_nothing_to_a_tuned_csv_in_at_most_five_commands(
     """The commands are those on the page; installing and starting were done for all tests by the service that runs."""
     page = (ROOT / "docs" / "tutorial.md").read_text()
     first = page.partition("## What happened")[0]
-    commands = [
-        line for block in re.findall(r"```sh\n(.*?)```", first, re.DOTALL) for line in block.splitlines() if line
-    ]
+    blocks = re.findall(r"```sh\n(.*?)```", first, re.DOTALL)
+    commands = [line.strip() for block in blocks for line in block.splitlines() if line.strip()]
     assert len(commands) <= 5
     assert commands[0] == "make demo"
     assert commands[1].split()[:2] == [".venv/bin/hposvc", "up"]
     file = re.search(r"```csv\n(.*?)```", first, re.DOTALL)
     assert file is not None
-    rows = file[1].strip().splitlines()
+    rows = [line.strip() for line in file[1].strip().splitlines()]
     body = [line for line in rows[1:] if "…" not in line]
     text = [rows[0]] + [re.sub(r"^\w+-\d+", f"f-{i:03d}", body[i % len(body)]) for i in range(120)]
     (tmp_path / "flowers.csv").write_text("\n".join(text) + "\n")
