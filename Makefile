@@ -1,9 +1,11 @@
 # make demo         see it work, in one command
 # make test         the whole test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
-# make durability   only the tests that kill processes
+# make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
+# make site         build the documentation's site in site/, after the same check as in the tests
 # make screenshots  take the pictures of the documentation from the demonstration's data
+# make licences     list what the dependencies are licensed under
 # make lock         pin the newest versions that fit pyproject.toml
 # make peers        environments of their own for the solvers that benchmarks compare with
 # make clean        remove what the others made (not Jittor's cache, which took minutes to build)
@@ -13,8 +15,9 @@ PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3,$(shell comma
 PIP = $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --use-pep517 --constraint requirements.lock
 ARGS ?=
 JOBS ?= 2
+STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test lint durability docs screenshots lock clean browser-and-database peers
+.PHONY: demo test lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -25,7 +28,8 @@ test: $(VENV)/.installed-dev browser-and-database
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
-	$(VENV)/bin/pytest -m durability $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -m durability -s $(ARGS)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tests.durability.storm $(STORM)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -37,12 +41,19 @@ docs: $(VENV)/.installed-dev
 	$(VENV)/bin/python docs/generate.py
 	$(VENV)/bin/python -m api.openapi > docs/openapi.json
 
+site: docs
+	$(VENV)/bin/mkdocs build --strict
+
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
 	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
 
+licences: $(VENV)/.installed-dev
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'
+	$(VENV)/bin/python docs/licences.py
+
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/boat-jit/.installed
@@ -59,7 +70,7 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .hposvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .hposvc build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python found. Debian: apt install python3 python3-venv python3-dev g++" >&2; exit 1; }
@@ -76,7 +87,7 @@ $(VENV)/.installed: pyproject.toml requirements.lock | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: pyproject.toml requirements.lock | $(VENV)/bin/python
 	@echo "Installing hposvc and the developers' tools, at the versions of requirements.lock: a minute or two."
-	@$(PIP) --editable '.[dev]'
+	@$(PIP) --editable '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
 browser-and-database:

@@ -9,7 +9,12 @@ from pydantic import BaseModel
 def tagged(resource: BaseModel, tag: str, if_none_match: str | None) -> Response:
     """``resource`` with ``tag`` as its ETag; without a body if the client holds that version."""
     headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
-    known = {item.strip().removeprefix("W/") for item in (if_none_match or "").split(",")}
-    if known & {headers["ETag"], "*"}:
+    if holds(if_none_match, tag):
         return Response(status_code=304, headers=headers)
     return Response(resource.model_dump_json(), media_type="application/json", headers=headers)
+
+
+def holds(if_none_match: str | None, tag: str) -> bool:
+    """Whether the client already has the version with this tag."""
+    known = {item.strip().removeprefix("W/") for item in (if_none_match or "").split(",")}
+    return bool(known & {f'"{tag}"', "*"})

@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
+from anyio import to_thread
 from fastapi import FastAPI
-from fastapi.concurrency import run_in_threadpool
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
 from api import dashboard, problem_details
+from api.auth import COOKIE, OPEN, Access, Gatekeeper
+from api.background import Repeated
 from api.dependencies import Services
 from api.guard import Guard, is_loopback
+from api.live import Live
+from api.metrics import ApiMetrics
+from api.observing import Observing
 from api.problem_details import MEDIA_TYPE, ProblemDocument
-from api.routes import datasets, health, jobs, workers
+from api.routes import access, datasets, health, jobs, metrics, webhooks, workers
 from hposvc import __version__
+from hposvc.access import keys
+from hposvc.access.resources import KeyRequest, WebhookRequest
+from hposvc.access.tenants import defaults
 from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
+from hposvc.jobs import census
+from hposvc.jobs.deletion import purge
+from hposvc.jobs.resources import JobUpdate
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.store import Store
+from hposvc.webhooks.sender import deliver_next, forget_old
 
 log = structlog.get_logger(__name__)
+
+SENDERS = 2  # webhooks that are told at the same time by one process
 
 DESCRIPTION = """\
 Tunes thousands of hyperparameters at once by gradient. Post a bilevel job, watch its iterations, read the answer.
@@ -33,28 +49,57 @@ Every error is a problem document (RFC 9457) that names the field and the remedy
 strings "NaN", "Infinity" and "-Infinity"."""
 
 
+# Schemas that no route mentions: bodies, which are read by hand so that every wrong field is explained; and errors.
+POSTED: dict[str, type[BaseModel]] = {
+    "JobSpec": JobSpec,
+    "JobUpdate": JobUpdate,
+    "KeyRequest": KeyRequest,
+    "WebhookRequest": WebhookRequest,
+    "Problem": ProblemDocument,
+}
+
+
 class UnsafeAddressError(ValueError):
     """Without keys the service must not listen where others can reach it."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"refusing to listen on {host}: nobody is asked for a key, so everybody who reaches it could use the "
-            "service. Listen on 127.0.0.1 (HPOSVC_HOST), or set HPOSVC_TRUST_NETWORK=true if only trusted people can."
+            f"refusing to listen on {host}: there is no key yet, so everybody who reaches it could use the service. "
+            "Make one (`hposvc keys create`), listen on 127.0.0.1 (HPOSVC_HOST), or set HPOSVC_TRUST_NETWORK=true if "
+            "only trusted people can reach it."
         )
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The API with its dashboard, on the database of ``settings``. Raises UnsafeAddressError, DatabaseURLError."""
-    if not settings.trust_network and not is_loopback(settings.host):
-        raise UnsafeAddressError(settings.host)
     engine = create_engine(settings.database_url)
-    kept = Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads")
-    held = Services(engine=engine, jobs=Jobs(engine), datasets=kept)
+    exposed = not settings.trust_network and not is_loopback(settings.host)
+    if exposed and not _has_keys(engine):
+        engine.dispose()
+        raise UnsafeAddressError(settings.host)
+    quotas = defaults(settings)
+    held = Services(
+        engine=engine,
+        jobs=Jobs(engine, quotas=quotas),
+        datasets=Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads", quotas=quotas),
+        metrics=ApiMetrics(lambda: census.take(engine)),
+        gatekeeper=Gatekeeper(engine, always=exposed),
+        live=Live(engine, settings.max_streams),
+        quotas=quotas,
+        webhooks_private=settings.webhooks_private,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(_tidy_up, held.datasets)
+        await to_thread.run_sync(_tidy_up, held.datasets)
+        work = _background(held, Store(settings.store_url))
+        for repeated in work:
+            repeated.start()
         yield
+        for repeated in work:
+            await to_thread.run_sync(repeated.stop)
+        with suppress(sa.exc.SQLAlchemyError):
+            await to_thread.run_sync(held.gatekeeper.note_use)
         engine.dispose()
 
     app = FastAPI(
@@ -66,16 +111,15 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
         separate_input_output_schemas=False,
+        generate_unique_id_function=lambda route: route.name,  # short operationIds, for clients that are generated
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
     app.state.services = held
-    app.add_middleware(
-        Guard,
-        hosts=("*",) if settings.trust_network else (),
-        largest={datasets.router.prefix: settings.max_upload_bytes},
-    )
+    app.add_middleware(Access, gatekeeper=held.gatekeeper, requests_per_second=settings.quota_requests_per_second)
+    app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
+    app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
-    for module in (jobs, workers, datasets, health):
+    for module in (jobs, workers, datasets, access, webhooks, health, metrics):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -92,12 +136,49 @@ def _tidy_up(kept: Datasets) -> None:
         log.warning("could not look for unfinished uploads", error=str(error))
 
 
+def _has_keys(engine: sa.Engine) -> bool:
+    try:
+        return keys.exist(engine)
+    except sa.exc.SQLAlchemyError:  # no database, or one without tables
+        return False
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    """The names to answer to: any beyond loopback, where keys or the network itself keep strangers out."""
+    if settings.trust_network or not is_loopback(settings.host):
+        return ("*",)
+    return tuple(name.strip().lower() for name in settings.hosts.split(",") if name.strip())
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A parameter may be left out, but there is no null in a URL or a header: it would be the text "null"."""
+    variants: list[dict[str, Any]] = [variant for variant in schema.get("anyOf", []) if variant != {"type": "null"}]
+    if len(variants) != 1:
+        return schema
+    return variants[0] | {name: value for name, value in schema.items() if name not in ("anyOf", "default")}
+
+
+def _background(held: Services, store: Store) -> list[Repeated]:
+    """What this process does besides answering."""
+
+    def tidy() -> None:
+        held.gatekeeper.note_use()
+        purge(held.engine, store)
+        forget_old(held.engine)
+
+    def tell() -> bool:
+        return deliver_next(held.engine, private=held.webhooks_private)
+
+    senders = [Repeated(f"webhooks-{number}", tell, 2.0) for number in range(SENDERS)]
+    return [Repeated("tidy", tidy, 30.0), *senders]
+
+
 def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the two schemas that no route mentions: the posted body and the error."""
+    """The OpenAPI document, with the schemas that no route mentions."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title,
@@ -107,8 +188,19 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             openapi_version="3.1.0",
         )
         schemas = document["components"]["schemas"]
-        for name, model in (("JobSpec", JobSpec), ("Problem", ProblemDocument)):
+        for name, model in POSTED.items():
             schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= schema.pop("$defs", {}) | {name: schema}
+        document["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer", "description": "A key, as `hposvc keys create` makes them."},
+            "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The dashboard's session."},
+        }
+        document["security"] = [{"key": []}, {"session": []}, {}]  # {}: until the first key is made
+        for path, operations in document["paths"].items():
+            for call in operations.values():
+                if path in OPEN:
+                    call["security"] = []
+                for parameter in call.get("parameters", []):
+                    parameter["schema"] = _without_null(parameter["schema"])
         app.openapi_schema = document
     return app.openapi_schema

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -17,8 +18,11 @@ YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "
 NESTED = f"The body is nested deeper than {MAX_DEPTH} levels."
 
 
-async def read_document(request: Request) -> Any:
-    """The body's one JSON or YAML document. Raises Problem: unreadable, too large, of another type, or not plain."""
+async def read_document(request: Request, refuse: Callable[[Sequence[FieldError]], Problem] = invalid_spec) -> Any:
+    """The body's one JSON or YAML document. Raises Problem: unreadable, too large, of another type, or not plain.
+
+    ``refuse`` makes the problem of values that parsed but can be none of ours.
+    """
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity" or not (media_type == "application/json" or media_type in YAML_TYPES):
@@ -30,17 +34,26 @@ async def read_document(request: Request) -> Any:
         raise Problem("malformed-body", f"Byte {error.start} is not UTF-8.") from None
     document = _parse_json(text) if media_type == "application/json" else _parse_yaml(text)
     if errors := list(_unfit(document)):
-        raise invalid_spec(errors)
+        raise refuse(errors)
     return document
 
 
 def _parse_json(text: str) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number)
     except RecursionError:
         raise Problem("malformed-body", NESTED) from None
     except ValueError as error:  # not JSON, or a number of more digits than Python reads
         raise Problem("malformed-body", f"Not JSON: {error}.") from None
+
+
+def _number(text: str) -> float | int:
+    return _whole(float(text))
+
+
+def _whole(value: float) -> float | int:
+    """3.0 as the integer that it is in JSON Schema; other numbers as they are."""
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -71,6 +84,17 @@ class _PlainLoader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(None, None, f"the key {key[:100]!r} stands twice", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _construct_number(loader: _PlainLoader, node: yaml.ScalarNode) -> float | int:
+    return _whole(loader.construct_yaml_float(node))
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:float", _construct_number)
+# YAML 1.1 reads 1e-3 as a text, YAML 1.2 and everybody who writes it as a number.
+_PlainLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 def _parse_yaml(text: str) -> Any:

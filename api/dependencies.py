@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 
+from api.auth import Gatekeeper
 from api.body import read_document
-from api.validation import parse_spec
+from api.live import Live
+from api.metrics import ApiMetrics
+from api.problem_details import invalid_body
+from api.validation import Model, parse_body, parse_spec
+from hposvc.access.keys import Identity
+from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
+
+LONGEST_WAIT = 60  # seconds; proxies give up on an answer not much later
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,11 @@ class Services:
     engine: sa.Engine
     jobs: Jobs
     datasets: Datasets
+    metrics: ApiMetrics
+    gatekeeper: Gatekeeper
+    live: Live
+    quotas: Quotas
+    webhooks_private: bool
 
 
 def services(request: Request) -> Services:
@@ -42,14 +56,68 @@ def _datasets(request: Request) -> Datasets:
     return services(request).datasets
 
 
+def _metrics(request: Request) -> ApiMetrics:
+    return services(request).metrics
+
+
+def caller(request: Request) -> Identity:
+    """Who asks."""
+    identity: Identity = request.state.caller
+    return identity
+
+
+def _tenant(request: Request) -> str:
+    return caller(request).tenant
+
+
+def _version(if_match: IfMatch = None) -> int | None:
+    """The version that a change is meant for; None for whichever there is, -1 for what is the ETag of no job."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tag = re.fullmatch(r'"([0-9]{1,18})"', if_match.strip())
+    return int(tag[1]) if tag else -1
+
+
+def asked_to_wait(prefer: str | None) -> int:
+    """The seconds of ``wait=`` in a Prefer header (RFC 7240), at most LONGEST_WAIT; 0 without a wish."""
+    for preference in (prefer or "").split(","):
+        name, _, value = preference.partition("=")
+        value = value.strip().strip('"')
+        if name.strip().lower() == "wait" and value.isdecimal():
+            return min(int(value[:9]), LONGEST_WAIT)
+    return 0
+
+
+def body(model: type[Model]) -> Any:
+    """A dependency: the request's JSON or YAML body as ``model``, wrong fields explained."""
+
+    async def parsed(request: Request) -> Model:
+        return parse_body(model, await read_document(request, invalid_body))
+
+    return Depends(parsed)
+
+
 async def _spec(request: Request) -> JobSpec:
     return parse_spec(await read_document(request))
 
 
+IfMatch = Annotated[
+    str | None,
+    Header(
+        max_length=200,
+        examples=['"7"'],
+        description="The ETag that the change is meant for: 412 when the job has another one.",
+    ),
+]
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
 DatasetsService = Annotated[Datasets, Depends(_datasets)]
+Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]
+Held = Annotated[Services, Depends(services)]
+Caller = Annotated[Identity, Depends(caller)]
+Tenant = Annotated[str, Depends(_tenant)]
+Version = Annotated[int | None, Depends(_version)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -57,6 +125,21 @@ IdempotencyKey = Annotated[
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
         description="One key, one job: a request that is repeated with its key answers with the job that it made.",
+    ),
+]
+# OpenAPI says by the media types of the answers what it takes, and knows no parameter of this name.
+Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
+Prefer = Annotated[
+    str | None, Header(max_length=200, examples=["wait=30"], description="wait=SECONDS: answer when something changed.")
+]
+LastEventId = Annotated[
+    str | None,
+    Header(
+        min_length=3,
+        max_length=32,
+        pattern=r"^[0-9]{1,15}\.-?[0-9]{1,15}$",
+        examples=["4.120"],
+        description="Where a stream was left: go on there.",
     ),
 ]
 IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 when nothing changed.")]

@@ -49,6 +49,7 @@ JOB: dict[str, Any] = {
         "events": f"/v1/jobs/{JOB_ID}/events",
         "dashboard": f"/jobs/{JOB_ID}",
     },
+    "notice": None,
 }
 JOBS = {"items": [JOB], "next_page": None}
 CHECKED = {"valid": True, "spec": FILLED_SPEC}
@@ -83,6 +84,7 @@ ARTIFACTS = {
         }
     ]
 }
+WORKER_ID = "worker_3d1f"
 WORKERS = {
     "items": [
         {
@@ -94,9 +96,16 @@ WORKERS = {
             "progress_message": None,
             "versions": {"hposvc": "0.1.0", "jittor": "1.3.11.0"},
             "heartbeat_at": "2026-01-15T09:30:40Z",
+            "offers": ["any", "cpu"],
+            "asked": None,
         }
     ]
 }
+METRICS = """\
+# HELP hposvc_jobs Jobs by state.
+# TYPE hposvc_jobs gauge
+hposvc_jobs{state="running"} 1.0
+"""
 DATASET_ID = "ds_5b0c6a1e9d3f4a7788c2"
 DATASET: dict[str, Any] = {
     "id": DATASET_ID,
@@ -161,6 +170,74 @@ c-0412,train,1,0.0013,true,false,0.97,0.03,c-0412,29,Lima,true
 """
 
 
+KEY_ID = "key_51c7d0e2aa94b3f8"
+KEY_REQUEST = {"name": "nightly runs", "scope": "submit"}
+KEY = {
+    "id": KEY_ID,
+    "tenant": "default",
+    "name": "nightly runs",
+    "scope": "submit",
+    "created_at": "2026-01-15T09:00:00Z",
+    "last_used_at": None,
+    "revoked_at": None,
+}
+KEYS = {"items": [KEY]}
+NEW_KEY = KEY | {"key": "hposvc_…"}
+REVOKED_KEY = KEY | {"revoked_at": "2026-02-01T12:00:00Z"}
+SESSION = {"tenant": "default", "key": "nightly runs", "scopes": ["read", "submit"]}
+TENANT = {
+    "id": "default",
+    "name": "Default",
+    "created_at": "2026-01-15T09:00:00Z",
+    "queued_jobs": {"used": 3, "limit": 10000},
+    "running_jobs": {"used": 1, "limit": None},
+    "stored_bytes": {"used": 1824411, "limit": None},
+    "requests_per_second": 50.0,
+}
+WEBHOOK_ID = "hook_0d3b6a1f4c2e9875"
+WEBHOOK_REQUEST = {"url": "https://example.org/hposvc"}
+WEBHOOK = {"id": WEBHOOK_ID, "url": "https://example.org/hposvc", "created_at": "2026-01-15T09:00:00Z"}
+WEBHOOKS = {"items": [WEBHOOK]}
+NEW_WEBHOOK = WEBHOOK | {"secret": "whsec_…"}
+DELIVERIES = {
+    "items": [
+        {
+            "id": "msg_7be1d2c93f50a4861c2d9e07",
+            "type": "job.succeeded",
+            "job_id": JOB_ID,
+            "state": "delivered",
+            "attempts": 1,
+            "status": 204,
+            "error": None,
+            "created_at": "2026-01-15T09:31:10Z",
+            "next_attempt_at": None,
+            "delivered_at": "2026-01-15T09:31:11Z",
+        }
+    ]
+}
+UPDATE = {"name": "digits, second try", "tags": ["digits"], "priority": 10}
+STREAM = """\
+retry: 2000
+
+id: 0.120
+event: iterations
+data: {"iteration": [119, 120], "upper_loss": [0.4131, 0.4127], "total": 120, "next_after": 120}
+
+id: 1.120
+event: state
+data: {"seq": 1, "at": "2026-01-15T09:30:00Z", "attempt": 1, "type": "state", "data": {"state": "queued"}}
+
+id: 4.500
+event: end
+data: {"state": "succeeded"}
+
+"""
+ITERATIONS_CSV = """\
+iteration,upper_loss,hypergradient_norm,lower_loss,upper_score,selection_loss,fd_relative_error,seconds
+120,0.4127,0.0093,0.8005,0.931,0.4298,0.000021,0.989
+"""
+ITERATIONS_NDJSON = '{"iteration": 120, "upper_loss": 0.4127, "hypergradient_norm": 0.0093}\n'
+
 UNCHANGED = {"description": "Nothing changed since the version named by If-None-Match."}
 
 
@@ -172,6 +249,34 @@ def answer(
     if headers:
         documented["headers"] = {name: {"schema": {"type": "string"}} for name in headers}
     return documented
+
+
+# What can be done with the id in an answer, so that tools follow it.
+LINKS: dict[str, Any] = {
+    name: {"operationId": operation, "parameters": {"job_id": "$response.body#/id"}}
+    for name, operation in (
+        ("job", "get_job"),
+        ("iterations", "get_iterations"),
+        ("events", "get_events"),
+        ("artifacts", "list_artifacts"),
+        ("change", "update_job"),
+        ("cancel", "cancel"),
+        ("pause", "pause"),
+        ("delete", "delete_job"),
+    )
+}
+
+
+def answers(by_type: dict[str, Any], description: str) -> dict[str, Any]:
+    """The OpenAPI description of an answer in one of several formats; None for one that cannot be shown."""
+    content = {media_type: {} if example is None else {"example": example} for media_type, example in by_type.items()}
+    return {"description": description, "content": content}
+
+
+def posted(schema: str, example: Any) -> dict[str, Any]:
+    """The OpenAPI description of a body that is read by hand, in both of its formats."""
+    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content, "application/yaml": content}}}
 
 
 def request_body() -> dict[str, Any]:

@@ -55,7 +55,10 @@ class Guard:
 
     def _unknown_host(self, headers: Headers) -> Problem | None:
         """A page of another site whose name was re-pointed at this machine (DNS rebinding) still sends its own name."""
-        host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            host = ""
         if is_loopback(host) or host in self.hosts or "*" in self.hosts:
             return None
         return Problem("unknown-host", f"This server does not answer for the host {host[:100]!r}.")
@@ -65,7 +68,11 @@ class Guard:
         if method in READING:
             return None
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
-        if site in ("same-origin", "none") and (origin is None or urlsplit(origin).netloc == headers.get("host")):
+        try:
+            own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            own = False
+        if own and site in ("same-origin", "none"):
             return None
         return Problem("cross-site-request", f"A page of {origin or 'another site'} may not change anything here.")
 

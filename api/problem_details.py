@@ -19,11 +19,18 @@ from sqlalchemy.exc import DataError as UnstorableError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from api.headers import SECURITY_HEADERS
+from hposvc.access.keys import KeyNotFound
+from hposvc.access.tenants import QuotaExceeded
 from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
+from hposvc.jobs.deletion import JobNotFinished, VersionConflict
+from hposvc.jobs.fleet import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
 from hposvc.tabular.problems import DataError
+from hposvc.webhooks.addresses import ForbiddenAddress
+from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +57,19 @@ TYPES = {
     for kind in (
         ProblemType("malformed-body", 400, "The body cannot be read", "Send one JSON (or YAML) document in UTF-8."),
         ProblemType(
+            "missing-key",
+            401,
+            "A key is needed",
+            "Send the header Authorization: Bearer KEY, or sign in at /login. `hposvc keys create` makes a key.",
+        ),
+        ProblemType(
+            "missing-scope",
+            403,
+            "The key does not allow this",
+            "Use a key with the scope that the detail names: read looks, submit also makes and steers jobs, admin also "
+            "manages keys and webhooks.",
+        ),
+        ProblemType(
             "cross-site-request",
             403,
             "Request from another site",
@@ -57,6 +77,9 @@ TYPES = {
         ),
         ProblemType("not-found", 404, "Nothing here", "See /docs for the calls that exist."),
         ProblemType("job-not-found", 404, "No such job", "GET /v1/jobs lists the jobs that exist."),
+        ProblemType("worker-not-found", 404, "No such worker", "GET /v1/workers lists the workers that are there."),
+        ProblemType("key-not-found", 404, "No such key", "GET /v1/keys lists the keys of your tenant."),
+        ProblemType("webhook-not-found", 404, "No such webhook", "GET /v1/webhooks lists those of your tenant."),
         ProblemType(
             "artifact-not-found", 404, "No such file", "GET /v1/jobs/{id}/artifacts lists the files that the job left."
         ),
@@ -70,6 +93,21 @@ TYPES = {
             "method-not-allowed", 405, "Method not allowed", "Use one of the methods named in the Allow header."
         ),
         ProblemType(
+            "not-acceptable",
+            406,
+            "Not to be had in this format",
+            "Send an Accept header with one of the formats that the detail names, or none.",
+        ),
+        ProblemType(
+            "job-not-finished", 409, "The job has not ended", "Cancel the job, wait until it has ended, and try again."
+        ),
+        ProblemType(
+            "too-many-webhooks",
+            409,
+            "Too many webhooks",
+            "Remove a webhook that is no longer needed: DELETE /v1/webhooks/{id}.",
+        ),
+        ProblemType(
             "illegal-transition",
             409,
             "The job's state does not allow this",
@@ -81,6 +119,12 @@ TYPES = {
             409,
             "Idempotency key used for another job",
             "One key stands for one request: send a new key with a new body.",
+        ),
+        ProblemType(
+            "precondition-failed",
+            412,
+            "The job changed in between",
+            "Read the job again, see whether your change still makes sense, and send it with the new ETag.",
         ),
         ProblemType(
             "body-too-large",
@@ -135,6 +179,25 @@ TYPES = {
             "Rows are ranked when a job has succeeded; watch its state.",
         ),
         ProblemType("invalid-parameter", 422, "A parameter is not valid", "Mend each parameter listed under errors."),
+        ProblemType(
+            "invalid-body", 422, "The body is not valid", "Mend each field listed under errors and send it again."
+        ),
+        ProblemType(
+            "too-many-requests", 429, "Too many requests", "Wait for the seconds that the header Retry-After names."
+        ),
+        ProblemType(
+            "too-many-streams",
+            429,
+            "Too many open streams",
+            "Close streams that nobody watches, or ask again later; GET without a stream works meanwhile.",
+        ),
+        ProblemType(
+            "quota-exceeded",
+            429,
+            "The tenant's quota is used up",
+            "Let jobs end, cancel some, or delete old ones; GET /v1/tenant shows what is used. Whoever runs the "
+            "service can raise the quota: hposvc tenants set.",
+        ),
         ProblemType("request-failed", 400, "The request failed", "The detail says what to change."),
         ProblemType(
             "internal-error",
@@ -236,6 +299,21 @@ def invalid_dataset(error: DataError) -> Problem:
     return Problem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
 
 
+def invalid_body(errors: Sequence[FieldError]) -> Problem:
+    """A body other than a job's cannot be accepted as it stands."""
+    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
+    return Problem("invalid-body", first, errors=errors)
+
+
+def to_problem(request: Request, error: Exception) -> Problem:
+    """The problem of an exception outside of all routes; what nobody foresaw is logged."""
+    for kind, convert in CONVERSIONS.items():
+        if kind is not Exception and isinstance(error, kind):
+            return convert(request, error)
+    log.error("a defect", path=request.url.path, exc_info=error)
+    return _from_crash(request, error)
+
+
 def install(app: FastAPI) -> None:
     """Turn every exception that leaves a route into a problem document."""
 
@@ -253,7 +331,10 @@ def _from_data(_: Request, error: DataError) -> Problem:
 def _from_parameters(_: Request, error: RequestValidationError) -> Problem:
     errors = [
         field_error(
-            ".".join(str(part) for part in item["loc"][1:]), item["msg"], "See /docs for what it takes.", item["input"]
+            str(item["loc"][1] if len(item["loc"]) > 1 else ""),
+            item["msg"],
+            "See /docs for what it takes.",
+            item["input"],
         )
         for item in error.errors()
     ]
@@ -265,9 +346,19 @@ def _from_http(request: Request, error: HTTPException) -> Problem:
     if error.status_code == 404:
         return Problem("not-found", f"There is no {path} here.")
     if error.status_code == 405:
-        allowed = headers.get("Allow", "another method")
+        allowed = _methods(request) or headers.get("Allow", "another method")
+        headers = {**headers, "Allow": allowed}
         return Problem("method-not-allowed", f"{path} takes {allowed}, not {request.method}.", headers=headers)
     return Problem("request-failed", error.detail, status=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """All methods that the path takes: each of its routes knows but its own."""
+    methods: set[str] = set()
+    for template, calls in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            methods |= {method.upper() for method in calls}
+    return ", ".join(sorted(methods))
 
 
 def _from_database(request: Request, error: Exception) -> Problem:
@@ -278,13 +369,28 @@ def _from_database(request: Request, error: Exception) -> Problem:
 
 def _from_crash(request: Request, error: Exception) -> Problem:
     detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
-    return Problem("internal-error", detail, headers=SECURITY_HEADERS)
+    headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
+    return Problem("internal-error", detail, headers=headers)
 
 
 CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
     Problem: lambda _, error: error,
     DataError: _from_data,
+    KeyNotFound: lambda _, error: Problem("key-not-found", str(error)),
+    WebhookNotFound: lambda _, error: Problem("webhook-not-found", str(error)),
+    TooManyWebhooks: lambda _, error: Problem("too-many-webhooks", str(error)),
+    ForbiddenAddress: lambda _, error: invalid_body(
+        [field_error("url", str(error), "Name an https address that everybody on the internet could reach.")]
+    ),
+    QuotaExceeded: lambda _, error: Problem(
+        "quota-exceeded", str(error), headers={"Retry-After": str(error.retry_after)}, quota=error.quota
+    ),
+    JobNotFinished: lambda _, error: Problem("job-not-finished", str(error), state=error.state),
+    VersionConflict: lambda _, error: Problem(
+        "precondition-failed", str(error), headers={"ETag": f'"{error.version}"'}
+    ),
     JobNotFound: lambda _, error: Problem("job-not-found", str(error)),
+    WorkerNotFound: lambda _, error: Problem("worker-not-found", str(error)),
     IllegalTransition: lambda _, error: Problem("illegal-transition", str(error), state=error.state),
     IdempotencyConflict: lambda _, error: Problem("idempotency-conflict", str(error)),
     DatasetNotFound: lambda _, error: Problem("dataset-not-found", str(error)),

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Sequence
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.problem_details import FieldError, field_error, invalid_spec
+from api.problem_details import FieldError, field_error, invalid_body, invalid_spec
 from hposvc.jobs.spec import JobSpec
+
+Model = TypeVar("Model", bound=BaseModel)
 
 # What pydantic calls it → what is wrong, and the remedy, in words for somebody who writes JSON or YAML.
 # {…} is filled from the error's context.
@@ -45,7 +47,15 @@ def parse_spec(document: Any) -> JobSpec:
         raise invalid_spec(explain(error.errors(include_url=False), document)) from None
 
 
-def explain(errors: Sequence[ErrorDetails], document: Any) -> list[FieldError]:
+def parse_body(model: type[Model], document: Any) -> Model:
+    """The body ``document`` of a call that takes no job. Raises Problem ``invalid-body``."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        raise invalid_body(explain(error.errors(include_url=False), document, model)) from None
+
+
+def explain(errors: Sequence[ErrorDetails], document: Any, model: type[BaseModel] = JobSpec) -> list[FieldError]:
     """Field errors for what pydantic found. Of the branches of a union, the one that was most likely meant counts."""
     found = [(*_locate(error, document), error) for error in errors]
     meant = _likeliest_branches((branch, error["type"]) for _, branch, error in found)
@@ -53,7 +63,7 @@ def explain(errors: Sequence[ErrorDetails], document: Any) -> list[FieldError]:
     for field, branch, error in found:
         if not branch or branch in meant:
             by_field.setdefault(field, []).append(error)
-    return [_field_error(field, group) for field, group in by_field.items()]
+    return [_field_error(field, group, model) for field, group in by_field.items()]
 
 
 Branch = tuple[str, str]  # where a union stands, and which of its models was tried
@@ -94,7 +104,7 @@ def _likeliest_branches(tried: Iterable[tuple[Branch | None, str]]) -> set[Branc
     return set(best.values())
 
 
-def _field_error(field: str, errors: list[ErrorDetails]) -> FieldError:
+def _field_error(field: str, errors: list[ErrorDetails], model: type[BaseModel]) -> FieldError:
     """One error from all that pydantic says about one field: each branch of a union may say something."""
     first = errors[0]
     kind, value = first["type"], first["input"]
@@ -107,7 +117,7 @@ def _field_error(field: str, errors: list[ErrorDetails]) -> FieldError:
             return field_error(head, rest, "Change the value as described.")
         return field_error(field, str(first["ctx"]["error"]), "Change the value as described.", value)
     if kind == "extra_forbidden":
-        return field_error(field, "is not a known field", _suggestion(field))
+        return field_error(field, "is not a known field", _suggestion(field, model))
     texts = dict.fromkeys(_words(error)[0] for error in errors)
     return field_error(field, " or ".join(texts).replace(" or must be ", " or "), _words(first)[1], value)
 
@@ -123,9 +133,9 @@ def _words(error: ErrorDetails) -> tuple[str, str]:
     return text, f"Send a value that is {text.removeprefix('must be ')}."
 
 
-def _suggestion(field: str) -> str:
+def _suggestion(field: str, model: type[BaseModel]) -> str:
     *parents, name = field.split(".")
-    known = _fields_at(JobSpec, parents)
+    known = _fields_at(model, parents)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {near[0]!r}? " if near else "Remove it. "
     return f"{hint}Known here: {', '.join(sorted(known))}."

@@ -1,6 +1,6 @@
 """What the service costs: the time of a job in a worker, against the same spec run in a process of its own.
 
-    python -m benchmarks.service_overhead --iterations 2000 --repeats 3
+    python -m benchmarks.service_overhead --iterations 2000 --repeats 3 [--database-url postgresql+psycopg://…]
 
 Both times go from the loaded job to its finished report. In the service that includes every iteration in the database,
 the checkpoints, the files in the store, and the next runner that starts meanwhile. Runs alternate; medians are
@@ -41,7 +41,7 @@ WORKER = """
 import sys
 from hposvc.settings import Settings
 from workers.supervisor import main
-sys.exit(main(Settings(data_dir=sys.argv[1])))
+sys.exit(main(Settings(data_dir=sys.argv[1], database_url=sys.argv[2])))
 """
 
 
@@ -71,6 +71,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--iterations", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--database-url")
     options = parser.parse_args()
     spec = JobSpec.model_validate(
         {
@@ -81,10 +82,11 @@ def main() -> int:
         }
     )
     with tempfile.TemporaryDirectory() as directory:
-        settings = Settings(data_dir=Path(directory))
+        given = {"database_url": options.database_url} if options.database_url else {}
+        settings = Settings(data_dir=Path(directory), **given)
         migrate.upgrade(settings.database_url)
         jobs = Jobs(create_engine(settings.database_url))
-        worker = subprocess.Popen([sys.executable, "-c", WORKER, directory])
+        worker = subprocess.Popen([sys.executable, "-c", WORKER, directory, settings.database_url])
         try:
             served(jobs, settings, spec)  # compiles what is left to compile
             pairs = [(alone(spec), served(jobs, settings, spec)) for _ in range(options.repeats)]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 from typing import Any
 
 import typer.main
 
+from api.openapi import document
+from api.problem_details import TYPES
 from hposvc.cli import app
+from hposvc.client import Client, ProblemError, ServerUnreachableError, StreamedEvent
 from hposvc.faults import Exit
 from hposvc.jobs.spec import PER, JobSpec
 from hposvc.settings import Settings
@@ -131,7 +136,12 @@ def commands() -> str:
 
 def _command(command: Any, path: str) -> list[str]:
     if hasattr(command, "commands"):
-        return [line for name, inner in command.commands.items() for line in _command(inner, f"{path} {name}")]
+        inner = [line for name, inner in command.commands.items() for line in _command(inner, f"{path} {name}")]
+        return inner if path == "hposvc" or not command.invoke_without_command else [*_usage(command, path), *inner]
+    return _usage(command, path)
+
+
+def _usage(command: Any, path: str) -> list[str]:
     arguments = [parameter for parameter in command.params if parameter.param_type_name == "argument"]
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     usage = " ".join([path, *(_placeholder(argument) for argument in arguments)])
@@ -147,7 +157,83 @@ def _placeholder(argument: Any) -> str:
     return str(argument.metavar or argument.name.upper())
 
 
-PAGES = {"job.md": job, "settings.md": settings, "commands.md": commands}
+def http() -> str:
+    """Every call of the HTTP interface."""
+    described = json.loads(document())
+    lines = [
+        "# The HTTP calls\n",
+        "Examples of each are on the dashboard's page API; `/openapi.json` is the document behind both pages.",
+        "[How to use them](../http.md), and [what errors mean](problems.md).",
+    ]
+    sections: dict[str, list[str]] = {}
+    for path, calls in described["paths"].items():
+        for method, call in calls.items():
+            sections.setdefault(call["tags"][0], []).extend(_call(method.upper(), path, call))
+    for tag, parts in sections.items():
+        lines += [f"\n## {tag.capitalize()}", *parts]
+    return "\n".join(lines) + "\n"
+
+
+def _call(method: str, path: str, call: Schema) -> list[str]:
+    lines = [f"\n### `{method} {path}`\n", f"{call['summary'].rstrip('?')}. {_text(call)}\n"]
+    lines += [
+        f"- `{parameter['name']}` ({parameter['in']}): {_text(parameter) or _takes(parameter['schema'])}"
+        for parameter in call.get("parameters", [])
+        if parameter["in"] != "path"
+    ]
+    taken = call.get("requestBody", {}).get("content", {})
+    if taken:
+        lines.append(f"- body: {', '.join(f'`{media_type}`' for media_type in taken)}")
+    for status, answer in call["responses"].items():
+        if status.isdecimal():
+            types = ", ".join(f"`{media_type}`" for media_type in answer.get("content", {}))
+            lines.append(f"- answers {status}: {answer['description']}{f' ({types})' if types else ''}")
+    return lines
+
+
+def problems() -> str:
+    """Every kind of error."""
+    lines = [
+        "# The problems\n",
+        "An error is a problem document (RFC 9457, `application/problem+json`): `type`, `title`, `status`, `detail`,",
+        "and under `errors` each field with `message` and `remedy`. Its `type` stays the same for ever, and is the",
+        "address of a page that explains it.\n",
+        "| type | status | what it says | what to do |",
+        "|---|---|---|---|",
+    ]
+    lines += [f"| `{kind.uri}` | {kind.status} | {kind.title} | {kind.help} |" for kind in TYPES.values()]
+    return "\n".join(lines) + "\n"
+
+
+def client() -> str:
+    """The Python client."""
+    lines = ["# The Python client\n", "```python", "from hposvc.client import Client", "```\n"]
+    for class_ in (Client, ProblemError, ServerUnreachableError, StreamedEvent):
+        lines += [f"## `{class_.__name__}{_signature(class_)}`\n", _docstring(class_), ""]
+        for name, member in vars(class_).items():
+            if inspect.isfunction(member) and not name.startswith("_"):
+                lines += [f"### `{name}{_signature(member)}`\n", _docstring(member), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _signature(member: Any) -> str:
+    signature = inspect.signature(member)
+    kept = [parameter for name, parameter in signature.parameters.items() if name not in ("self", "transport")]
+    return str(signature.replace(parameters=kept)).replace("'", "")
+
+
+def _docstring(member: Any) -> str:
+    return inspect.cleandoc(member.__doc__ or "").replace("``", "`")
+
+
+PAGES = {
+    "job.md": job,
+    "settings.md": settings,
+    "commands.md": commands,
+    "http.md": http,
+    "problems.md": problems,
+    "client.md": client,
+}
 
 
 def main() -> None:

@@ -2,49 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
+from hposvc import cli_access, operating
+from hposvc.cli_support import Group, Json, Url
+from hposvc.cli_support import client_of as _client
+from hposvc.cli_support import print_json as _print_json
+from hposvc.cli_support import settings as _settings
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from hposvc.client import Client
     from hposvc.datasets.resources import DatasetResource
     from hposvc.jobs.resources import JobResource
     from hposvc.prediction import Predictions
-    from hposvc.settings import Settings
 
 STATUSES = (
     "Exit status: 0 done; 1 the job failed or was cancelled, or doctor found a fault; 2 wrong usage, or a job that was "
-    "refused; 3 no server; 4 no such job, or its state does not allow it; 5 this machine cannot do it; 130 interrupted."
+    "refused; 3 no server; 4 no such job, or its state does not allow it; 5 this machine cannot do it; 6 a key is "
+    "needed, or does not allow it, or a quota is used up; 130 interrupted."
 )
 
 
-class _Group(TyperGroup):
-    """Turns what a person can mend into two lines and an exit status; a traceback is left for defects of ours."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except Fault as fault:
-            _say_fault(fault)
-            raise typer.Exit(fault.code) from fault
-        except KeyboardInterrupt as interrupt:
-            raise typer.Exit(Exit.INTERRUPTED) from interrupt
-
-
 app = typer.Typer(
-    cls=_Group,
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Tune thousands of hyperparameters at once by gradient: bilevel jobs, solved by a service.",
@@ -54,10 +41,12 @@ database = typer.Typer(no_args_is_help=True, help="The service's database.")
 data = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 app.add_typer(database, name="db")
 app.add_typer(data, name="data")
+app.add_typer(cli_access.keys, name="keys")
+app.add_typer(cli_access.tenants, name="tenants")
+app.add_typer(cli_access.webhooks, name="webhooks")
+app.command()(cli_access.whoami)
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as `hposvc jobs` shows it.")]
-Url = Annotated[str | None, typer.Option(help="The server; by default HPOSVC_URL, or the one on this data directory.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 Host = Annotated[str | None, typer.Option(help="Address to listen on; by default HPOSVC_HOST, or 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; by default HPOSVC_PORT, or 8080.")]
 DataDir = Annotated[Path | None, typer.Option(help="Database, artifacts, address; by default HPOSVC_DATA_DIR.")]
@@ -68,7 +57,21 @@ Label = Annotated[
 ]
 IdColumn = Annotated[str | None, typer.Option(help="The column that names the rows; by default one called id.")]
 Task = Annotated[str | None, typer.Option(help="classification or regression, where the label could be either.")]
+KINDS = ["data_reweighting", "regularization_tuning"]
+ORDERS = ["newest", "oldest", "priority", "best_upper_loss"]
+TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to list.")
+
+
+def _states() -> list[str]:
+    from hposvc.jobs.states import State
+
+    return list(State)
+
+
+def _moment(given: datetime | None) -> str | None:
+    """A time of this machine's clock, as the service takes it."""
+    return None if given is None else given.astimezone().isoformat()
 
 
 def main() -> None:
@@ -106,14 +109,6 @@ def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     from hposvc.serve import run_api
 
     run_api(_settings(host=host, port=port, data_dir=data_dir))
-
-
-@app.command()
-def worker(data_dir: DataDir = None) -> None:
-    """Run a worker: it takes queued jobs and solves them, one at a time."""
-    from hposvc.serve import run_worker
-
-    raise typer.Exit(run_worker(_settings(data_dir=data_dir)))
 
 
 @app.command()
@@ -169,21 +164,40 @@ def submit(
 
 @app.command()
 def jobs(
-    state: Annotated[str | None, typer.Option(help="Only jobs in this state, e.g. running.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only data_reweighting or regularization_tuning.")] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(help="Only jobs in this state, e.g. running; give it again for more.", autocompletion=_states),
+    ] = None,
+    kind: Annotated[str | None, typer.Option(help=f"Only {' or '.join(KINDS)}.", autocompletion=lambda: KINDS)] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
     text: Annotated[str | None, typer.Option(help="Only jobs whose name has this in it.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=TIMES, help="Only jobs submitted then or later.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=TIMES, help="Only jobs submitted before then.")] = None,
+    order: Annotated[str, typer.Option(help=f"{', '.join(ORDERS)}.", autocompletion=lambda: ORDERS)] = "newest",
     limit: Annotated[int, typer.Option(min=1, help="At most this many.")] = 20,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """List jobs, newest first."""
+    """List jobs."""
     from itertools import islice
 
     from hposvc.render import console, jobs_table
 
     with _client(url) as client:
-        found = list(islice(client.jobs(state=state, kind=kind, tag=tag, text=text), limit))
+        found = list(
+            islice(
+                client.jobs(
+                    state=state,
+                    kind=kind,
+                    tag=tag,
+                    text=text,
+                    created_after=_moment(since),
+                    created_before=_moment(until),
+                    order=order,
+                ),
+                limit,
+            )
+        )
     if as_json:
         _print_json([job.model_dump(mode="json") for job in found])
     else:
@@ -206,6 +220,8 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Show what a job found."""
+    from hposvc.watching import downloading
+
     with _client(url) as client:
         job = client.job(job_id)
         if job.result is None and job.error is None:
@@ -214,8 +230,9 @@ def results(
             )
         _show_outcome(job, as_json=as_json, suspects=suspects)
         if save is not None:
-            for path in client.download_artifacts(job_id, save):
-                typer.echo(f"saved {path}", err=True)
+            with downloading() as show:
+                for path in client.download_artifacts(job_id, save, progress=show):
+                    typer.echo(f"saved {path}", err=True)
     _exit_like(job)
 
 
@@ -233,7 +250,75 @@ def _action(name: str, doc: str) -> None:
 _action("cancel", "Stop a job for good; what it has found so far is kept.")
 _action("pause", "Stop a job at its next iteration; resume goes on from there.")
 _action("resume", "Queue a paused job again.")
-_action("retry", "Queue a failed or cancelled job again, from its last checkpoint if it has one.")
+
+
+@app.command()
+def retry(
+    job_id: JobId,
+    from_start: Annotated[
+        bool,
+        typer.Option("--from-start", help="Forget what was computed, instead of going on from the last checkpoint."),
+    ] = False,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Queue a failed or cancelled job again, from its last checkpoint if it has one."""
+    with _client(url) as client:
+        job = client.retry(job_id, from_start=from_start)
+    _print_json(job) if as_json else typer.echo(f"{job.id} is {job.state}")
+
+
+@app.command()
+def edit(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="The new name; an empty one takes it away.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag, in place of all that it has; again for more.")] = None,
+    priority: Annotated[int | None, typer.Option(min=-1000, max=1000, help="Higher ones run first.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Change a job's name, tags or priority."""
+    changes: dict[str, Any] = {} if name is None else {"name": name or None}
+    changes |= {} if not tag else {"tags": [text for text in tag if text]}
+    changes |= {} if priority is None else {"priority": priority}
+    if not changes:
+        raise Fault("nothing to change", "Give --name, --tag or --priority.", code=Exit.USAGE)
+    with _client(url) as client:
+        job = client.update(job_id, **changes)
+    _print_json(job) if as_json else typer.echo(f"{job.id} is changed")
+
+
+@app.command()
+def rm(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Jobs that have ended.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+) -> None:
+    """Delete jobs that have ended, with their iterations, history and files."""
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete {', '.join(job_ids)} for good?", abort=True, err=True)
+    with _client(url) as client:
+        for job_id in job_ids:
+            client.delete(job_id)
+            typer.echo(f"{job_id} is deleted")
+
+
+@app.command()
+def iterations(
+    job_id: JobId,
+    format_: Annotated[
+        str, typer.Option("--format", help="csv, ndjson or json.", autocompletion=lambda: ["csv", "ndjson", "json"])
+    ] = "csv",
+    after: Annotated[int, typer.Option(help="Only iterations beyond this one.")] = -1,
+    url: Url = None,
+) -> None:
+    """Print what every iteration recorded: upper and lower loss, hypergradient norm, seconds."""
+    if format_ not in ("csv", "ndjson", "json"):
+        raise Fault(f"there is no format {format_!r}", "Choose csv, ndjson or json.", code=Exit.USAGE)
+    with _client(url) as client:
+        for chunk in client.iterations_as(job_id, format_, after=after):
+            sys.stdout.buffer.write(chunk)
+    sys.stdout.flush()
 
 
 @app.command()
@@ -443,43 +528,6 @@ def _upload(client: Client, file: Path, *, quiet: bool, **wishes: Any) -> Datase
         ) from error
 
 
-def _settings(**given: Any) -> Settings:
-    """The settings, with the options that were given on the command line on top."""
-    from pydantic import ValidationError
-
-    from hposvc.settings import Settings
-
-    try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        lines = [f"HPOSVC_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}" for item in error.errors()]
-        raise Fault("\n".join(lines), "`hposvc config` shows where settings come from.", code=Exit.USAGE) from error
-
-
-@contextmanager
-def _client(url: str | None) -> Iterator[Client]:
-    """A client of the server that is meant, whose errors become faults."""
-    from hposvc.client import Client, ProblemError, ServerUnreachableError
-    from hposvc.embedded import announced
-
-    settings = _settings(url=url)
-    address = settings.url or announced(settings).get("url") or f"http://{settings.host}:{settings.port}"
-    try:
-        with Client(address) as client:
-            yield client
-    except ServerUnreachableError as error:
-        remedy = "Start one with `hposvc up`, or name another with --url or HPOSVC_URL."
-        raise Fault(str(error), remedy, code=Exit.UNREACHABLE) from error
-    except ProblemError as error:
-        raise Fault(str(error), code=_code_of(error.status)) from error
-
-
-def _code_of(status: int) -> Exit:
-    if status >= 500:
-        return Exit.UNREACHABLE
-    return Exit.REFUSED if status in (404, 409) else Exit.USAGE
-
-
 def _follow(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:
     """Watch the job to its end; leave with a status that says how it ended."""
     from hposvc.render import console
@@ -517,6 +565,8 @@ def _exit_like(job: JobResource) -> None:
 
 def _say_submitted(client: Client, job: JobResource) -> None:
     typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
+    if job.notice:
+        typer.secho(job.notice, fg=typer.colors.YELLOW, err=True)
 
 
 def _read(file: Path) -> bytes:
@@ -526,21 +576,11 @@ def _read(file: Path) -> bytes:
         raise Fault(f"cannot read {file}: {error.strerror}", "Name a YAML or JSON file.", code=Exit.USAGE) from error
 
 
-def _print_json(value: BaseModel | dict[str, Any] | list[Any] | None) -> None:
-    from pydantic import BaseModel
-
-    plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
-
-
-def _say_fault(fault: Fault) -> None:
-    typer.secho(f"hposvc: {fault.message}", fg=typer.colors.RED, err=True)
-    if fault.remedy:
-        typer.echo(fault.remedy, err=True)
-
-
 def _stop_like_ctrl_c() -> None:
     """Let `kill` and a closed terminal stop this process in the same order as Ctrl-C."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, signal.default_int_handler)
+
+
+operating.add_to(app, database, client=_client, settings=_settings, print_json=_print_json)

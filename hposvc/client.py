@@ -12,7 +12,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 from urllib.parse import quote
@@ -20,8 +21,17 @@ from urllib.parse import quote
 import httpx
 
 from hposvc import __version__
+from hposvc.access.resources import (
+    DeliveryResource,
+    KeyResource,
+    NewKey,
+    NewWebhook,
+    Scope,
+    TenantResource,
+    WebhookResource,
+)
 from hposvc.datasets.resources import DatasetPage, DatasetResource
-from hposvc.jobs.resources import ArtifactResource, IterationColumns, JobPage, JobResource, WorkerResource
+from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, WorkerResource
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
 
@@ -30,13 +40,30 @@ if TYPE_CHECKING:
 
     from hposvc.prediction import Predictions, Predictor
 
+Filter = str | Sequence[str] | None
 Spec = JobSpec | Mapping[str, Any] | bytes
 
 ATTEMPTS = 4
 FIRST_PAUSE = 0.25  # seconds before the first retry; doubled for each one after
 LONGEST_PAUSE = 10.0
 CHUNK = 256 * 1024  # of a file on its way
+WAIT_SECONDS = 20  # for an answer that comes when something changed
+MEDIA_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "ndjson": "application/x-ndjson",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
 TRY_AGAIN = frozenset({429, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class StreamedEvent:
+    """One event of a stream: ``type`` is state, note, lost, iterations or end; ``id`` a place to go on from."""
+
+    id: str
+    type: str
+    data: dict[str, Any]
 
 
 class ClientError(Exception):
@@ -69,16 +96,34 @@ class ProblemError(ClientError):
         super().__init__("\n  ".join([f"{self.title}:", *lines]) if lines else f"{self.title}: {self.detail}")
 
 
-class Client:
-    """One service. Close it, or use it as a context manager; ``transport`` replaces the network in tests."""
+class _Repeated(Exception):
+    """A deletion was refused after an earlier request for it got no answer: that one may have done it."""
 
-    def __init__(self, url: str, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(self, problem: ProblemError) -> None:
+        self.problem = problem
+
+
+class Client:
+    """One service, opened by ``key`` if it asks for one. Close it, or use it as a context manager.
+
+    ``timeout`` is in seconds; ``transport`` replaces the network in tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         self._http = httpx.Client(
             base_url=self.url,
             timeout=timeout,
             transport=transport,
-            headers={"User-Agent": f"hposvc/{__version__}"},
+            headers={"User-Agent": f"hposvc/{__version__}"} | ({"Authorization": f"Bearer {key}"} if key else {}),
             trust_env=False,  # a proxy has no business between a person and the service on the same machine
         )
 
@@ -113,14 +158,18 @@ class Client:
         """The job as it stands now."""
         return JobResource.model_validate(self._call("GET", _path(job_id)))
 
-    def jobs_page(self, *, page: str | None = None, limit: int | None = None, **filters: str | None) -> JobPage:
-        """One page of jobs, newest first. Filters: ``state``, ``kind``, ``tag``, ``text``."""
+    def jobs_page(self, *, page: str | None = None, limit: int | None = None, **filters: Filter) -> JobPage:
+        """One page of jobs, newest first unless ``order`` says otherwise.
+
+        Filters: ``state`` (one or several), ``kind``, ``tag``, ``text``, ``created_after`` and ``created_before`` (ISO
+        8601 with a time zone), ``order`` (newest, oldest, priority, best_upper_loss).
+        """
         params = {**filters, "page": page, "limit": None if limit is None else str(limit)}
         given = {name: value for name, value in params.items() if value is not None}
         return JobPage.model_validate(self._call("GET", "/v1/jobs", params=given))
 
-    def jobs(self, **filters: str | None) -> Iterator[JobResource]:
-        """Every job that passes the filters of ``jobs_page``, newest first, page after page."""
+    def jobs(self, **filters: Filter) -> Iterator[JobResource]:
+        """Every job that passes the filters of ``jobs_page``, in its order, page after page."""
         page = None
         while True:
             answer = self.jobs_page(page=page, limit=None, **filters)
@@ -133,15 +182,66 @@ class Client:
         params = {"after": after} if limit is None else {"after": after, "limit": limit}
         return IterationColumns.model_validate(self._call("GET", _path(job_id, "iterations"), params=params))
 
+    def iterations_as(self, job_id: str, format_: str, *, after: int = -1) -> Iterator[bytes]:
+        """The iterations beyond ``after`` as ``csv``, ``ndjson``, ``arrow`` or ``json``, in pieces as they arrive."""
+        headers = {"Accept": MEDIA_TYPES[format_]}
+        try:
+            with self._http.stream(
+                "GET", _path(job_id, "iterations"), params={"after": after}, headers=headers
+            ) as response:
+                if not response.is_success:
+                    response.read()
+                    raise ProblemError(response.status_code, _document(response))
+                yield from response.iter_bytes()
+        except httpx.TransportError as error:
+            raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+
+    def history(self, job_id: str, *, after: int = 0) -> EventPage:
+        """The events of a job beyond number ``after``."""
+        return EventPage.model_validate(self._call("GET", _path(job_id, "events"), params={"after": after}))
+
+    def stream(self, job_id: str, *, last: str | None = None) -> Iterator[StreamedEvent]:
+        """Events and iterations of a job as they come, until it has ended; a connection that breaks is taken up again.
+
+        ``last`` is the id of the event after which to begin. Raises ServerUnreachableError when nothing answers again.
+        """
+        failures = 0
+        while True:
+            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+            try:
+                with self._http.stream(
+                    "GET", _path(job_id, "events"), headers=headers, timeout=self._timeout
+                ) as response:
+                    if response.status_code == httpx.codes.NO_CONTENT:
+                        return
+                    if not response.is_success:
+                        response.read()
+                        if response.status_code not in TRY_AGAIN or failures + 1 >= ATTEMPTS:
+                            raise ProblemError(response.status_code, _document(response))
+                    else:
+                        for event in _server_sent(response.iter_lines()):
+                            failures, last = 0, event.id
+                            yield event
+                            if event.type == "end":
+                                return
+            except httpx.TransportError as error:
+                if failures + 1 >= ATTEMPTS:
+                    raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+            failures += 1
+            time.sleep(FIRST_PAUSE * 2**failures)
+
     def artifacts(self, job_id: str) -> list[ArtifactResource]:
         """The files that the job left."""
         return [
             ArtifactResource.model_validate(item) for item in self._call("GET", _path(job_id, "artifacts"))["items"]
         ]
 
-    def download_artifacts(self, job_id: str, folder: Path) -> Iterator[Path]:
+    def download_artifacts(
+        self, job_id: str, folder: Path, *, progress: Callable[[str, int, int], None] | None = None
+    ) -> Iterator[Path]:
         """Fetch every file of the job into ``folder``, checked against its SHA-256; yields each path once it is whole.
 
+        ``progress`` is told the file's name, how many bytes of it there are, and how many there will be.
         Raises ClientError for a file that arrived damaged, OSError for a folder that cannot be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -156,6 +256,8 @@ class Client:
                         raise ProblemError(response.status_code, _document(response))
                     for chunk in response.iter_bytes():
                         digest.update(chunk)
+                        if progress is not None:
+                            progress(artifact.name, file.tell() + len(chunk), artifact.size)
                         file.write(chunk)
                 if digest.hexdigest() != artifact.sha256:
                     raise ClientError(f"{artifact.name} arrived damaged; download it again")
@@ -214,7 +316,11 @@ class Client:
 
     def remove_dataset(self, dataset_id: str) -> None:
         """Remove an uploaded data set. Raises ProblemError (409) while jobs need it."""
-        self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        try:
+            self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        except _Repeated as error:
+            if error.problem.status != httpx.codes.NOT_FOUND:
+                raise error.problem from error
 
     def rows(self, job_id: str, *, part: str = "train", limit: int | None = None) -> pa.Table:
         """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious first.
@@ -257,9 +363,69 @@ class Client:
         """Queue a paused job again."""
         return self._act(job_id, "resume")
 
-    def retry(self, job_id: str) -> JobResource:
-        """Queue a failed or cancelled job again, as its next attempt."""
-        return self._act(job_id, "retry")
+    def retry(self, job_id: str, *, from_start: bool = False) -> JobResource:
+        """Queue a failed or cancelled job again, as its next attempt: from its last checkpoint, or from the start."""
+        return self._act(job_id, "retry", {"from": "start"} if from_start else None)
+
+    def drain(self, worker_id: str, *, now: bool = False) -> None:
+        """Let a worker end after its job, or ``now``, handing the job back."""
+        self._call("POST", f"/v1/workers/{quote(worker_id, safe='')}/drain", params={"now": str(now).lower()})
+
+    def metrics(self) -> str:
+        """The service's metrics, in Prometheus's text format."""
+        return self._send("GET", "/metrics").text
+
+    def update(self, job_id: str, *, version: int | None = None, **changes: Any) -> JobResource:
+        """Change ``name``, ``tags`` or ``priority``. Raises ProblemError (412) unless the job is at ``version``."""
+        headers = {} if version is None else {"If-Match": f'"{version}"'}
+        return JobResource.model_validate(self._call("PATCH", _path(job_id), json=changes, headers=headers))
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, with everything that it left. Raises ProblemError (409) when it has not."""
+        try:
+            self._call("DELETE", _path(job_id))
+        except _Repeated as error:
+            if error.problem.status != httpx.codes.NOT_FOUND:
+                raise error.problem from error
+
+    def session(self) -> dict[str, Any]:
+        """Whose key this is: ``tenant``, ``key`` (its name; None where none is asked for) and ``scopes``."""
+        answer: dict[str, Any] = self._call("GET", "/v1/session")
+        return answer
+
+    def tenant(self) -> TenantResource:
+        """The tenant, its quotas and what is used of them."""
+        return TenantResource.model_validate(self._call("GET", "/v1/tenant"))
+
+    def keys(self) -> list[KeyResource]:
+        """The keys of the tenant, without what opens the service. Takes the scope admin."""
+        return [KeyResource.model_validate(key) for key in self._call("GET", "/v1/keys")["items"]]
+
+    def create_key(self, name: str, *, scope: Scope = "submit") -> NewKey:
+        """Make a key, which is shown this once. An answer that gets lost leaves a key that nobody knows: revoke it."""
+        return NewKey.model_validate(self._once("POST", "/v1/keys", json={"name": name, "scope": scope}))
+
+    def revoke_key(self, key_id: str) -> KeyResource:
+        """Make a key open nothing any more."""
+        return KeyResource.model_validate(self._call("DELETE", f"/v1/keys/{quote(key_id, safe='')}"))
+
+    def webhooks(self) -> list[WebhookResource]:
+        """Where the end of every job is told."""
+        return [WebhookResource.model_validate(item) for item in self._call("GET", "/v1/webhooks")["items"]]
+
+    def add_webhook(self, url: str, *, secret: str | None = None) -> NewWebhook:
+        """Tell the end of every job to ``url``; the secret that signs it is shown this once."""
+        body = {"url": url} | ({"secret": secret} if secret else {})
+        return NewWebhook.model_validate(self._once("POST", "/v1/webhooks", json=body))
+
+    def deliveries(self, webhook_id: str) -> list[DeliveryResource]:
+        """What was told to a webhook, newest first, and what came of it."""
+        path = f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries"
+        return [DeliveryResource.model_validate(item) for item in self._call("GET", path)["items"]]
+
+    def remove_webhook(self, webhook_id: str) -> None:
+        """Tell it nothing any more."""
+        self._once("DELETE", f"/v1/webhooks/{quote(webhook_id, safe='')}")
 
     def workers(self) -> list[WorkerResource]:
         """The workers that the service knows."""
@@ -273,29 +439,48 @@ class Client:
             return False
 
     def wait(self, job_id: str, *, interval: float = 1.0) -> JobResource:
-        """The job once it has ended, however it did; looks every ``interval`` seconds."""
-        while (job := self.job(job_id)).state not in TERMINAL:
+        """The job once it has ended, however it did. The service says when something changed.
+
+        ``interval`` is how many seconds to leave between two looks, so that a quick job does not ask all the time.
+        """
+        job = self.job(job_id)
+        while job.state not in TERMINAL:
             time.sleep(interval)
+            headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": f'"{job.version}"'}
+            answer = self._call("GET", _path(job_id), headers=headers, timeout=self._timeout + WAIT_SECONDS)
+            job = job if answer is None else JobResource.model_validate(answer)
         return job
 
-    def _act(self, job_id: str, action: str) -> JobResource:
-        return JobResource.model_validate(self._call("POST", _path(job_id, action)))
+    def _act(self, job_id: str, action: str, params: dict[str, str] | None = None) -> JobResource:
+        return JobResource.model_validate(self._call("POST", _path(job_id, action), params=params))
 
     def _bytes(self, path: str, **request: Any) -> bytes:
-        return self._request("GET", path, **request).content
+        return self._send("GET", path, **request).content
 
-    def _call(self, method: str, path: str, **request: Any) -> Any:
-        """The decoded answer, None if it has no body."""
-        response = self._request(method, path, **request)
-        return response.json() if response.content else None
+    def _once(self, method: str, path: str, **request: Any) -> Any:
+        """``_call`` for what must not happen twice: repeated only when the service said that it did nothing."""
+        return self._call(method, path, lost=False, **request)
 
-    def _request(
-        self, method: str, path: str, *, body: Callable[[], Iterator[bytes]] | None = None, **request: Any
+    def _call(self, method: str, path: str, *, lost: bool = True, **request: Any) -> Any:
+        """The decoded answer, None if there is nothing in it."""
+        response = self._send(method, path, lost=lost, **request)
+        empty = response.status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED)
+        return None if empty else response.json()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        lost: bool = True,
+        body: Callable[[], Iterator[bytes]] | None = None,
+        **request: Any,
     ) -> httpx.Response:
-        """The answer. Every call may be repeated: reads, idempotent actions, submits with a key, uploads, whose
-        content is one data set. ``body`` begins anew each time.
+        """The answer. Repeated while the service is busy and, with ``lost``, after no answer came: reads, actions that
+        are idempotent, submits with a key, uploads, whose content is one data set. ``body`` begins anew each time.
         """
         pause = FIRST_PAUSE
+        unanswered = False
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             try:
@@ -303,13 +488,15 @@ class Client:
                     request["content"] = body()
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
-                if last:
+                if last or not lost:
                     raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+                unanswered = True
             else:
-                if response.is_success:
+                if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
                     return response
                 if last or response.status_code not in TRY_AGAIN:
-                    raise ProblemError(response.status_code, _document(response))
+                    problem = ProblemError(response.status_code, _document(response))
+                    raise _Repeated(problem) if unanswered and method == "DELETE" else problem
                 pause = max(pause, _retry_after(response))
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
@@ -357,6 +544,19 @@ def _document(response: httpx.Response) -> Mapping[str, Any]:
         if isinstance(document, dict):
             return document
     return {"title": f"HTTP {response.status_code}", "detail": response.text[:200] or response.reason_phrase}
+
+
+def _server_sent(lines: Iterable[str]) -> Iterator[StreamedEvent]:
+    """The events in the lines of a stream, as the HTML standard has them read."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        if line:
+            name, _, value = line.partition(":")
+            fields[name] = value.removeprefix(" ")
+        elif fields:
+            if "data" in fields:
+                yield StreamedEvent(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
+            fields = {}
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,11 +20,16 @@ from rich.text import Text
 
 from hposvc import cuda
 from hposvc.embedded import announced
-from hposvc.settings import Settings
+from hposvc.settings import SECRET, Settings
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 MARKS = {"good": ("✓", "green"), "note": ("•", "yellow"), "fault": ("✗", "red")}
-NETWORK_FILE_SYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph"})
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs", "lustre", "gpfs", "ceph", "afs", "beegfs", "fuse.glusterfs"}
+)
+MOUNTS = Path("/proc/mounts")
+CLOCK_NOTE_SECONDS = 2.0
+CLOCK_FAULT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,11 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield gpu(settings)
     yield jittor_cache(settings)
     yield data_directory(settings)
-    yield database(settings)
+    reached = database(settings)
+    yield reached
+    if reached.status == "good":
+        yield clocks(settings)
+    yield store(settings)
     yield port(settings)
 
 
@@ -161,13 +171,6 @@ def data_directory(settings: Settings) -> Finding:
     if not _is_writable(folder):
         remedy = "Mend its permissions, or choose another one with HPOSVC_DATA_DIR."
         return Finding("data directory", "fault", f"{folder} cannot be written", remedy)
-    if settings.database_url.startswith("sqlite") and _file_system(folder) in NETWORK_FILE_SYSTEMS:
-        return Finding(
-            "data directory",
-            "fault",
-            f"{folder} is on a network file system, where SQLite's locks do not hold",
-            "Choose a local folder with HPOSVC_DATA_DIR, or use PostgreSQL.",
-        )
     return Finding("data directory", "good", str(folder))
 
 
@@ -181,6 +184,10 @@ def database(settings: Settings) -> Finding:
     try:
         url = parse_url(settings.database_url)
         shown = url.render_as_string(hide_password=True)
+        kind = _file_system(Path(str(url.database))) if url.get_backend_name() == "sqlite" else ""
+        if kind in NETWORK_FILE_SYSTEMS:
+            message = f"{shown} is on a network file system ({kind}), where SQLite's locks do not hold"
+            return Finding("database", "fault", message, "Choose a local HPOSVC_DATA_DIR, or use PostgreSQL.")
         if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
             return Finding(
                 "database", "note", f"{shown} is not there yet", "`hposvc up` or `hposvc db upgrade` makes it."
@@ -189,13 +196,71 @@ def database(settings: Settings) -> Finding:
     except DatabaseURLError as error:
         return Finding("database", "fault", str(error), "Mend HPOSVC_DATABASE_URL.")
     except migrate.SchemaError as error:
-        return Finding("database", "fault", str(error))
+        return Finding("database", "fault", str(error), "Before an upgrade, `hposvc db backup FOLDER` makes a copy.")
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         return Finding(
             "database", "fault", f"{shown} does not answer: {reason}", "Start it, or mend HPOSVC_DATABASE_URL."
         )
     return Finding("database", "good", shown)
+
+
+def clocks(settings: Settings) -> Finding:
+    """How far this machine's clock is from that of the database.
+
+    Leases go by the database's alone, so jobs are safe; S3 refuses requests that are far off, and logs mislead.
+    """
+    import sqlalchemy as sa
+
+    from hposvc.db.engine import create_engine, read
+    from hposvc.db.tables import now
+
+    engine = create_engine(settings.database_url)
+    try:
+        with read(engine) as connection:
+            before = time.time()
+            there = connection.execute(sa.select(now())).scalar_one()
+            here = (before + time.time()) / 2
+    except sa.exc.SQLAlchemyError as error:
+        return Finding("clock", "note", f"the database did not tell its time: {error}")
+    finally:
+        engine.dispose()
+    apart = here - there
+    message = f"{abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} the database's"
+    remedy = "Keep both machines' clocks right: `timedatectl set-ntp true`, or run chrony."
+    if abs(apart) > CLOCK_FAULT_SECONDS:
+        return Finding("clock", "fault", message, remedy)
+    if abs(apart) > CLOCK_NOTE_SECONDS:
+        return Finding("clock", "note", message, remedy)
+    return Finding("clock", "good", "within two seconds of the database's")
+
+
+def store(settings: Settings) -> Finding:
+    """Whether the artifact store can be reached; nothing is written to it."""
+    import fsspec
+
+    shown = SECRET.sub(r"\g<before>***", settings.store_url)
+    try:
+        filesystem, path = fsspec.core.url_to_fs(settings.store_url)
+        if settings.store_url.startswith("file:"):
+            writable = _is_writable(Path(path))
+            remedy = "Mend its permissions, or choose another one with HPOSVC_STORE_URL."
+            return (
+                Finding("store", "good", shown)
+                if writable
+                else Finding("store", "fault", f"{shown} cannot be written", remedy)
+            )
+        there = filesystem.exists(path)
+    except ImportError as error:
+        extra = "pip install 'hposvc[s3]'" if settings.store_url.startswith("s3:") else "Install what it names."
+        return Finding("store", "fault", f"{shown} needs a package that is missing: {error}", extra)
+    except Exception as error:  # noqa: BLE001 - each kind of store raises its own
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        remedy = "Look at HPOSVC_STORE_URL, and at the address and the keys of the store (AWS_ENDPOINT_URL, …)."
+        return Finding("store", "fault", f"{shown} does not answer: {reason}", remedy)
+    if not there and settings.store_url.startswith("s3:"):
+        return Finding("store", "fault", f"{shown} is not there", "Make the bucket, or mend HPOSVC_STORE_URL.")
+    return Finding("store", "good", shown)
 
 
 def port(settings: Settings) -> Finding:
@@ -229,7 +294,7 @@ def _file_system(folder: Path) -> str:
     """The type of the file system that ``folder`` is on, as the kernel names it."""
     existing = next(path for path in (folder, *folder.parents) if path.exists()).resolve()
     best = ("", "")
-    for line in Path("/proc/mounts").read_text().splitlines():
+    for line in MOUNTS.read_text().splitlines():
         _, mount, kind, *_ = line.split()
         if existing.is_relative_to(mount) and len(mount) >= len(best[0]):
             best = (mount, kind)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 # Every point in the code; the durability tests go through all of them.
 SUBMIT = ("submit.begin", "submit.job_inserted", "submit.enqueued", "submit.committed")
+REQUEST = ("request.begin", "request.enqueued", "request.before_commit", "request.committed")
 SUPERVISOR = (
     "claim.before_commit",
     "claim.committed",
@@ -48,7 +49,13 @@ DATASETS = (
     "dataset.committed",
     "dataset.removed",
 )
-STOPPING = ("stopped.before_commit", "release.before_commit", "lose.before_commit", "sweep.before_commit")
+STOPPING = (
+    "stopped.before_commit",
+    "release.before_commit",
+    "lose.before_commit",
+    "fail.before_commit",
+    "sweep.before_commit",
+)
 
 _armed = {
     name: int(count or 1)

@@ -14,6 +14,7 @@ class Exit(IntEnum):
     UNREACHABLE = 3  # nothing answers at the service's address
     REFUSED = 4  # there is no such job, or its state does not allow the request
     ENVIRONMENT = 5  # this machine cannot do it: a port taken, a compiler missing, a database behind
+    DENIED = 6  # a key is needed, or does not allow it, or a quota is used up
     INTERRUPTED = 130  # Ctrl-C
 
 

@@ -1,4 +1,8 @@
-"""Logging of the service's processes: structlog and the standard library in one stream, on standard error."""
+"""Logging of the service's processes: structlog and the standard library in one stream, on standard error.
+
+Lines carry what they are about: ``request_id`` within a request, ``job_id``, ``attempt`` and ``worker_id`` within an
+attempt, ``trace_id`` and ``span_id`` where traces are recorded.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,13 @@ from typing import Literal
 
 import structlog
 
+from hposvc import tracing
+
+# Without the values of local variables, which structlog and rich would add: a request's headers hold a key.
+TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 Format = Literal["console", "json"]
+
+bound = structlog.contextvars.bound_contextvars  # what every line says that is logged within the block
 
 
 def configure(level: str, format_: Format) -> None:
@@ -18,11 +28,14 @@ def configure(level: str, format_: Format) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _trace,
     ]
     renderers: list[structlog.typing.Processor] = (
-        [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+        [TRACEBACKS, structlog.processors.JSONRenderer()]
         if format_ == "json"
-        else [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        else [
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
     )
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -40,3 +53,8 @@ def configure(level: str, format_: Format) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for name in ("httpx", "httpcore", "alembic", "dbos", "uvicorn.error"):  # their every step is no news
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def _trace(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """The trace that a line belongs to, if there is one."""
+    return {**event, **tracing.ids()}

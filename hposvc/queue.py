@@ -7,16 +7,23 @@ cancellation are never relied on: a delivery is for one attempt, and a lost atte
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, WorkflowSerializationFormat
 
+from hposvc.capabilities import ANY
+from hposvc.db.tables import jobs
+
 # Fixed: a delivery must reach workers of any version. A change of meaning of the arguments takes a new number.
 APPLICATION_NAME = "hposvc"
 APPLICATION_VERSION = "1"
-QUEUE = "hposvc_jobs"
+QUEUE = "hposvc_jobs"  # for jobs that any worker can do; see queue_of
 DELIVERY = "hposvc_delivery"
 POLL_SECONDS = 0.25
 
@@ -36,6 +43,11 @@ def delivery_id(job_id: str, attempt: int) -> str:
     return f"{job_id}:{attempt}"
 
 
+def queue_of(needs: str) -> str:
+    """The queue of the jobs that need this of a worker: see ``hposvc.capabilities``."""
+    return QUEUE if needs == ANY else f"{QUEUE}_{needs}"
+
+
 class Publisher:
     """Enqueues deliveries inside the caller's transactions."""
 
@@ -50,14 +62,15 @@ class Publisher:
         Higher priorities go first, then older jobs by ``created_at``, so that a lost attempt does not cost a job its
         place; tenants take turns, each being a partition of the queue.
         """
+        needs = connection.execute(sa.select(jobs.c.needs).where(jobs.c.id == job_id)).scalar() or ANY
         self._client.enqueue_in_transaction(
             connection,
             {
-                "queue_name": QUEUE,
+                "queue_name": queue_of(needs),
                 "workflow_name": DELIVERY,
                 "workflow_id": delivery_id(job_id, attempt),
                 "app_version": APPLICATION_VERSION,
-                "priority": HIGHEST_PRIORITY + 1 - priority,
+                "priority": _queued_priority(priority),
                 "queue_partition_key": tenant,
                 "serialization_type": WorkflowSerializationFormat.PORTABLE,
             },
@@ -72,20 +85,41 @@ class Publisher:
             .values(created_at=int(created_at * 1000))
         )
 
+    def reprioritize(self, connection: sa.Connection, job_id: str, attempt: int, priority: int) -> None:
+        """Give a delivery that still waits the place of another priority."""
+        table = deliveries(connection)
+        connection.execute(
+            table.update()
+            .where(table.c.workflow_uuid == delivery_id(job_id, attempt), table.c.status == "ENQUEUED")
+            .values(priority=_queued_priority(priority))
+        )
+
+
+def _queued_priority(priority: int) -> int:
+    return HIGHEST_PRIORITY + 1 - priority
+
 
 def deliveries(connection: sa.Connection) -> sa.TableClause:
-    """The queue's table of deliveries: the columns ``workflow_uuid``, ``status`` and ``created_at``."""
+    """The queue's table of deliveries: the columns ``workflow_uuid``, ``status``, ``priority`` and ``created_at``."""
     schema = None if connection.dialect.name == "sqlite" else "dbos"
-    return sa.table(
-        "workflow_status", sa.column("workflow_uuid"), sa.column("status"), sa.column("created_at"), schema=schema
-    )
+    columns = ("workflow_uuid", "status", "priority", "created_at")
+    return sa.table("workflow_status", *map(sa.column, columns), schema=schema)
 
 
 class Consumer:
     """Receives deliveries in this process, one at a time, until it is closed. One per process: DBOS is a singleton."""
 
-    def __init__(self, url: sa.URL, worker_id: str, deliver: Callable[[str, int], None]) -> None:
-        """Start receiving. ``deliver(job_id, attempt)`` runs on a thread of the queue; while it runs, nothing comes."""
+    def __init__(
+        self,
+        url: sa.URL,
+        worker_id: str,
+        deliver: Callable[[str, int], None],
+        offers: Collection[str] = (ANY,),
+    ) -> None:
+        """Start receiving what needs one of ``offers``.
+
+        ``deliver(job_id, attempt)`` runs on a thread of the queue; while it runs, nothing comes.
+        """
         config: DBOSConfig = {
             "name": APPLICATION_NAME,
             "system_database_url": url.render_as_string(hide_password=False),
@@ -98,16 +132,73 @@ class Consumer:
         }
         self._dbos = DBOS(config=config)
 
+        self._gate = _Gate()
+
         def delivery(job_id: str, attempt: int) -> None:
-            deliver(job_id, attempt)
+            with self._gate.occupied():
+                deliver(job_id, attempt)
 
         DBOS.workflow(name=DELIVERY)(delivery)
-        DBOS.listen_queues([QUEUE])
+        queues = [queue_of(name) for name in offers]
+        DBOS.listen_queues(queues)
         DBOS.launch()
-        DBOS.register_queue(
-            QUEUE, worker_concurrency=1, partition_worker_concurrency=1, polling_interval_sec=POLL_SECONDS
-        )
+        self._gate.guard(self._dbos)
+        for queue in queues:
+            DBOS.register_queue(
+                queue, worker_concurrency=1, partition_worker_concurrency=1, polling_interval_sec=POLL_SECONDS
+            )
+
+    def pause(self) -> None:
+        """Receive nothing more; a delivery that is under way goes on."""
+        self._gate.shut()
 
     def close(self) -> None:
         """Stop receiving. Returns when the queue's threads are gone; a delivery that still runs is left alone."""
         DBOS.destroy(destroy_registry=True)
+
+
+class _Gate:
+    """One delivery at a time over all queues. DBOS counts what runs for each queue apart, so a worker that listens to
+    several would take one of each and keep them from others that are idle.
+    """
+
+    START_SECONDS = 10.0  # between taking a delivery and its start; one that does not start is forgotten
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._claimed_at = -float("inf")
+        self._shut = False
+
+    def guard(self, dbos: DBOS) -> None:
+        """Stand before whatever takes deliveries out of this process's queues."""
+        database: Any = dbos._sys_db  # noqa: SLF001 - there is no public place for it
+        take = database.start_queued_workflows
+
+        def take_one(*arguments: Any, **options: Any) -> tuple[list[str], Any]:
+            with self._lock:
+                if self._shut or self._running or time.monotonic() - self._claimed_at < self.START_SECONDS:
+                    return [], "worker_concurrency"
+                taken: tuple[list[str], Any] = take(*arguments, **options)
+                if taken[0]:
+                    self._claimed_at = time.monotonic()
+                return taken
+
+        database.start_queued_workflows = take_one
+
+    @contextlib.contextmanager
+    def occupied(self) -> Iterator[None]:
+        """While a delivery is under way."""
+        with self._lock:
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running -= 1
+                self._claimed_at = -float("inf")
+
+    def shut(self) -> None:
+        """Let nothing through any more."""
+        with self._lock:
+            self._shut = True

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hposvc.datasets.resources import DatasetResource
-from hposvc.jobs.resources import JobResource
+from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import State
 
 STATE_STYLES = {
@@ -52,6 +52,19 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(
         " " if not math.isfinite(value) else BARS[round(top * (value - low) / span) if span else 0] for value in values
     )
+
+
+def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
+    """A line a worker."""
+    names = ("id", "state", "device", "offers", "job", "heard of")
+    table = Table(*names, box=None, pad_edge=False, header_style="dim")
+    for worker in workers:
+        state = worker.state + (f" (asked to {worker.asked})" if worker.asked else "")
+        doing = worker.job_id or worker.progress_message or ""
+        table.add_row(
+            worker.id, state, worker.device, ", ".join(worker.offers), doing, f"{age(worker.heartbeat_at)} ago"
+        )
+    return table if table.row_count else Text("No workers. Start one with `hposvc worker`.")
 
 
 def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:

@@ -107,7 +107,8 @@ class Run:
         uploads: Mapping[str, data.Upload] | None = None,
         dataset: data.Dataset | None = None,
     ) -> None:
-        runtime.start("cpu" if spec.resources.device == "cpu" else None, spec.solver.seed)
+        device = spec.resources.device
+        runtime.start(None if device == "auto" else device, spec.solver.seed)
         self.spec = spec
         if dataset is None:
             dataset = data.load(spec.dataset, spec.hyperparameters.group_column, uploads)

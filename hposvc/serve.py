@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import structlog
 
-from hposvc import logs
+from hposvc import logs, tracing
 from hposvc.faults import Exit, Fault
 from hposvc.settings import Settings
 
@@ -20,7 +22,8 @@ from hposvc.settings import Settings
 def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
 
-    Raises Fault: a port that is taken, a database URL that cannot be used, an address that strangers could reach.
+    Raises Fault: a port that is taken, a database URL that cannot be used, tables that are not those of this version,
+    an address that strangers could reach.
     """
     import uvicorn
 
@@ -32,7 +35,8 @@ def run_api(settings: Settings) -> None:
         app = create_app(settings)
     except (UnsafeAddressError, DatabaseURLError) as error:
         raise Fault(str(error), code=Exit.USAGE) from error
-    with _listen(settings) as listener, _stopped_by_signals():
+    _check_tables(settings)
+    with _listen(settings) as listener, _stopped_by_signals(), _traced("api"):
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -46,11 +50,67 @@ def run_api(settings: Settings) -> None:
 
 
 def run_worker(settings: Settings) -> int:
-    """Work off jobs until SIGINT or SIGTERM; the exit status."""
+    """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way; the exit status. Raises Fault."""
     from workers import supervisor
 
     logs.configure(settings.log_level, settings.log_format)
-    return supervisor.main(settings)
+    with _traced("worker"):
+        try:
+            return supervisor.main(settings)
+        except OSError as error:
+            if settings.metrics_port is None or error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            remedy = "Choose another port with HPOSVC_METRICS_PORT (0 takes a free one)."
+            raise Fault(f"cannot serve metrics on port {settings.metrics_port}: {error.strerror}", remedy) from error
+
+
+def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
+    """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault."""
+    from hposvc import cuda, gpus
+    from hposvc.preparing import prepare_jittor
+    from hposvc.warmup import is_warm
+    from workers.per_gpu import WorkerPerGpu
+
+    logs.configure(settings.log_level, settings.log_format)
+    try:
+        found = gpus.choose(wanted)
+    except ValueError as error:
+        raise Fault(str(error), "`nvidia-smi` lists the GPUs.", code=Exit.USAGE) from error
+    if not found:
+        obstacle = cuda.driver_obstacle()
+        message = obstacle.message if obstacle else "CUDA_VISIBLE_DEVICES hides every GPU"
+        raise Fault(f"no GPU to work on: {message}", "`hposvc doctor` says what is missing.")
+    if obstacles := cuda.obstacles():
+        raise Fault("; ".join(obstacle.message for obstacle in obstacles), obstacles[0].remedy)
+    if not is_warm(settings.device):
+        prepare_jittor(settings.device)  # once, rather than by all of them at the same time
+    return WorkerPerGpu(found, metrics_port=settings.metrics_port).run()
+
+
+@contextlib.contextmanager
+def _traced(service: Literal["api", "worker"]) -> Iterator[None]:
+    try:
+        stop = tracing.start(service)
+    except tracing.MissingExtraError as error:
+        raise Fault(str(error), code=Exit.USAGE) from error
+    try:
+        yield
+    finally:
+        stop()
+
+
+def _check_tables(settings: Settings) -> None:
+    """Raise Fault if the tables are not those of this version. A database that is away may still come: then serve."""
+    from sqlalchemy.exc import OperationalError
+
+    from hposvc.db import migrate
+
+    try:
+        migrate.check(settings.database_url)
+    except migrate.SchemaError as error:
+        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
+    except OperationalError as error:
+        structlog.get_logger(__name__).warning("the database does not answer", error=str(error.orig))
 
 
 def _listen(settings: Settings) -> socket.socket:

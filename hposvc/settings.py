@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -26,6 +26,13 @@ SECRET = re.compile(r"(?P<before>://[^/@:]*:|[?&][^=&]*(?:password|secret|key|to
 def default_data_dir() -> Path:
     """``hposvc`` below the user's data directory, as the XDG base directory specification has it."""
     return Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser() / "hposvc"
+
+
+def _shown(name: str, value: object) -> object:
+    """``value`` without its secrets."""
+    if name == "key":
+        return "***" if value else ""
+    return SECRET.sub(r"\g<before>***", value) if isinstance(value, str) else value
 
 
 class Settings(BaseSettings):
@@ -63,8 +70,40 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
     trust_network: bool = Field(
         default=False,
-        description="Listen on an address other than loopback although nobody is asked for a key: "
-        "everybody who can reach the port can use the service.",
+        description="Listen on an address other than loopback although no key was made: "
+        "until one is, everybody who can reach the port can use the service.",
+    )
+    key: str = Field(
+        default="",
+        repr=False,
+        description="Key that the commands show to the server. Never an option: options can be seen in `ps`.",
+    )
+    hosts: str = Field(
+        default="",
+        description="Names under which a proxy reaches the API on loopback, separated by commas: hposvc.example.org",
+    )
+    quota_queued_jobs: int | None = Field(
+        default=10_000, ge=0, description="How many jobs a tenant may have waiting; the tenant's own limit goes first."
+    )
+    quota_running_jobs: int | None = Field(
+        default=None, ge=0, description="How many jobs of a tenant may run at once; more of them wait."
+    )
+    quota_stored_bytes: int | None = Field(
+        default=None, ge=0, description="How many bytes a tenant's data sets and the files of its jobs may take."
+    )
+    quota_requests_per_second: float | None = Field(
+        default=50,
+        gt=0,
+        description="How many requests a tenant may send a second to one API process, ten times as many at a stretch. "
+        "Counted where keys are asked for.",
+    )
+    max_streams: int = Field(
+        default=500, ge=0, description="How many event streams and waiting requests one API process holds open."
+    )
+    webhooks_private: bool = Field(
+        default=False,
+        description="Let webhooks lead to private and loopback addresses, and to http. Whoever may add webhooks can "
+        "then reach the service's own network.",
     )
     max_upload_bytes: int = Field(
         default=2**30, ge=1, description="The largest file that may be uploaded as a data set, in bytes."
@@ -74,10 +113,35 @@ class Settings(BaseSettings):
         ge=1,
         description="How long a worker that is not heard of keeps its job, before another one takes the job over.",
     )
+    memory_limit_gib: float | None = Field(
+        default=None,
+        gt=0,
+        description="How much memory a job may take on a worker, in GiB, before it is ended as out of memory; by "
+        "default as much as there is.",
+    )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
         description="What a worker's jobs are computed on. cuda needs an NVIDIA GPU, CUDA 12.2 and cuDNN 8 "
         "(`hposvc doctor` says what is missing), and has not been run on a GPU yet.",
+    )
+    capabilities: Literal["cpu", "cuda", "cuda,cpu"] | None = Field(
+        default=None,
+        description="Which jobs a worker takes besides those that leave the device to it; by default cpu for "
+        "HPOSVC_DEVICE=cpu, and cuda,cpu for cuda. With workers of both kinds, cuda keeps the GPUs free for jobs that "
+        "ask for one.",
+    )
+    metrics_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        description="Port on which a worker serves its own /metrics; none by default, 0 takes a free one. With --gpus, "
+        "each worker takes the next one. (The API serves /metrics on its own port.)",
+    )
+    metrics_host: str = Field(default="127.0.0.1", description="Address on which a worker serves its own /metrics.")
+    retention_days: float | None = Field(
+        default=None,
+        gt=0,
+        description="How long finished jobs are kept, with their iterations and files; for ever by default.",
     )
     url: str | None = Field(
         default=None,
@@ -98,6 +162,13 @@ class Settings(BaseSettings):
             raise ValueError("must start with http:// or https://")
         return value.rstrip("/") if value else None
 
+    @field_validator("capabilities")
+    @classmethod
+    def _offered_by_the_device(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and "cuda" in value and info.data.get("device") != "cuda":
+            raise ValueError("cuda can only be offered with HPOSVC_DEVICE=cuda")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _below_data_dir(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -108,13 +179,18 @@ class Settings(BaseSettings):
         return values
 
     @property
+    def offers(self) -> list[str]:
+        """The devices that a worker computes on, its own one first."""
+        return (self.capabilities or {"cpu": "cpu", "cuda": "cuda,cpu"}[self.device]).split(",")
+
+    @property
     def server_file(self) -> Path:
         """Where a running server leaves its address for the commands on the same machine."""
         return self.data_dir / "server.json"
 
     def environment(self) -> dict[str, str]:
         """The same settings as variables, for a child process."""
-        values = self.model_dump(mode="json", exclude_none=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude={"key"})  # the commands' own affair
         return {f"HPOSVC_{name.upper()}": str(value) for name, value in values.items()}
 
     def described(self) -> list[dict[str, Any]]:
@@ -123,7 +199,7 @@ class Settings(BaseSettings):
         return [
             {
                 "variable": f"HPOSVC_{name.upper()}",
-                "value": SECRET.sub(r"\g<before>***", value) if isinstance(value, str) else value,
+                "value": _shown(name, value),
                 "origin": origins[name],
                 "description": type(self).model_fields[name].description,
             }

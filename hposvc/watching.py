@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.text import Text
 
+from hposvc.capabilities import unmet
 from hposvc.client import Client
 from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import TERMINAL, State
@@ -60,7 +71,7 @@ def follow(client: Client, job_id: str) -> Iterator[View]:
             norm, after = columns.hypergradient_norm[-1], columns.next_after
             if len(columns.iteration) < BATCH:
                 break
-        waiting = _waiting_for(client.workers()) if job.state is State.QUEUED else ""
+        waiting = _waiting_for(job, client.workers()) if job.state is State.QUEUED else ""
         yield View(job, upper_loss, norm, waiting)
         if job.state in TERMINAL or job.state is State.PAUSED:
             return
@@ -70,6 +81,22 @@ def follow(client: Client, job_id: str) -> Iterator[View]:
 def watch(views: Iterator[View], console: Console) -> JobResource:
     """Show the views of ``follow`` as they come, and return the job of the last one."""
     return _watch_live(views, console) if console.is_terminal else _watch_lines(views, console)
+
+
+@contextmanager
+def downloading() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars for files that arrive, on a terminal's standard error; what it yields is told name, bytes and size."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def show(name: str, done: int, size: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=size)
+            bars.update(tasks[name], completed=done)
+
+        yield show
 
 
 def _watch_live(views: Iterator[View], console: Console) -> JobResource:
@@ -130,10 +157,14 @@ def _curve(view: View) -> RenderableType:
     )
 
 
-def _waiting_for(workers: list[WorkerResource]) -> str:
+def _waiting_for(job: JobResource, workers: list[WorkerResource]) -> str:
     """Why a queued job does not run yet."""
     if not workers:
         return "waiting for a worker (`hposvc worker`)"
+    needs = job.spec.resources.needs
+    if why := unmet(needs, {name for worker in workers for name in worker.offers}):
+        return why
+    workers = [worker for worker in workers if needs in worker.offers]
     if any(worker.state == "ready" for worker in workers):
         return "a worker is about to take it"
     for worker in workers:

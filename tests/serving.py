@@ -30,8 +30,8 @@ SPEC: dict[str, Any] = {"kind": "data_reweighting", "dataset": {"id": "sklearn:i
 class Server:
     """The service on a free loopback port; it can be stopped and started again at the same address."""
 
-    def __init__(self, database_url: str, data_dir: Path) -> None:
-        self.settings = Settings(database_url=database_url, data_dir=data_dir)
+    def __init__(self, database_url: str, data_dir: Path, **settings: Any) -> None:
+        self.settings = Settings(database_url=database_url, data_dir=data_dir, **settings)
         self.engine = create_engine(database_url)
         self.port = 0
 

@@ -20,6 +20,7 @@ from workers.protocol import Message
 log = logging.getLogger(__name__)
 
 BACKLOG = 256  # frames that wait for the supervisor; then the runner waits
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LOG_LINES = 50
 LOG_LINE_BYTES = 4096
 GARBAGE = "garbage"  # a message of this class, not of the runner: what came was not a frame
@@ -73,6 +74,13 @@ class Child:
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process.poll() is None
+
+    def memory(self) -> int:
+        """The memory that the process holds, in bytes; 0 once it has ended."""
+        try:
+            return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_BYTES
+        except (OSError, IndexError):
+            return 0
 
     def terminate(self) -> None:
         """Ask the process to end."""

@@ -23,6 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
+from hposvc import tracing
 from hposvc.failpoints import failpoint
 from hposvc.jobs.spec import JobSpec
 from workers import checkpoints, protocol
@@ -37,6 +38,7 @@ KINDS = {
     "model.safetensors": "model",
 }
 PR_SET_PDEATHSIG = 1
+OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
 
 
 class Solvable(Protocol):
@@ -109,17 +111,23 @@ def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     message, the remedy and the iteration that the owner of a failed job reads.
     """
     _die_with_parent()
+    with contextlib.suppress(OSError):  # rather this process than the worker, the API or the database
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     channel = Channel()
+    stop_tracing = tracing.start("runner")
     load, device = prepare()
     channel.send("ready", versions=_versions(), device=device)
     job = channel.job()
     failpoint("runner.solve_received")
     with contextlib.suppress(BrokenPipeError):  # the supervisor does not listen any more: nobody to tell
         try:
-            _solve(channel, load, job)
+            parent = job.get("traceparent")
+            with tracing.span("job.run", parent=parent, hposvc__job_id=job["job_id"], hposvc__attempt=job["attempt"]):
+                _solve(channel, load, job)
         except Exception as error:  # noqa: BLE001 - whatever it is, the job's owner must read it
             traceback.print_exc()
             channel.send("error", **explain(error))
+    stop_tracing()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # without Jittor's tidying up, which takes a while and frees nothing that the end of a process does not
@@ -132,27 +140,17 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     channel.send("phase", phase="loading")
     if job["uploads"]:
         load = partial(load, uploads=_uploads(job["uploads"]))
-    run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
+    with tracing.span("job.load"):
+        run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
-    saved = run.iteration
-    for batch in run.iterations():
-        for start in range(0, len(batch), MAX_COLUMN):
-            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
-        failpoint("runner.iterations_sent")
-        if channel.asked:
-            if channel.asked == "pause":
-                _checkpoint(channel, run, directory)
-            channel.send("paused", iteration=run.iteration)
+    with tracing.span("job.solve", hposvc__resumed_from=run.iteration or None):
+        if not _iterate(channel, run, spec, directory):
             return
-        if run.iteration - saved >= spec.checkpoint_every:
-            _checkpoint(channel, run, directory)
-            saved = run.iteration
-    if run.iteration > saved:
-        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
-    outcome = run.finish()
+    with tracing.span("job.refit"):
+        outcome = run.finish()
     artifacts = []
     for name, data in outcome.artifacts.items():
         sha256 = checkpoints.write(directory / name, data)
@@ -171,6 +169,26 @@ def _uploads(listed: list[Message]) -> dict[str, Any]:
         item["id"]: Upload(item["id"], item["name"], item["description"], partial(Path(item["path"]).open, "rb"))
         for item in listed
     }
+
+
+def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
+    """Do the iterations; False when it was asked to stop before they were done."""
+    saved = run.iteration
+    for batch in run.iterations():
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if channel.asked:
+            if channel.asked == "pause":
+                _checkpoint(channel, run, directory)
+            channel.send("paused", iteration=run.iteration)
+            return False
+        if run.iteration - saved >= spec.checkpoint_every:
+            _checkpoint(channel, run, directory)
+            saved = run.iteration
+    if run.iteration > saved:
+        _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
+    return True
 
 
 def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from hposvc import tracing
 from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
@@ -28,10 +29,11 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-BATCH_ROWS = 50
-BATCH_SECONDS = 0.5
+BATCH_SECONDS = 0.5  # between writes of iterations: each is a transaction, and the lease is renewed between them
+BATCH_ROWS = 5000  # what may wait meanwhile
 TICK_SECONDS = 0.1
 MAX_NOTES, KEPT_NOTES = 1000, 100
+MAX_PHASES = 100
 FAULT = "This is a fault of the service. Report it with the job's spec and the log of its worker."
 
 
@@ -40,8 +42,9 @@ class Timing:
     """How long the supervisor waits for what, in seconds."""
 
     lease: float = 60.0
-    ask: float = 10.0  # after a request to stop, until SIGTERM
-    terminate: float = 5.0  # after SIGTERM, until SIGKILL
+    # With the second until the request is seen, and the last writes, the device is free within 15.
+    ask: float = 8.0  # after a request to stop, until SIGTERM
+    terminate: float = 4.0  # after SIGTERM, until SIGKILL
     drain: float = 20.0  # for the runner to hand over when the worker ends
     hang: float = 300.0  # without a heartbeat; the compiler can keep the runner's interpreter busy for long
     start: float = 120.0  # for a runner to get ready, once Jittor is compiled
@@ -74,18 +77,28 @@ class Session:
         store: Store,
         directory: Path,
         timing: Timing,
+        memory_limit: float | None = None,
+        on_recorded: Callable[[int], None] = lambda number: None,
     ) -> None:
-        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner."""
+        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner;
+        ``memory_limit``: bytes that the runner may take; ``on_recorded(number)`` hears of iterations once they are in
+        the database.
+        """
         self._attempt = attempt
         self._take_runner = take_runner
         self._store = store
         self._directory = directory
         self._timing = timing
+        self._memory_limit = memory_limit
+        limit = attempt.spec.get("time_limit")
+        self._deadline = claimed_at + (float("inf") if limit is None else limit)
+        self._started = False
+        self._on_recorded = on_recorded
         self._runner: Child | None = None
         self._pending: list[dict[str, float | None]] = []
         self._pending_since = 0.0
         self._last_iteration: int | None = None
-        self._notes = 0
+        self._notes = self._phases = 0
         self._draining = False
         self._asked: str | None = None
         self._asked_at = 0.0
@@ -154,6 +167,7 @@ class Session:
                 "checkpoint_path": self._fetch_checkpoint(),
                 "uploads": uploads,
                 "directory": str(self._directory),
+                "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
         )
         return True
@@ -171,6 +185,14 @@ class Session:
         """Do the next thing; True when the attempt is over."""
         self._lease.assert_held()
         self._pass_on_requests()
+        if self._memory_limit is not None and (taken := self._child.memory()) > self._memory_limit:
+            self._lose(
+                "out_of_memory",
+                f"the runner took {taken / 2**30:.2f} GiB of memory, and a job on this worker may take "
+                f"{self._memory_limit / 2**30:g}",
+                "Use a smaller model, set solver.lower.batch_size, or raise HPOSVC_MEMORY_LIMIT_GIB of the worker.",
+            )
+            return True
         try:
             message = self._child.receive(TICK_SECONDS)
         except queue.Empty:
@@ -195,7 +217,8 @@ class Session:
 
     def _pass_on_requests(self) -> None:
         wish = "stop" if self._lease.state is State.CANCELLING else None
-        if wish is None and (self._draining or self._lease.state is State.PAUSING):
+        overdue = clock() > self._deadline
+        if wish is None and (self._draining or self._lease.state is State.PAUSING or overdue):
             wish = "pause"
         if wish is None:
             return
@@ -204,24 +227,28 @@ class Session:
             self._child.send({"command": wish})
             self._asked, self._asked_at = wish, now
         waited = now - self._asked_at
-        if wish == "stop" and waited > self._timing.ask and not self._escalated:
+        pressing = wish == "stop" or overdue
+        if pressing and waited > self._timing.ask and not self._escalated:
             self._child.terminate()
             self._escalated = True
-        if (wish == "stop" and waited > self._timing.ask + self._timing.terminate) or (
+        if (pressing and waited > self._timing.ask + self._timing.terminate) or (
             self._draining and waited > self._timing.drain
         ):
             self._child.kill()
 
-    def _handle(self, message: Message) -> bool:
+    def _handle(self, message: Message) -> bool:  # noqa: C901 - one case for each type of frame
         match message.get("type"):
             case "iterations":
                 self._add(message["columns"])
             case "phase":
-                phase = str(message["phase"])[:64]
-                self._write(lambda: self._attempt.phase(phase))
+                self._phase(str(message["phase"])[:64])
             case "started":
+                if self._started:
+                    raise Misbehaved("'started' a second time")
+                self._started = True
                 resumed_from = message["resumed_from"]
-                self._write(lambda: self._attempt.start(resumed_from))
+                for url in self._write(lambda: self._attempt.start(resumed_from)):
+                    self._remove(url)
             case "checkpoint":
                 self._keep_checkpoint(message["iteration"], Path(message["path"]), message["sha256"])
             case "note":
@@ -272,6 +299,7 @@ class Session:
             rows = self._pending
             self._write(lambda: self._attempt.record(rows))
             self._pending = []
+            self._on_recorded(len(rows))
 
     def _fetch_datasets(self) -> list[dict[str, Any]] | None:
         """The uploaded data sets of the job, as local files; None when the job failed for want of one.
@@ -339,6 +367,12 @@ class Session:
         except OSError as error:
             log.warning("%s could not be removed: %s", url, error)
 
+    def _phase(self, phase: str) -> None:
+        self._phases += 1
+        if self._phases > MAX_PHASES:
+            raise Misbehaved(f"more than {MAX_PHASES} phases")
+        self._write(lambda: self._attempt.phase(phase))
+
     def _note(self, level: str, message: str) -> None:
         self._notes += 1
         if self._notes > MAX_NOTES:
@@ -362,19 +396,34 @@ class Session:
             raise Misbehaved("'paused' without having been asked")
         self._flush()
         self._child.close(self._timing.terminate)
-        self._conclude(self._attempt.release if self._draining else self._attempt.stopped)
+        self._conclude_stop()
 
     def _ended(self) -> None:
         """The runner is gone without a last word."""
         self._child.close(self._timing.terminate)
         self._lease.assert_held()
         self._flush()
-        if self._lease.state is State.CANCELLING:
+        if self._lease.state is State.CANCELLING or self._draining or clock() > self._deadline:
+            self._conclude_stop()
+        else:
+            self._lose(*self._child.obituary())
+
+    def _conclude_stop(self) -> None:
+        """The runner is gone because it was asked to go: by a person, by the end of this worker, or by the clock."""
+        if self._lease.state in (State.CANCELLING, State.PAUSING):
             self._conclude(self._attempt.stopped)
         elif self._draining:
             self._conclude(self._attempt.release)
         else:
-            self._lose(*self._child.obituary())
+            limit = f"{self._attempt.spec['time_limit']:g} s"
+            error = JobError(
+                reason="timed_out",
+                message=f"the job was not done after {limit}, which its time_limit allows",
+                remedy="Retry the job to go on from its last checkpoint for as long again, or submit it with a higher "
+                "time_limit or fewer iterations.",
+                iteration=self._last_iteration,
+            )
+            self._conclude(lambda: self._attempt.fail(error))
 
     def _lose(self, reason: str, message: str, remedy: str) -> None:
         """This attempt is lost, but not the job. Never raises."""

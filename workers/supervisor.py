@@ -2,7 +2,7 @@
 
 It never imports Jittor, which takes over signal handlers and ends the process when a child is killed. Its threads:
 the main one starts runners (the kernel ties a runner to the thread that started it), the queue's does one job at a
-time, the lease of the job has two of its own, and one reports and sweeps.
+time, the lease of the job has two of its own, one reports and sweeps, and one removes old jobs where that is wished.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from hposvc import gpus, logs, tracing
+from hposvc.capabilities import ANY, main_memory
+from hposvc.capabilities import offers as offers_of
 from hposvc.db import migrate
 from hposvc.db.engine import DatabaseURLError, create_engine
 from hposvc.jobs import fleet
-from hposvc.jobs.fence import claim
+from hposvc.jobs.fence import Attempt, claim
 from hposvc.jobs.fleet import WorkerReport, WorkerState
+from hposvc.jobs.retention import expire
 from hposvc.jobs.sweeper import redeliver, sweep
 from hposvc.queue import Consumer, Publisher
 from hposvc.settings import Settings
@@ -38,12 +42,18 @@ from workers.child import Child
 from workers.clock import clock
 from workers.session import Session, Timing, is_transient
 from workers.spare import Spare
+from workers.tally import ATTEMPTS, ITERATIONS, LEASES_LOST, UNDELIVERED, Tally
+from workers.tally import serve as serve_metrics
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 RUNNER = (sys.executable, "-P", "-m", "workers.runner")  # -P: no folder of the user's stands in for a package
+
+
+EXPIRE_SECONDS = 600.0  # between two looks for jobs to remove
+BAD_OUTCOMES = frozenset({"failed", "lost", "fenced", "unknown"})
 
 
 class Stopped(Exception):
@@ -61,19 +71,36 @@ class Supervisor:
         *,
         runner: Sequence[str] = RUNNER,
         timing: Timing | None = None,
+        memory_limit: float | None = None,
+        offers: Sequence[str] = (ANY,),
+        metrics_address: tuple[str, int] | None = None,
+        retention: float | None = None,
+        running_jobs: int | None = None,
     ) -> None:
-        self.id = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        """``offers``: the needs of jobs that this worker meets; ``metrics_address``: where it serves its own metrics;
+        ``retention``: after how many seconds it removes finished jobs, None to keep them; ``memory_limit``: bytes
+        that the runner of a job may take.
+        """
+        self.id = f"{socket.gethostname()[:40]}-{os.getpid()}-{secrets.token_hex(3)}"
         self._engine = create_engine(database_url)
         self._publisher = Publisher(self._engine)
         self._store = store
         self._directory = _own_directory(work_directory)
         self._timing = timing or Timing()
+        self._memory_limit = memory_limit
+        self._running_jobs = running_jobs
         self._spare = Spare(runner)
         self._session: Session | None = None
         self._busy = threading.Lock()
         self._stopping = threading.Event()
+        self._draining = threading.Event()
+        self._consumer: Consumer | None = None
+        self._tally = Tally()
+        self._offers = tuple(offers)
+        self._metrics_address = metrics_address
+        self._retention = retention
         self._ended = threading.Event()
-        self._report = WorkerReport(self.id, socket.gethostname(), "unknown", {}, "compiling")
+        self._report = WorkerReport(self.id, socket.gethostname(), "unknown", {}, "compiling", offers=self._offers)
         self._report_lock = threading.Lock()
 
     def stop(self) -> None:
@@ -81,42 +108,74 @@ class Supervisor:
         self._stopping.set()
         self._spare.needed.set()
 
+    def drain(self) -> None:
+        """Take nothing new, finish the job that is under way, and leave; may be called from a signal handler."""
+        self._draining.set()
+        self._spare.needed.set()
+
     def run(self, prepare: Callable[[Callable[[str], None]], None]) -> None:
         """Work until ``stop``. ``prepare`` gets this machine ready, and is given a function that shows progress."""
-        house = threading.Thread(target=self._keep_house, name="house", daemon=True)
-        house.start()
+        stop_metrics = self._serve_metrics()
+        chores = [threading.Thread(target=self._keep_house, name="house", daemon=True)]
+        if self._retention is not None:
+            chores.append(threading.Thread(target=self._expire, args=(self._retention,), name="expiry", daemon=True))
+        for chore in chores:
+            chore.start()
         try:
             prepare(self._preparing)
-            consumer = self._await_runner()
+            self._consumer = self._await_runner()
             try:
-                while not self._stopping.is_set():
+                while not self._stopping.is_set() and not self._drained():
                     self._spare.needed.wait(self._timing.poll)
                     self._spare.needed.clear()
                     self._spare.tend()
             finally:
                 self._hand_back()
-                if consumer is not None:
-                    consumer.close()
+                if self._consumer is not None:
+                    self._consumer.close()
         except Stopped:
             log.info("stopped before this machine was ready")
         finally:
             self._spare.close()
             self._ended.set()
-            house.join()
+            for chore in chores:
+                chore.join()
             self._leave()
+            stop_metrics()
+
+    def _serve_metrics(self) -> Callable[[], None]:
+        if self._metrics_address is None:
+            return lambda: None
+        host, port = self._metrics_address
+        port, stop = serve_metrics(host, port, self._tally, lambda: self._report)
+        log.info("the worker's metrics are at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
+        return stop
+
+    def _drained(self) -> bool:
+        """Whether this worker was asked to drain, and has nothing left to do."""
+        if not self._draining.is_set():
+            return False
+        if self._consumer is not None:
+            self._consumer.pause()
+        if not self._busy.acquire(blocking=False):
+            if self._report.state == "busy":
+                self._show("draining", job_id=self._report.job_id)
+            return False
+        self._busy.release()
+        return True
 
     def _preparing(self, message: str) -> None:
-        if self._stopping.is_set():
+        if self._leaving():
             raise Stopped
         self._show("compiling", message=message)
 
     def _await_runner(self) -> Consumer | None:
         """Receive deliveries once the first runner is ready; None when this worker was stopped before."""
-        while not self._stopping.wait(0.05):
+        while not self._stopping.wait(0.05) and not self._draining.is_set():
             child = self._spare.tend()
             if child is not None:
                 self._show("ready", child=child)
-                return Consumer(self._engine.url, self.id, self._deliver)
+                return Consumer(self._engine.url, self.id, self._deliver, self._offers)
             if self._spare.failures:
                 self._show("compiling", message=self._spare.why())
         return None
@@ -124,24 +183,61 @@ class Supervisor:
     def _deliver(self, job_id: str, attempt: int) -> None:
         """Do one attempt, on the thread of the queue."""
         with self._busy:
-            if self._stopping.is_set():
+            if self._leaving():
                 self._persist(lambda: redeliver(self._engine, self._publisher, job_id, attempt))
                 return
             try:
                 self._attempt(job_id, attempt)
             finally:
                 self._session = None
-                self._show("draining" if self._stopping.is_set() else "ready")
+                self._show("draining" if self._leaving() else "ready")
+
+    def _leaving(self) -> bool:
+        return self._stopping.is_set() or self._draining.is_set()
 
     def _attempt(self, job_id: str, number: int) -> None:
+        with logs.bound(job_id=job_id, attempt=number, worker_id=self.id):
+            attempt, claimed_at = self._claim(job_id, number)
+            if attempt is None:
+                return
+            attributes = {"hposvc__job_id": job_id, "hposvc__attempt": number, "hposvc__worker_id": self.id}
+            with tracing.span("job.attempt", parent=attempt.traceparent, kind="consumer", **attributes) as span:
+                log.info("attempt %d at job %s begins", number, job_id)
+                self._solve(attempt, claimed_at)
+                outcome = self._outcome(attempt)
+                if outcome in BAD_OUTCOMES:
+                    tracing.fail(span, outcome)
+                log.info("attempt %d at job %s: %s", number, job_id, outcome)
+
+    def _claim(self, job_id: str, number: int) -> tuple[Attempt | None, float]:
         claimed_at = clock()
         lease = self._timing.lease
         attempt = self._persist(
-            lambda: claim(self._engine, self._publisher, job_id, number, worker_id=self.id, lease_seconds=lease)
+            lambda: claim(
+                self._engine,
+                self._publisher,
+                job_id,
+                number,
+                worker_id=self.id,
+                lease_seconds=lease,
+                running_jobs=self._running_jobs,
+            )
         )
         if attempt is None:
             log.info("the delivery of attempt %d at job %s is stale", number, job_id)
-            return
+        return attempt, claimed_at
+
+    def _outcome(self, attempt: Attempt) -> str:
+        """How an attempt ended, counted."""
+        try:
+            outcome = attempt.outcome() or "fenced"
+        except sa.exc.SQLAlchemyError as error:
+            log.warning("the database does not answer: %s", error)
+            outcome = "unknown"
+        self._tally.add(f"{ATTEMPTS}{outcome}")
+        return outcome
+
+    def _solve(self, attempt: Attempt, claimed_at: float) -> None:
         with tempfile.TemporaryDirectory(dir=self._directory) as directory:
             self._session = Session(
                 attempt,
@@ -150,10 +246,12 @@ class Supervisor:
                 store=self._store,
                 directory=Path(directory),
                 timing=self._timing,
+                memory_limit=self._memory_limit,
+                on_recorded=partial(self._tally.add, ITERATIONS),
             )
             if self._stopping.is_set():
                 self._session.drain()
-            self._show("busy", job_id=job_id)
+            self._show("busy", job_id=attempt.job_id)
             self._session.run()
 
     def _take_runner(self, timeout: float) -> Child | None:
@@ -176,15 +274,34 @@ class Supervisor:
             try:
                 if clock() - reported >= self._timing.heartbeat:
                     with self._report_lock:
-                        fleet.beat(self._engine, self._report)
+                        self._beat()
                     reported = clock()
                 if clock() - swept >= self._timing.sweep:
-                    done = sweep(self._engine, self._publisher, grace_seconds=self._timing.lease)
+                    done = sweep(
+                        self._engine,
+                        self._publisher,
+                        grace_seconds=self._timing.lease,
+                        running_jobs=self._running_jobs,
+                    )
                     swept = clock()
+                    self._tally.add(LEASES_LOST, done.lost)
+                    self._tally.add(UNDELIVERED, done.undelivered)
                     if done.lost or done.undelivered:
                         log.warning("swept: %d jobs of lost workers, %d undelivered", done.lost, done.undelivered)
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer: %s", error)
+
+    def _expire(self, older_than: float) -> None:
+        """Remove what finished long ago, now and then, until the worker ends."""
+        while True:
+            try:
+                number = expire(self._engine, self._store, older_than=older_than, enough=self._ended.is_set)
+                if number:
+                    log.info("removed %d jobs that finished long ago", number)
+            except sa.exc.SQLAlchemyError as error:
+                log.warning("the database does not answer: %s", error)
+            if self._ended.wait(EXPIRE_SECONDS):
+                return
 
     def _show(
         self, state: WorkerState, *, job_id: str | None = None, message: str | None = None, child: Child | None = None
@@ -198,12 +315,22 @@ class Supervisor:
                 return
             self._report = report
             try:
-                fleet.beat(self._engine, report)
+                self._beat()
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer: %s", error)
 
+    def _beat(self) -> None:
+        """Report, and hear what was asked. Under the lock of the report."""
+        asked = fleet.beat(self._engine, replace(self._report, counters=self._tally.counts()))
+        if asked == "leave":
+            self.stop()
+        elif asked == "drain":
+            self.drain()
+
     def _leave(self) -> None:
         try:
+            with self._report_lock:
+                self._beat()  # the last counts
             fleet.leave(self._engine, self.id)
         except sa.exc.SQLAlchemyError as error:
             log.warning("the database does not answer: %s", error)
@@ -233,14 +360,28 @@ def main(settings: Settings) -> int:
         settings.data_dir / "work",
         runner=(*RUNNER, settings.device),
         timing=Timing(lease=settings.lease_seconds),
+        memory_limit=None if settings.memory_limit_gib is None else settings.memory_limit_gib * 2**30,
+        offers=capabilities(settings),
+        metrics_address=None if settings.metrics_port is None else (settings.metrics_host, settings.metrics_port),
+        retention=None if settings.retention_days is None else settings.retention_days * 86400,
+        running_jobs=settings.quota_running_jobs,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
     try:
         supervisor.run(partial(prepare, device=settings.device))
     except WarmupError as error:
         return _refuse(f"Jittor could not be prepared: {error}")
     return 0
+
+
+def capabilities(settings: Settings) -> tuple[str, ...]:
+    """What a worker with these settings offers on this machine."""
+    sizes: dict[str, int] = {}
+    for device in settings.offers:
+        sizes[device] = max((gpu.memory for gpu in gpus.visible()), default=0) if device == "cuda" else main_memory()
+    return offers_of(sizes)
 
 
 def _refuse(why: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -63,6 +64,12 @@ def install(app: FastAPI) -> None:
         text = environment.get_template(template).render(links, page=path, **values)
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
+    def always(template: str, path: str) -> Callable[[], HTMLResponse]:
+        def show() -> HTMLResponse:
+            return page(template, path)
+
+        return show
+
     @app.get("/", include_in_schema=False)
     def jobs() -> HTMLResponse:
         return page("jobs.html", "/", states=list(State))
@@ -71,17 +78,8 @@ def install(app: FastAPI) -> None:
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)
 
-    @app.get("/new", include_in_schema=False)
-    def new() -> HTMLResponse:
-        return page("new.html", "/new")
-
-    @app.get("/datasets", include_in_schema=False)
-    def datasets() -> HTMLResponse:
-        return page("datasets.html", "/datasets")
-
-    @app.get("/workers", include_in_schema=False)
-    def workers() -> HTMLResponse:
-        return page("workers.html", "/workers")
+    for path in ("/new", "/datasets", "/workers", "/login"):
+        app.get(path, include_in_schema=False)(always(f"{path[1:]}.html", path))
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

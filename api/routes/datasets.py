@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,7 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api import examples
-from api.dependencies import DatasetsService
+from api.dependencies import DatasetsService, Tenant
 from api.problem_details import Problem, field_error, invalid_dataset
 from hposvc.datasets.resources import DatasetPage, DatasetResource, RowsPreview
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
@@ -62,6 +61,7 @@ BODY: dict[str, Any] = {
 async def upload(
     request: Request,
     service: DatasetsService,
+    tenant: Tenant,
     name: Annotated[str | None, Query(max_length=1000, description="What to call it: the name of the file.")] = None,
     label: Annotated[Column, Query(description="The column to predict, unless a job says another.")] = None,
     id_column: Annotated[Column, Query(description="The column that names the rows.")] = None,
@@ -77,7 +77,7 @@ async def upload(
     wishes = Wishes(label, id_column, task)
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)
-        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, wishes)
+        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, wishes, tenant)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 
@@ -112,10 +112,10 @@ async def _receive(request: Request, incoming: Incoming) -> str:
 
 
 def _keep(
-    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, wishes: Wishes
+    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, wishes: Wishes, tenant: str
 ) -> tuple[DatasetResource, bool]:
     try:
-        return service.add(incoming, sha256=sha256, name=FilePath(name).name, format_=format_, wishes=wishes)
+        return service.add(incoming, sha256=sha256, name=name, format_=format_, wishes=wishes, tenant=tenant)
     except DataError as error:
         raise invalid_dataset(error) from None
 
@@ -128,12 +128,13 @@ def _keep(
 )
 def list_datasets(
     service: DatasetsService,
+    tenant: Tenant,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many uploaded ones.")] = 50,
     page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
 ) -> DatasetPage:
     """Those that were uploaded, newest first, then those that are there from the start; a job names one by its id."""
     try:
-        return service.list_(limit=limit, page_token=page)
+        return service.list_(tenant=tenant, limit=limit, page_token=page)
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
         raise Problem("invalid-parameter", str(error), errors=errors) from None
@@ -145,9 +146,9 @@ def list_datasets(
     response_model=DatasetResource,
     responses={200: examples.answer(examples.DATASET, "The data set.")},
 )
-def get_dataset(dataset_id: DatasetId, service: DatasetsService) -> DatasetResource:
+def get_dataset(dataset_id: DatasetId, service: DatasetsService, tenant: Tenant) -> DatasetResource:
     """What it holds, column by column, and what is done to each before a model sees it."""
-    return service.get(dataset_id)
+    return service.get(dataset_id, tenant=tenant)
 
 
 @router.get(
@@ -159,11 +160,12 @@ def get_dataset(dataset_id: DatasetId, service: DatasetsService) -> DatasetResou
 def preview(
     dataset_id: DatasetId,
     service: DatasetsService,
+    tenant: Tenant,
     limit: Annotated[int, Query(ge=1, le=MOST_PREVIEWED, description="How many rows.")] = 20,
 ) -> RowsPreview:
     """A look at the rows as they were understood."""
     try:
-        return service.preview(dataset_id, limit=limit)
+        return service.preview(dataset_id, limit=limit, tenant=tenant)
     except FileNotFoundError:
         raise Problem("artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer.") from None
 
@@ -175,7 +177,7 @@ def preview(
     response_class=Response,
     responses={204: {"description": "Gone."}},
 )
-def remove(dataset_id: DatasetId, service: DatasetsService) -> Response:
+def remove(dataset_id: DatasetId, service: DatasetsService, tenant: Tenant) -> Response:
     """Remove an uploaded data set and its file. Jobs that are over keep their results; 409 names those that are not."""
-    service.remove(dataset_id)
+    service.remove(dataset_id, tenant=tenant)
     return Response(status_code=204)

@@ -3,25 +3,48 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Any, Literal
 
+import structlog
 import yaml
-from fastapi import APIRouter, Path, Query, Response
-from fastapi.responses import HTMLResponse
-from pydantic import BaseModel
+from anyio import to_thread
+from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from api import examples, rows
-from api.answers import tagged
+from api import columns, examples, rows
+from api.answers import holds, tagged
 from api.artifacts import file_response
-from api.dependencies import Engine, IdempotencyKey, IfNoneMatch, JobsService, Spec
+from api.dependencies import (
+    Accept,
+    Engine,
+    Held,
+    IdempotencyKey,
+    IfNoneMatch,
+    JobsService,
+    LastEventId,
+    Metrics,
+    Prefer,
+    Spec,
+    Tenant,
+    Version,
+    asked_to_wait,
+    body,
+)
+from api.negotiation import preferred
 from api.problem_details import Problem, field_error
 from api.report import render_report
-from hposvc.jobs import downsampling, queries
-from hposvc.jobs.queries import InvalidPageToken
-from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource
+from hposvc import tracing
+from hposvc.jobs import deletion, downsampling, queries
+from hposvc.jobs.queries import InvalidPageToken, Order
+from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, JobUpdate
 from hposvc.jobs.spec import JobSpec, Kind, Tag
-from hposvc.jobs.states import State
+from hposvc.jobs.states import TERMINAL, State
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LARGEST = 2**53  # the integers that JavaScript and JSON agree on
@@ -29,7 +52,18 @@ JobId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[exam
 Text = Annotated[
     str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of the name, or how the id begins.")
 ]
-Iteration = Annotated[int | None, Query(ge=0, le=LARGEST)]
+EVENT_STREAM = "text/event-stream"
+DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
+
+
+def _no_number(value: Any) -> Any:
+    """Pydantic would take a number for the seconds since 1970."""
+    if isinstance(value, str) and not DATE.match(value):
+        raise ValueError("must be a time like 2026-01-15T09:30:00Z, with its zone")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["2026-01-15T09:30:00Z"])]
 
 
 class Checked(BaseModel):
@@ -52,20 +86,27 @@ class ArtifactList(BaseModel):
     response_model=JobResource,
     responses={
         200: examples.answer(examples.CHECKED, "A dry run: the specification is valid.") | {"model": Checked},
-        202: examples.answer(examples.JOB, "Queued. Location is where the job is found.", ("Location",)),
+        202: examples.answer(examples.JOB, "Queued. Location is where the job is found.", ("Location",))
+        | {"links": examples.LINKS},
     },
     openapi_extra=examples.request_body(),
 )
 def submit(
     spec: Spec,
     service: JobsService,
+    metrics: Metrics,
+    tenant: Tenant,
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[bool, Query(description="Only check; nothing is stored.")] = False,
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
     if dry_run:
-        return Response(Checked(spec=service.check(spec)).model_dump_json(), media_type="application/json")
-    return _accepted(service.submit(spec, idempotency_key=idempotency_key))
+        checked = service.check(spec, tenant=tenant)
+        return Response(Checked(spec=checked).model_dump_json(), media_type="application/json")
+    job = service.submit(spec, tenant=tenant, idempotency_key=idempotency_key, traceparent=tracing.traceparent())
+    metrics.submitted.inc()
+    log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)
+    return _accepted(job)
 
 
 @router.get(
@@ -76,17 +117,35 @@ def submit(
 )
 def list_jobs(
     engine: Engine,
-    state: Annotated[State | None, Query(description="Only jobs in this state.")] = None,
+    tenant: Tenant,
+    state: Annotated[
+        list[State], Query(max_length=9, description="Only jobs in this state; give it again for more.")
+    ] = [],  # noqa: B006 - FastAPI copies it
     kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
     tag: Annotated[Tag | None, Query(description="A tag that the job carries.")] = None,
     text: Text = None,
+    created_after: Annotated[Moment | None, Query(description="Only jobs submitted at this time or later.")] = None,
+    created_before: Annotated[Moment | None, Query(description="Only jobs submitted before this time.")] = None,
+    order: Annotated[Order, Query(description="best_upper_loss lists the lowest first.")] = "newest",
     limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="At most this many jobs.")] = 50,
     page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Jobs, newest first."""
+    """Jobs in the order asked for, a page at a time, without their results."""
     try:
-        found = queries.list_(engine, state=state, kind=kind, tag=tag, text=text, limit=limit, page_token=page)
+        found = queries.list_(
+            engine,
+            tenant=tenant,
+            state=state or None,
+            kind=kind,
+            tag=tag,
+            text=text,
+            created_after=created_after,
+            created_before=created_before,
+            order=order,
+            limit=limit,
+            page_token=page,
+        )
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
         raise Problem("invalid-parameter", str(error), errors=errors) from None
@@ -100,10 +159,59 @@ def list_jobs(
     response_model=JobResource,
     responses={200: examples.answer(examples.JOB, "The job.", ("ETag",)), 304: examples.UNCHANGED},
 )
-def get_job(job_id: JobId, engine: Engine, if_none_match: IfNoneMatch = None) -> Response:
-    """One job as it stands, with its result once it has one."""
-    job = queries.get(engine, job_id)
-    return tagged(job, str(job.version), if_none_match)
+async def get_job(
+    job_id: JobId, held: Held, tenant: Tenant, if_none_match: IfNoneMatch = None, prefer: Prefer = None
+) -> Response:
+    """One job as it stands, with its result once it has one.
+
+    With `Prefer: wait=30` the answer comes when something changed since If-None-Match, or after 30 seconds.
+    """
+    get = partial(queries.get, held.engine, job_id, tenant=tenant)
+    job = await to_thread.run_sync(get)
+    seconds = asked_to_wait(prefer)
+    waits = seconds and not held.live.full
+    unchanged = holds(if_none_match, str(job.version)) if if_none_match else job.state not in TERMINAL
+    if waits and unchanged:
+        with held.live.place():
+            mark, _ = await to_thread.run_sync(partial(queries.mark, held.engine, job_id, tenant=tenant))
+            if mark.version == job.version:
+                await held.live.changed(job_id, mark, seconds)
+        job = await to_thread.run_sync(get)
+    answer = tagged(job, str(job.version), if_none_match)
+    if waits:
+        answer.headers["Preference-Applied"] = f"wait={seconds}"
+    return answer
+
+
+@router.patch(
+    "/{job_id}",
+    summary="Change a job's name, tags or priority",
+    response_model=JobResource,
+    responses={200: examples.answer(examples.JOB, "The job as it is now.", ("ETag",))},
+    openapi_extra=examples.posted("JobUpdate", examples.UPDATE),
+)
+def update_job(
+    job_id: JobId,
+    service: JobsService,
+    tenant: Tenant,
+    changes: Annotated[JobUpdate, body(JobUpdate)],
+    version: Version = None,
+) -> Response:
+    """What is left out stays as it is. With If-Match only if nobody changed the job in between."""
+    job = service.update(job_id, changes.model_dump(exclude_unset=True), tenant=tenant, version=version)
+    return tagged(job, str(job.version), None)
+
+
+@router.delete(
+    "/{job_id}",
+    status_code=204,
+    summary="Delete a job",
+    responses={204: {"description": "Gone: the job, its iterations, its history, its files."}},
+)
+def delete_job(job_id: JobId, engine: Engine, tenant: Tenant, version: Version = None) -> Response:
+    """Delete a job that has ended, with everything that it left. With If-Match only if it is still that version."""
+    deletion.delete(engine, job_id, tenant=tenant, version=version)
+    return Response(status_code=204)
 
 
 @router.get(
@@ -112,9 +220,9 @@ def get_job(job_id: JobId, engine: Engine, if_none_match: IfNoneMatch = None) ->
     response_class=Response,
     responses={200: examples.answer(examples.SPEC_YAML, "Ready to be submitted.", media_type="application/yaml")},
 )
-def get_spec(job_id: JobId, engine: Engine) -> Response:
+def get_spec(job_id: JobId, engine: Engine, tenant: Tenant) -> Response:
     """The specification with every default filled in, as a file for `hposvc submit`."""
-    spec: dict[str, Any] = queries.get(engine, job_id).spec.model_dump(mode="json", exclude_none=True)
+    spec: dict[str, Any] = queries.get(engine, job_id, tenant=tenant).spec.model_dump(mode="json", exclude_none=True)
     text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
     headers = {"Content-Disposition": f'inline; filename="{job_id}.yaml"'}
     return Response(text, media_type="application/yaml; charset=utf-8", headers=headers)
@@ -124,41 +232,100 @@ def get_spec(job_id: JobId, engine: Engine) -> Response:
     "/{job_id}/iterations",
     summary="Get what the iterations recorded",
     response_model=IterationColumns,
-    responses={200: examples.answer(examples.ITERATIONS, "Columns of equal length, ascending.")},
+    responses={
+        200: examples.answers(
+            {
+                columns.JSON: examples.ITERATIONS,
+                columns.CSV: examples.ITERATIONS_CSV,
+                columns.NDJSON: examples.ITERATIONS_NDJSON,
+                columns.ARROW: None,
+            },
+            "Columns of equal length, ascending; or rows, in the format that Accept names.",
+        )
+    },
 )
 def get_iterations(
     job_id: JobId,
     engine: Engine,
+    tenant: Tenant,
     after: Annotated[int, Query(ge=-1, le=LARGEST, description="Only iterations beyond this one: the tail.")] = -1,
-    limit: Annotated[int, Query(ge=1, le=100_000, description="At most this many iterations.")] = 10_000,
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=100_000, description="At most this many; by default 10,000 as JSON, all in other formats."),
+    ] = None,
     from_: Annotated[int | None, Query(alias="from", ge=0, le=LARGEST, description="First of a stretch.")] = None,
     to: Annotated[int | None, Query(ge=0, le=LARGEST, description="Last of the stretch.")] = None,
     max_points: Annotated[
         int | None, Query(ge=1, le=10_000, description="Fold the stretch into at most this many buckets.")
     ] = None,
+    accept: Accept = None,
 ) -> Response:
-    """The tail (`after`), or a stretch (`from`, `to`) in at most `max_points` buckets of first, last, min and max."""
-    if from_ is None and to is None and max_points is None:
-        columns = queries.iterations(engine, job_id, after=after, limit=limit)
-    else:
-        columns = downsampling.iterations(engine, job_id, start=from_, stop=to, max_points=max_points or 1000)
-    return Response(columns.model_dump_json(), media_type="application/json")
+    """The tail (`after`), or a stretch (`from`, `to`) in at most `max_points` buckets of first, last, min and max.
+
+    JSON columns, or rows as CSV, as lines of JSON or as an Arrow stream, by Accept; of buckets these hold the last.
+    """
+    media_type = preferred(accept, columns.FORMATS)
+    tail = from_ is None and to is None and max_points is None
+    page = (
+        queries.iterations(engine, job_id, tenant=tenant, after=after, limit=limit or 10_000)
+        if tail
+        else downsampling.iterations(engine, job_id, tenant=tenant, start=from_, stop=to, max_points=max_points or 1000)
+    )
+    headers = {"Vary": "Accept"}
+    if media_type == columns.JSON:
+        return Response(page.model_dump_json(), media_type=media_type, headers=headers)
+
+    def pages() -> Iterator[IterationColumns]:
+        yield page
+        here = page
+        while tail and limit is None and here.iteration:
+            here = queries.iterations(engine, job_id, tenant=tenant, after=here.next_after)
+            yield here
+
+    return StreamingResponse(columns.encode(media_type, pages()), media_type=media_type, headers=headers)
 
 
 @router.get(
     "/{job_id}/events",
     summary="Get a job's history",
     response_model=EventPage,
-    responses={200: examples.answer(examples.EVENTS, "Events in order.")},
+    responses={
+        200: examples.answers(
+            {columns.JSON: examples.EVENTS, EVENT_STREAM: examples.STREAM}, "Events in order, or a stream of them."
+        ),
+        204: {"description": "As a stream: the job has ended, and there is nothing beyond Last-Event-ID."},
+    },
 )
-def get_events(
+async def get_events(
     job_id: JobId,
-    engine: Engine,
+    held: Held,
+    tenant: Tenant,
     after: Annotated[int, Query(ge=0, le=LARGEST, description="Only events beyond this one.")] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events.")] = 1000,
-) -> EventPage:
-    """State changes, notes and log lines, numbered without gaps."""
-    return queries.events(engine, job_id, after=after, limit=limit)
+    accept: Accept = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """State changes, notes and log lines, numbered without gaps.
+
+    With `Accept: text/event-stream` each comes when it happens, and the iterations with them (`event: iterations`, as
+    columns). The id of an event is `EVENT.ITERATION`; a client that sends it as Last-Event-ID goes on there. The event
+    `end` says that the job has ended; otherwise a stream ends after ten minutes, and is to be taken up again.
+    """
+    headers = {"Vary": "Accept"}
+    if preferred(accept, (columns.JSON, EVENT_STREAM)) == columns.JSON:
+        read = partial(queries.events, held.engine, job_id, tenant=tenant, after=after, limit=limit)
+        page = await to_thread.run_sync(read)
+        return Response(page.model_dump_json(), media_type=columns.JSON, headers=headers)
+    event, iteration = (int(part) for part in last_event_id.split(".")) if last_event_id else (after, -1)
+    mark, state = await to_thread.run_sync(partial(queries.mark, held.engine, job_id, tenant=tenant))
+    if last_event_id and state in TERMINAL and event >= mark.last_event:
+        return Response(status_code=204)  # an EventSource that gets this asks no more
+    if held.live.full:
+        with held.live.place():  # says why not
+            pass
+    stream = held.live.stream(job_id, tenant=tenant, after_event=event, after_iteration=iteration)
+    headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(stream, media_type=EVENT_STREAM, headers=headers)
 
 
 @router.get(
@@ -167,9 +334,9 @@ def get_events(
     response_model=ArtifactList,
     responses={200: examples.answer(examples.ARTIFACTS, "The files, by name.")},
 )
-def list_artifacts(job_id: JobId, engine: Engine) -> ArtifactList:
+def list_artifacts(job_id: JobId, engine: Engine, tenant: Tenant) -> ArtifactList:
     """What the job left: report, hyperparameters, model, checkpoints."""
-    found = queries.artifacts(engine, job_id)
+    found = queries.artifacts(engine, job_id, tenant=tenant)
     return ArtifactList(
         items=[item.model_copy(update={"url": f"/v1/jobs/{job_id}/artifacts/{item.name}"}) for item in found]
     )
@@ -179,13 +346,23 @@ def list_artifacts(job_id: JobId, engine: Engine) -> ArtifactList:
     "/{job_id}/artifacts/{name}",
     summary="Download a file",
     response_class=Response,
-    responses={200: {"description": "The bytes.", "content": {"application/octet-stream": {}}}},
+    responses={
+        200: {"description": "The bytes.", "content": {"application/octet-stream": {}}},
+        206: {"description": "The bytes of the range.", "content": {"application/octet-stream": {}}},
+        416: {"description": "There are no such bytes."},
+    },
 )
-def get_artifact(job_id: JobId, name: Annotated[str, Path(max_length=200)], engine: Engine) -> Response:
-    """One file; ranges are served where the store is a local folder."""
-    for artifact in queries.artifacts(engine, job_id):
+def get_artifact(
+    job_id: JobId,
+    name: Annotated[str, Path(max_length=200)],
+    engine: Engine,
+    tenant: Tenant,
+    range_: Annotated[str | None, Header(alias="Range", description="Only these bytes, like bytes=0-1023.")] = None,
+) -> Response:
+    """One file, or a range of its bytes, so that a download that broke can go on."""
+    for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == name:
-            return file_response(artifact)
+            return file_response(artifact, range_)
     raise Problem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
 
 
@@ -200,15 +377,16 @@ def get_artifact(job_id: JobId, name: Annotated[str, Path(max_length=200)], engi
 def get_rows(
     job_id: JobId,
     engine: Engine,
+    tenant: Tenant,
     format_: Annotated[rows.Format, Query(alias="format", description="How they are written.")] = "csv",
     part: Annotated[rows.Part, Query(description="Only the rows that were used for this.")] = "train",
     limit: Annotated[int | None, Query(ge=1, le=LARGEST, description="At most this many.")] = None,
 ) -> Response:
     """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
-    for artifact in queries.artifacts(engine, job_id):
+    for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == rows.NAME:
             return rows.rows_response(artifact, format_=format_, part=part, limit=limit)
-    state = queries.get(engine, job_id).state
+    state = queries.get(engine, job_id, tenant=tenant).state
     raise Problem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
 
 
@@ -220,9 +398,9 @@ def get_rows(
         200: {"description": "A page to read or to print.", "content": {"text/html": {"example": "<!doctype html>…"}}}
     },
 )
-def get_report(job_id: JobId, engine: Engine) -> HTMLResponse:
+def get_report(job_id: JobId, engine: Engine, tenant: Tenant) -> HTMLResponse:
     """What was found, on a page that needs nothing else; the same as JSON is the file `report.json`."""
-    job = queries.get(engine, job_id)
+    job = queries.get(engine, job_id, tenant=tenant)
     if job.result is None:
         raise Problem("rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state)
     return HTMLResponse(render_report(job))
@@ -240,24 +418,32 @@ ACCEPTED: dict[str, Any] = {
 
 
 @router.post("/{job_id}/cancel", summary="Cancel a job", **ACCEPTED)
-def cancel(job_id: JobId, service: JobsService) -> Response:
+def cancel(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Stop the job for good. What it found so far is kept."""
-    return _accepted(service.cancel(job_id))
+    return _accepted(service.cancel(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/pause", summary="Pause a job", **ACCEPTED)
-def pause(job_id: JobId, service: JobsService) -> Response:
+def pause(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Stop the job after its current iteration, with a checkpoint, and free its worker."""
-    return _accepted(service.pause(job_id))
+    return _accepted(service.pause(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/resume", summary="Resume a job", **ACCEPTED)
-def resume(job_id: JobId, service: JobsService) -> Response:
+def resume(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Queue a paused job again; it goes on from its checkpoint."""
-    return _accepted(service.resume(job_id))
+    return _accepted(service.resume(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/retry", summary="Retry a job", **ACCEPTED)
-def retry(job_id: JobId, service: JobsService) -> Response:
+def retry(
+    job_id: JobId,
+    service: JobsService,
+    tenant: Tenant,
+    from_: Annotated[
+        Literal["checkpoint", "start"],
+        Query(alias="from", description="Go on from the last checkpoint, or forget what was computed and start over."),
+    ] = "checkpoint",
+) -> Response:
     """Queue a failed or cancelled job again as a new attempt, from its last checkpoint if it left one."""
-    return _accepted(service.retry(job_id))
+    return _accepted(service.retry(job_id, from_start=from_ == "start", tenant=tenant))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel
 
 from api import examples
-from api.dependencies import Engine
-from hposvc.jobs import queries
+from api.dependencies import Engine, Tenant
+from hposvc.jobs import fleet, queries
 from hposvc.jobs.resources import WorkerResource
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
@@ -20,6 +22,23 @@ class WorkerList(BaseModel):
 
 
 @router.get("", summary="List workers", responses={200: examples.answer(examples.WORKERS, "The workers.")})
-def list_workers(engine: Engine) -> WorkerList:
+def list_workers(engine: Engine, tenant: Tenant) -> WorkerList:
     """Each worker's device, state and heartbeat; while it prepares Jittor, how far that is."""
-    return WorkerList(items=queries.workers(engine))
+    return WorkerList(items=queries.workers(engine, tenant=tenant))
+
+
+@router.post(
+    "/{worker_id}/drain",
+    status_code=202,
+    summary="Drain a worker",
+    responses={202: examples.answer(examples.WORKERS, "Asked for; the workers as they are now.")},
+)
+def drain(
+    worker_id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WORKER_ID])],
+    engine: Engine,
+    tenant: Tenant,
+    now: Annotated[bool, Query(description="Hand the job back to the queue, rather than finish it first.")] = False,
+) -> WorkerList:
+    """Let a worker take nothing new, finish its job, and end. It sees the request with its next heartbeat."""
+    fleet.ask(engine, worker_id, "leave" if now else "drain")
+    return list_workers(engine, tenant)

@@ -61,6 +61,11 @@ class CNN:
             raise ValueError(f"a kernel of {self.kernel} has no middle: use an odd one")
 
     @property
+    def convex(self) -> bool:
+        """It is not."""
+        return False
+
+    @property
     def flattened(self) -> int:
         """How many numbers the last map of an image has."""
         height, width, _ = self.image

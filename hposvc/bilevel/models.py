@@ -37,6 +37,10 @@ class Model(Protocol):
     def dropout(self) -> float:
         """The probability that a unit is dropped in a lower step."""
 
+    @property
+    def convex(self) -> bool:
+        """Whether a loss that is convex in the outputs is convex in the parameters, too."""
+
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Fresh parameters, as float64 arrays."""
 
@@ -64,6 +68,11 @@ class Linear:
     def dropout(self) -> float:
         """Zero."""
         return 0.0
+
+    @property
+    def convex(self) -> bool:
+        """It is."""
+        return True
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Zeros: the loss is convex."""
@@ -94,6 +103,11 @@ class MLP:
     hidden: tuple[int, ...] = (256,)
     activation: Activation = "relu"
     dropout: float = 0.0
+
+    @property
+    def convex(self) -> bool:
+        """It is not."""
+        return False
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Weights N(0, 2/fan-in) for relu and gelu (He et al., 2015), N(0, 1/fan-in) for tanh; biases zero."""

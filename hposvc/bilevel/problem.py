@@ -69,6 +69,10 @@ class Problem(Protocol):
     def stochastic(self) -> bool:
         """Whether lower steps on the same rows differ."""
 
+    @property
+    def convex(self) -> bool:
+        """Whether f is convex in w."""
+
     def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Any:
         """The rows of one lower step on the device; None means all. ``key`` seeds whatever is random in the step,
         which is a pure function of it; without a key nothing is.
@@ -153,6 +157,11 @@ class Supervised(ABC):
     def stochastic(self) -> bool:
         """Whether the model has dropout."""
         return self.model.dropout > 0
+
+    @property
+    def convex(self) -> bool:
+        """Whether the model is linear."""
+        return self.model.convex
 
     def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Batch:
         """Training rows on the device; None means all of them. ``key`` draws the units that dropout keeps."""

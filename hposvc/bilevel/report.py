@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from hposvc.bilevel.folds import held_out_losses
 from hposvc.bilevel.models import Arrays
 from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
@@ -28,8 +29,13 @@ LISTED = 50
 NO_PENALTY = -50.0
 """The λ that stands for no penalty: a strength of e⁻⁵⁰."""
 
-GRID = np.linspace(np.log(1e-6), np.log(10.0), 33)
-"""The λ that a single strength is chosen from: five to a decade."""
+PRECISIONS = np.geomspace(1e-2, 1e4, 31)
+"""What a single strength is chosen from, as n e^λ: the precision of the prior that n rows stand beside. Weights on
+standardized features are then of the order of 10 at most and of 0.01 at least.
+"""
+
+FOLDS, ENOUGH_ROWS = 5, 1000
+"""A single strength is cross-validated in so many folds where fewer validation rows than that would choose it."""
 
 # Each point starts from the model of the point before it, which is close.
 GRID_ITERATIONS = 100
@@ -94,9 +100,10 @@ class NoiseScores:
 
 
 class SingleStrengths(NamedTuple):
-    """One λ for everything: the ``best`` of a grid, and the ``mean`` of the grid weighted by validation likelihood.
+    """One λ for everything: the ``best`` of a grid, and the ``mean`` of the grid weighted by held-out likelihood.
 
-    The loss is flat around its best point, which falls anywhere along the flat part; the mean falls in its middle.
+    The loss is flat around its best point, which falls anywhere along the flat part; the mean falls in its middle. The
+    likelihood is that of the rows of one fold: of all of them together it would be surer than they are, sharing models.
     """
 
     best: float
@@ -191,19 +198,34 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
 
 
 def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
-    """Choose one λ for everything from ``GRID`` by the validation rows, selection rows included."""
+    """Choose one λ for everything from ``PRECISIONS``.
+
+    Few rows choose by luck, so a linear model is cross-validated on training, validation and selection rows together
+    where there are fewer than ``ENOUGH_ROWS`` to validate it. Otherwise the validation and selection rows choose.
+    """
     validation = _stack(problem.upper_rows, problem.selection)
-    losses: Floats = np.empty(len(GRID))
-    w: Arrays | None = None
-    for i in reversed(range(len(GRID))):  # from strong to weak: each fit starts from the simpler model before it
-        w = fit(problem, [np.full(shape, GRID[i]) for shape in problem.shapes()], w=w, iterations=GRID_ITERATIONS).w
-        losses[i] = _evaluate(problem, w, validation).loss
+    everything = _stack(problem.train, validation)
+    grid = np.log(PRECISIONS / len(everything[1]))
+    if problem.convex and len(validation[1]) < ENOUGH_ROWS:
+        losses = held_out_losses(problem, everything, grid, folds=FOLDS, seed=0, iterations=GRID_ITERATIONS)
+        judges = len(everything[1]) / FOLDS
+    else:
+        losses, judges = _validation_losses(problem, validation, grid), len(validation[1])
     lowest = float(losses.min())
-    excess: Floats = len(validation[1]) * (losses - lowest)
+    excess: Floats = judges * (losses - lowest)
     if problem.n_classes is None:
         excess /= 2 * max(lowest, 1e-300)  # Gaussian errors of that variance, with wider tails for the Huber loss
     likelihood = np.exp(-excess)
-    return SingleStrengths(float(GRID[losses.argmin()]), float(GRID @ likelihood / likelihood.sum()))
+    return SingleStrengths(float(grid[losses.argmin()]), float(grid @ likelihood / likelihood.sum()))
+
+
+def _validation_losses(problem: RegularizationProblem, validation: Rows, grid: Floats) -> Floats:
+    losses: Floats = np.empty(len(grid))
+    w: Arrays | None = None
+    for i in reversed(range(len(grid))):  # from strong to weak: each fit starts from the simpler model before it
+        w = fit(problem, [np.full(shape, grid[i]) for shape in problem.shapes()], w=w, iterations=GRID_ITERATIONS).w
+        losses[i] = _evaluate(problem, w, validation).loss
+    return losses
 
 
 def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> NoiseScores:

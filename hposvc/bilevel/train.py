@@ -27,6 +27,11 @@ from hposvc.bilevel.runtime import jt
 ANNEALED_RATE = 1e-2
 """Where the rate of Adam starts."""
 
+CONVEX_ITERATIONS, NETWORK_ITERATIONS, ANNEALED_ITERATIONS = 1000, 200, 400
+"""How long training may take. A convex loss mostly ends by itself; that of a network goes on falling long after it has
+stopped to help (docs/decisions/guarding-the-upper-level.md), and Adam ends when its rate has fallen.
+"""
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -51,13 +56,15 @@ def fit(
     *,
     w: Arrays | None = None,
     seed: int = 0,
-    iterations: int = 1000,
+    iterations: int | None = None,
     tolerance: float = 1e-6,
 ) -> Fit:
     """w(λ): the lower level of ``problem`` minimized at fixed λ over all its rows.
 
-    Starts at ``w``, or from scratch with ``seed``. ``tolerance`` bounds the largest entry of the final gradient.
+    Starts at ``w``, or from scratch with ``seed``. ``tolerance`` bounds the largest entry of the final gradient, and
+    ``iterations`` is by default what suits the model.
     """
+    iterations = iterations or _patience(stochastic=problem.stochastic, convex=problem.convex)
     start = problem.initial_w(np.random.default_rng(seed)) if w is None else w
     fixed = [device_array(array, problem.dtype) for array in lam]
     everything = problem.lower_batch(None)
@@ -68,7 +75,7 @@ def fit(
     if problem.stochastic:
         steps = (problem.lower_batch(None, (seed, step, 3)) for step in range(iterations))
         return _anneal((partial(objective, batch=batch) for batch in steps), start, problem.dtype, iterations)
-    return _minimize(objective, start, problem.dtype, iterations, tolerance)
+    return minimize_loss(objective, start, problem.dtype, iterations=iterations, tolerance=tolerance)
 
 
 def fit_rows(
@@ -81,13 +88,14 @@ def fit_rows(
     weight_decay: float = 0.0,
     dtype: Precision = "float32",
     seed: int = 0,
-    iterations: int = 1000,
+    iterations: int | None = None,
     tolerance: float = 1e-6,
 ) -> Fit:
     """Minimize Σ s_i ℓ_i(w) / Σ s_i + (c/2)‖W‖² from scratch; ``row_weights`` are the s_i, 1 by default.
 
-    ``loss`` is by default cross-entropy for classes and squared error for numbers.
+    ``loss`` is by default cross-entropy for classes and squared error for numbers, ``iterations`` what suits the model.
     """
+    iterations = iterations or _patience(stochastic=model.dropout > 0, convex=model.convex)
     features, targets = rows
     columns = _columns(targets, n_classes)
     x, y = device_array(features, dtype), device_array(columns, dtype)
@@ -104,7 +112,7 @@ def fit_rows(
         steps = (model.draw(len(targets), np.random.default_rng((seed, step, 3))) for step in range(iterations))
         drawn = ([jt.array(units) for units in kept] for kept in steps)
         return _anneal((partial(objective, kept=kept) for kept in drawn), start, dtype, iterations)
-    return _minimize(objective, start, dtype, iterations, tolerance)
+    return minimize_loss(objective, start, dtype, iterations=iterations, tolerance=tolerance)
 
 
 def predict(
@@ -139,6 +147,12 @@ def evaluate(
     return Scores(float(losses.mean()), float(1 - np.mean((outputs[:, 0] - targets) ** 2) / variance))
 
 
+def _patience(*, stochastic: bool, convex: bool) -> int:
+    if stochastic:
+        return ANNEALED_ITERATIONS
+    return CONVEX_ITERATIONS if convex else NETWORK_ITERATIONS
+
+
 def _columns(targets: NDArray[Any], n_classes: int | None) -> NDArray[np.float64]:
     """Targets as a model gives them, (n, k): one-hot rows, or one column."""
     return np.eye(n_classes)[targets] if n_classes is not None else targets.reshape(-1, 1)
@@ -163,9 +177,20 @@ def _anneal(objectives: Iterable[Callable[[list[Var]], Var]], start: Arrays, dty
     return Fit([a.numpy().astype(np.float64) for a in w], float(loss.numpy()[0]), iterations, converged=True)
 
 
-def _minimize(
-    objective: Callable[[list[Var]], Var], start: Arrays, dtype: Precision, iterations: int, tolerance: float
+def minimize_loss(
+    objective: Callable[[list[Var]], Var],
+    start: Arrays,
+    dtype: Precision,
+    *,
+    iterations: int,
+    tolerance: float = 1e-6,
+    decrease: float | None = None,
 ) -> Fit:
+    """Minimize ``objective``, a loss of shape (1,), from ``start`` by L-BFGS, in ``dtype``.
+
+    It ends when no entry of the gradient is above ``tolerance``, when a step lowers the loss by less than ``decrease``
+    (by default what ``dtype`` resolves; relative where the loss is above 1), or after ``iterations``.
+    """
     shapes = [a.shape for a in start]
     ends = np.cumsum([a.size for a in start])[:-1]
 
@@ -185,6 +210,12 @@ def _minimize(
         flat,
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": iterations, "maxfun": 2 * iterations, "gtol": tolerance, "ftol": 0.0, "maxcor": 20},
+        options={
+            "maxiter": iterations,
+            "maxfun": 2 * iterations,
+            "gtol": tolerance,
+            "ftol": float(np.finfo(dtype).eps) / 4 if decrease is None else decrease,
+            "maxcor": 20,
+        },
     )
     return Fit(unpack(found.x), float(found.fun), int(found.nit), bool(found.success))

@@ -6,8 +6,10 @@ gone again: whatever was left by a process that died is found by ``sweep`` and r
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
+import json
 import re
 import secrets
 import shutil
@@ -21,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from hposvc.access.tenants import Quotas, assert_room
 from hposvc.datasets.resources import ColumnResource, DatasetLinks, DatasetPage, DatasetResource, RowsPreview
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
-from hposvc.jobs.queries import decode_page, encode_page
+from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
 from hposvc.store import Store
@@ -36,6 +39,7 @@ from hposvc.tabular.reading import Format
 if TYPE_CHECKING:
     from hposvc.data import Upload
 
+NO_LIMITS = Quotas()
 MOST_LISTED_COLUMNS = 200
 MOST_PREVIEWED = 1000
 LONGEST_NAME = 200
@@ -99,10 +103,19 @@ class Datasets:
     ``work`` is a local directory for files on their way in; without it, and a ``store``, nothing can be added.
     """
 
-    def __init__(self, engine: sa.Engine, store: Store | None = None, work: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        store: Store | None = None,
+        work: Path | None = None,
+        *,
+        quotas: Quotas = NO_LIMITS,
+    ) -> None:
+        """``quotas`` hold for tenants that have none of their own."""
         self._engine = engine
         self._store = store or Store("")
         self._work = work
+        self._quotas = quotas
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
@@ -183,6 +196,7 @@ class Datasets:
         failpoint("dataset.stored")
         try:
             with write(self._engine) as connection:
+                assert_room(connection, tenant, target.stat().st_size, self._quotas)
                 row = connection.execute(datasets.insert().values(values).returning(datasets)).mappings().one()
                 failpoint("dataset.before_commit")
         except BaseException as error:
@@ -227,13 +241,15 @@ class Datasets:
 
         query = datasets.select().where(datasets.c.tenant_id == tenant)
         if page_token is not None:
-            query = query.where(sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*decode_page(page_token)))
+            query = query.where(sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*_decode_page(page_token)))
         query = query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc()).limit(limit + 1)
         with read(self._engine) as connection:
             rows = connection.execute(query).mappings().all()
         items = [_without_many_columns(_resource(row)) for row in rows[:limit]]
         if len(rows) > limit:
-            return DatasetPage(items=items, next_page=encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
+            return DatasetPage(
+                items=items, next_page=_encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"])
+            )
         items += [_without_many_columns(bundled_resource(name)) for name in bundled.names()]
         return DatasetPage(items=items)
 
@@ -349,6 +365,22 @@ def check_name(name: str) -> None:
 def _sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _encode_page(created_at: float, dataset_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([created_at, dataset_id]).encode()).decode()
+
+
+def _decode_page(token: str) -> tuple[float, str]:
+    """Where the page begins. Raises InvalidPageToken."""
+    try:
+        created_at, dataset_id = json.loads(base64.urlsafe_b64decode(token.encode()))
+        number = float(created_at)
+    except (ValueError, TypeError, OverflowError):
+        number, dataset_id = float("nan"), ""
+    if not abs(number) < 1e12 or not isinstance(dataset_id, str):
+        raise InvalidPageToken("this page token was not made by this service; ask for the first page again")
+    return number, dataset_id
 
 
 def _folder(dataset_id: str) -> str:

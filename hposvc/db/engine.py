@@ -41,7 +41,11 @@ def create_engine(url: str) -> sa.Engine:
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
     Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
     # autocommit in the driver: the transactions are ours, see _begin
-    engine = sa.create_engine(url, connect_args={"isolation_level": None, "check_same_thread": False})
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,  # errors are logged, and a parameter may be a secret
+        connect_args={"isolation_level": None, "check_same_thread": False},
+    )
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
@@ -60,6 +64,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 def _postgresql_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
         url,
+        hide_parameters=True,
         pool_pre_ping=True,  # a restarted server costs a reconnect, not an error
         connect_args={
             "application_name": "hposvc",

@@ -42,19 +42,42 @@ def current(connection: sa.Connection) -> str | None:
     return MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
 
 
+def revisions() -> list[str]:
+    """Every revision that this code knows, oldest first."""
+    return [script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()][::-1]
+
+
 @contextmanager
 def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
     """A writing transaction that only one migration at a time gets."""
-    with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
-        if engine.dialect.name == "postgresql":
-            connection.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
-            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-        yield connection
+    with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection:
+        if engine.dialect.name == "sqlite":
+            # SQLite alters a table by copying it and dropping the first, which would delete what refers to its rows.
+            _outside_of_transactions(connection, "PRAGMA foreign_keys=OFF")
+        with connection.begin():
+            if engine.dialect.name == "postgresql":
+                # Whoever waits for a lock makes everybody behind it wait: give up long before leases run out.
+                connection.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
+                connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            yield connection
+            if engine.dialect.name == "sqlite":
+                broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+                if broken:
+                    raise SchemaError(
+                        f"the migration would leave rows that refer to nothing, so it was undone: {broken[:5]}"
+                    )
+        if engine.dialect.name == "sqlite":
+            _outside_of_transactions(connection, "PRAGMA foreign_keys=ON")
 
 
-def upgrade(url: str) -> None:
-    """Bring the database at ``url``, our tables and those of the queue, to the newest revision; safe to repeat.
+def _outside_of_transactions(connection: sa.Connection, statement: str) -> None:
+    """Execute on the driver's connection, which begins no transaction by itself; inside of one it would do nothing."""
+    connection.connection.cursor().execute(statement)
+
+
+def upgrade(url: str, revision: str = "head") -> None:
+    """Bring the database at ``url``, our tables and those of the queue, to ``revision``; safe to repeat.
 
     Everything happens in one transaction on either engine, and several processes may call it at once.
     Raises SchemaError for a database of a newer version, DatabaseURLError for a URL that cannot be used.
@@ -65,7 +88,7 @@ def upgrade(url: str) -> None:
             _refuse_newer(current(connection))
             config = _config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
         queue.migrate(engine.url)
     finally:
         engine.dispose()
@@ -93,8 +116,7 @@ def check(url: str) -> None:
 
 
 def _refuse_newer(revision: str | None) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
-    if revision is not None and revision not in known:
+    if revision is not None and revision not in revisions():
         raise SchemaError(f"the database is at revision {revision}, which this version does not know; upgrade hposvc")
 
 

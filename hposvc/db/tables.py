@@ -36,6 +36,8 @@ metadata = MetaData(
 )
 
 DEFAULT_TENANT = "default"
+# Nobody's: a job that is being deleted belongs to it, so that it is gone for its owner before its rows are.
+DELETED = "~deleted"
 
 JSONType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -67,6 +69,11 @@ tenants = Table(
     Column("id", String(64), primary_key=True),
     Column("name", String(200), nullable=False),
     Column("created_at", Double, nullable=False, default=now()),
+    # Quotas; null stands for the setting of that name.
+    Column("queued_jobs", BigInteger),
+    Column("running_jobs", BigInteger),
+    Column("stored_bytes", BigInteger),
+    Column("requests_per_second", Double),
 )
 
 api_keys = Table(
@@ -80,6 +87,15 @@ api_keys = Table(
     Column("created_at", Double, nullable=False, default=now()),
     Column("last_used_at", Double),
     Column("revoked_at", Double),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # SHA-256 of the cookie's value
+    Column("key_id", ForeignKey("api_keys.id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("expires_at", Double, nullable=False, index=True),
 )
 
 datasets = Table(
@@ -133,6 +149,7 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False, default=1),
     Column("traceparent", String(64)),
+    Column("needs", String(32), nullable=False, server_default="any"),  # of a worker: see hposvc.capabilities
     Column("created_at", Double, nullable=False, default=now()),
     Column("queued_at", Double, nullable=False, default=now()),
     Column("started_at", Double),
@@ -140,6 +157,7 @@ jobs = Table(
     Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     Index("ix_jobs_tenant_state_created", "tenant_id", "state", "created_at", "id"),
     Index("ix_jobs_state_lease", "state", "lease_until"),
+    Index("ix_jobs_finished_at", "finished_at"),
 )
 
 attempts = Table(
@@ -208,6 +226,25 @@ workers = Table(
     Column("progress_message", Text),
     Column("started_at", Double, nullable=False, default=now()),
     Column("heartbeat_at", Double, nullable=False, default=now(), index=True),
+    Column("offers", JSONType, nullable=False, server_default="[]"),
+    Column("counters", JSONType, nullable=False, server_default="{}"),  # since the worker started, only growing
+    Column("asked", String(16)),  # drain | leave
+)
+
+# What workers that have left had counted: with the rows above, totals that never shrink.
+retired_counters = Table(
+    "retired_counters",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# Files whose rows are gone, until they are gone too: a crash between the two leaves nothing behind.
+doomed_files = Table(
+    "doomed_files",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("doomed_at", Double, nullable=False, default=now()),
 )
 
 idempotency_keys = Table(
@@ -218,4 +255,33 @@ idempotency_keys = Table(
     Column("fingerprint", String(64), nullable=False),
     _job_id(),
     Column("created_at", Double, nullable=False, default=now()),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False, index=True),
+    Column("url", Text, nullable=False),
+    Column("secret", String(200), nullable=False),  # needed to sign, so it cannot be a hash
+    Column("created_at", Double, nullable=False, default=now()),
+)
+
+# The outbox: written in the transaction that ends a job. A row that is due_at some time waits for that time;
+# without one it is settled, delivered or given up.
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("job_id", String(64), nullable=False),  # no reference: the news outlives the job
+    Column("type", String(64), nullable=False),
+    Column("body", JSONType, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("due_at", Double, index=True, default=now()),
+    Column("delivered_at", Double),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("created_at", Double, nullable=False, default=now()),
+    Index("ix_webhook_deliveries_webhook_id_created_at", "webhook_id", "created_at"),
 )

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from hposvc.access.tenants import may_run
 from hposvc.datasets.service import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
@@ -26,6 +27,7 @@ from hposvc.jobs.states import HELD, TERMINAL, Action, State, move
 from hposvc.queue import Publisher
 
 CHECKPOINT = "checkpoint"  # the kind of artifact that an attempt resumes from
+DISCARDED = "discarded"  # a checkpoint that nobody resumes from, because the job begins again from the start
 CHECKPOINTS_KEPT = 2
 
 
@@ -48,12 +50,21 @@ class StoredFile:
 class Attempt:
     """One attempt at one job, in the hands of one worker."""
 
-    def __init__(self, engine: sa.Engine, publisher: Publisher, job_id: str, number: int, spec: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        publisher: Publisher,
+        job_id: str,
+        number: int,
+        spec: dict[str, Any],
+        traceparent: str | None = None,
+    ) -> None:
         self._engine = engine
         self._publisher = publisher
         self.job_id = job_id
         self.number = number
         self.spec = spec
+        self.traceparent = traceparent  # of the request that submitted the job
 
     def renew(self, lease_seconds: float) -> State:
         """Hold the job for another ``lease_seconds``; answers its state, which may be a request to stop."""
@@ -61,6 +72,13 @@ class Attempt:
             row = self._update(connection, {"lease_until": now() + lease_seconds}, changed=False)
             failpoint("renew.before_commit")
         return State(row.state)
+
+    def outcome(self) -> str | None:
+        """How this attempt ended; None as long as it goes on."""
+        query = sa.select(attempts.c.outcome).where(attempts.c.job_id == self.job_id, attempts.c.attempt == self.number)
+        with read(self._engine) as connection:
+            outcome: str | None = connection.execute(query).scalar()
+        return outcome
 
     def state(self) -> State:
         """The state of the job, to see what people ask of it. Raises Fenced."""
@@ -73,13 +91,23 @@ class Attempt:
             raise Fenced(self._belongs_to_another())
         return State(state)
 
-    def start(self, resumed_from: int | None) -> None:
-        """The runner took the job up, from the checkpoint of that iteration or from the start."""
+    def start(self, resumed_from: int | None) -> list[str]:
+        """The runner took the job up, from the checkpoint of that iteration or from the start.
+
+        Answers the URLs of discarded checkpoints, which nothing refers to any more.
+        """
         with write(self._engine) as connection:
             row = self._update(connection, {"started_at": sa.func.coalesce(jobs.c.started_at, now())})
             self._close_attempt(connection, {"resumed_from": resumed_from})
+            discarded = connection.execute(
+                artifacts.delete()
+                .where(artifacts.c.job_id == self.job_id, artifacts.c.kind == DISCARDED)
+                .returning(artifacts.c.url)
+            ).scalars()
+            urls = list(discarded)
             self._move(connection, Action.START, row, {"resumed_from": resumed_from})
             failpoint("start.before_commit")
+        return urls
 
     def phase(self, phase: str) -> None:
         """Say what the runner is doing."""
@@ -111,6 +139,12 @@ class Attempt:
         failpoint("checkpoint.stored")
         with write(self._engine) as connection:
             self._update(connection, {})
+            replaced = connection.execute(  # by an attempt that fell back behind it
+                sa.select(artifacts.c.url).where(
+                    artifacts.c.job_id == self.job_id, artifacts.c.name == file.name, artifacts.c.url != file.url
+                )
+            ).scalars()
+            urls = list(replaced)
             self._keep(connection, [file])
             older = connection.execute(
                 sa.select(artifacts.c.name, artifacts.c.url)
@@ -125,7 +159,7 @@ class Attempt:
             )
             failpoint("checkpoint.before_commit")
         failpoint("checkpoint.committed")
-        return [row.url for row in older]
+        return urls + [row.url for row in older]
 
     def checkpoints(self) -> list[StoredFile]:
         """The checkpoints to resume from, newest first."""
@@ -167,6 +201,7 @@ class Attempt:
             row = self._update(connection, {"error": to_json(error.model_dump())})
             self._close_attempt(connection, {"finished_at": now(), "outcome": "failed", "message": error.message})
             self._move(connection, Action.FAIL, row, {"reason": error.reason})
+            failpoint("fail.before_commit")
 
     def stopped(self) -> None:
         """The runner stopped because it was asked to pause or to cancel."""
@@ -261,10 +296,24 @@ class Attempt:
 
 
 def claim(
-    engine: sa.Engine, publisher: Publisher, job_id: str, number: int, *, worker_id: str, lease_seconds: float
+    engine: sa.Engine,
+    publisher: Publisher,
+    job_id: str,
+    number: int,
+    *,
+    worker_id: str,
+    lease_seconds: float,
+    running_jobs: int | None = None,
 ) -> Attempt | None:
-    """Take a delivery up. None when it is stale: the job was cancelled, or this attempt is not its current one."""
+    """Take a delivery up. None when it is stale: the job was cancelled, or this attempt is not its current one.
+
+    None, too, when the job's tenant has as many running as it may (``running_jobs`` unless it has a limit of its own):
+    the job stays queued, and the sweeper delivers it anew once another one ended.
+    """
     with write(engine) as connection:
+        tenant = connection.execute(sa.select(jobs.c.tenant_id).where(jobs.c.id == job_id)).scalar()
+        if tenant is None or not may_run(connection, tenant, running_jobs):
+            return None
         row = connection.execute(
             jobs.update()
             .where(jobs.c.id == job_id, jobs.c.attempt == number, jobs.c.state == State.QUEUED)
@@ -277,7 +326,7 @@ def claim(
         _move(connection, Action.CLAIM, row, number, {"worker": worker_id})
         failpoint("claim.before_commit")
     failpoint("claim.committed")
-    return Attempt(engine, publisher, job_id, number, row.spec)
+    return Attempt(engine, publisher, job_id, number, row.spec, row.traceparent)
 
 
 def give_back(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], data: dict[str, Any]) -> None:
@@ -306,6 +355,19 @@ def lose(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], erro
         _move(connection, Action.FAIL, row, row.attempt, {"reason": error.reason})
     else:
         give_back(connection, publisher, row, {"reason": error.reason})
+
+
+def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
+    """Forget what earlier attempts computed; answers the values for the job's row, which the caller has locked.
+
+    The files of the checkpoints are removed by the next worker that takes the job up: it reaches the store.
+    """
+    connection.execute(iterations.delete().where(iterations.c.job_id == job_id))
+    connection.execute(
+        artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
+    )
+    columns = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "started_at")
+    return {"iteration": 0} | dict.fromkeys(columns)
 
 
 def _move(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:

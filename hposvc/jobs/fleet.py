@@ -1,22 +1,35 @@
-"""What workers say about themselves."""
+"""What workers say about themselves, and what people ask of them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hposvc.db.engine import write
-from hposvc.db.tables import now, workers
+from hposvc.db.engine import read, write
+from hposvc.db.tables import now, retired_counters, workers
 
 WorkerState = Literal["compiling", "ready", "busy", "draining"]
+Request = Literal["drain", "leave"]  # finish the job under way and end; hand it back and end
+
+FORGET_SECONDS = 3600.0
+LIVE_SECONDS = 30.0  # a worker says something every five; one that was silent for longer is probably gone
+
+
+class WorkerNotFound(LookupError):
+    """There is no such worker. Carries ``worker_id``."""
+
+    def __init__(self, worker_id: str) -> None:
+        self.worker_id = worker_id
+        super().__init__(f"there is no worker {worker_id}")
 
 
 @dataclass(frozen=True)
 class WorkerReport:
-    """A worker as it is now."""
+    """A worker as it is now. ``counters`` count from its start and only grow."""
 
     id: str
     host: str
@@ -25,19 +38,70 @@ class WorkerReport:
     state: WorkerState
     job_id: str | None = None
     progress_message: str | None = None
+    offers: tuple[str, ...] = ()
+    counters: dict[str, int] = field(default_factory=dict)
 
 
-def beat(engine: sa.Engine, report: WorkerReport) -> None:
-    """Keep the report, with the time of the database."""
-    values = asdict(report) | {"heartbeat_at": now()}
+def beat(engine: sa.Engine, report: WorkerReport) -> Request | None:
+    """Keep the report, with the time of the database. Answers what was asked of the worker, if anything was."""
+    values = asdict(report) | {"offers": list(report.offers), "heartbeat_at": now()}
     dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(workers).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
     with write(engine) as connection:
-        connection.execute(
-            dialect.insert(workers).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
-        )
+        asked: Request | None = connection.execute(insert.returning(workers.c.asked)).scalar()
+    return asked
+
+
+def ask(engine: sa.Engine, worker_id: str, request: Request) -> None:
+    """Ask a worker to end; it sees that with its next heartbeat. Raises WorkerNotFound.
+
+    Who was asked to leave is not asked to stay for its job afterwards.
+    """
+    stronger = sa.case((workers.c.asked == "leave", "leave"), else_=request)
+    with write(engine) as connection:
+        if not connection.execute(workers.update().where(workers.c.id == worker_id).values(asked=stronger)).rowcount:
+            raise WorkerNotFound(worker_id)
 
 
 def leave(engine: sa.Engine, worker_id: str) -> None:
-    """Take a worker that ends off the list."""
+    """Take a worker that ends off the list; what it counted is kept."""
     with write(engine) as connection:
-        connection.execute(workers.delete().where(workers.c.id == worker_id))
+        _retire(connection, workers.c.id == worker_id)
+
+
+def forget(connection: sa.Connection, seconds: float = FORGET_SECONDS) -> None:
+    """Take workers off the list that were not heard of for so long; what they counted is kept."""
+    _retire(connection, workers.c.heartbeat_at < now() - seconds)
+
+
+def totals(connection: sa.Connection) -> dict[str, int]:
+    """What all workers have ever counted, as of their last heartbeats; no total ever shrinks."""
+    sums: dict[str, int] = dict(connection.execute(sa.select(retired_counters.c.name, retired_counters.c.value)).all())
+    for counters in connection.execute(sa.select(workers.c.counters)).scalars():
+        _add(sums, counters)
+    return sums
+
+
+def offered(engine: sa.Engine) -> set[str]:
+    """Everything that some live worker offers; those that still get ready count, those that leave do not."""
+    query = sa.select(workers.c.offers).where(
+        workers.c.heartbeat_at > now() - LIVE_SECONDS, workers.c.state != "draining", workers.c.asked.is_(None)
+    )
+    with read(engine) as connection:
+        return {name for offers in connection.execute(query).scalars() for name in offers}
+
+
+def _retire(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> None:
+    sums: dict[str, int] = {}
+    for counters in connection.execute(workers.delete().where(condition).returning(workers.c.counters)).scalars():
+        _add(sums, counters)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    for name, value in sorted(sums.items()):  # in one order, so that two workers that leave do not wait for each other
+        insert = dialect.insert(retired_counters).values(name=name, value=value)
+        total = retired_counters.c.value + insert.excluded.value
+        connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": total}))
+
+
+def _add(sums: dict[str, int], counters: Mapping[str, int]) -> None:
+    for name, value in counters.items():
+        sums[name] = sums.get(name, 0) + value

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Collection
 from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple, get_args
 
 import sqlalchemy as sa
 
@@ -41,6 +43,17 @@ METRICS = (
 )
 MAX_PAGE = 1000
 
+# How a list may be ordered. Ties are broken by time and id, so that every order is one.
+Order = Literal["newest", "oldest", "priority", "best_upper_loss"]
+_NO_LOSS = 1.7976931348623157e308  # jobs without a best loss come last
+
+
+class Mark(NamedTuple):
+    """What changes whenever something about a job does."""
+
+    version: int
+    last_event: int
+
 
 class JobNotFound(LookupError):
     """There is no such job (of this tenant). Carries ``job_id``."""
@@ -68,43 +81,63 @@ def get_in(connection: sa.Connection, job_id: str, *, tenant: str = DEFAULT_TENA
     return job_resource(row)
 
 
+def mark(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> tuple[Mark, State]:
+    """Where the job is now, to notice when it no longer is, and its state. Raises JobNotFound."""
+    query = sa.select(jobs.c.version, jobs.c.last_event, jobs.c.state)
+    with read(engine) as connection:
+        row = connection.execute(query.where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)).first()
+    if row is None:
+        raise JobNotFound(job_id)
+    return Mark(row.version, row.last_event), State(row.state)
+
+
 def list_(
     engine: sa.Engine,
     *,
     tenant: str = DEFAULT_TENANT,
-    state: State | None = None,
+    state: State | Collection[State] | None = None,
     kind: str | None = None,
     tag: str | None = None,
     text: str | None = None,
+    created_after: datetime | None = None,
+    created_before: datetime | None = None,
+    order: Order = "newest",
     limit: int = 50,
     page_token: str | None = None,
 ) -> JobPage:
-    """A page of jobs, newest first, without their results, which may be long.
+    """A page of jobs without their results, which may be long.
 
-    ``text`` is looked for in names and ids. Raises InvalidPageToken.
+    ``text`` is looked for in names and ids; of several states any will do; ``created_after`` includes that moment,
+    ``created_before`` does not. Raises InvalidPageToken.
     """
     limit = max(1, min(limit, MAX_PAGE))
     columns = [column for column in jobs.c if column is not jobs.c.result]
     query = sa.select(*columns, sa.null().label("result")).where(jobs.c.tenant_id == tenant)
     if state is not None:
-        query = query.where(jobs.c.state == state)
+        query = query.where(jobs.c.state.in_([state] if isinstance(state, State) else list(state)))
     if kind is not None:
         query = query.where(jobs.c.kind == kind)
     if tag is not None:
         query = query.where(_has_tag(engine, tag))
     if text is not None:
         query = query.where(jobs.c.name.icontains(text, autoescape=True) | jobs.c.id.startswith(text, autoescape=True))
+    if created_after is not None:
+        query = query.where(jobs.c.created_at >= created_after.timestamp())
+    if created_before is not None:
+        query = query.where(jobs.c.created_at < created_before.timestamp())
+    keys, descending = _ordering(order)
     if page_token is not None:
-        created_at, job_id = decode_page(page_token)
-        query = query.where(sa.tuple_(jobs.c.created_at, jobs.c.id) < sa.tuple_(created_at, job_id))
-    query = query.order_by(jobs.c.created_at.desc(), jobs.c.id.desc()).limit(limit + 1)
+        here, there = sa.tuple_(*keys), sa.tuple_(*_decode_page(page_token, order))
+        query = query.where(here < there if descending else here > there)
+    query = query.add_columns(*(key.label(f"key_{index}") for index, key in enumerate(keys)))
+    query = query.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
     with read(engine) as connection:
         rows = connection.execute(query).mappings().all()
     more = len(rows) > limit
     rows = rows[:limit]
     return JobPage(
         items=[job_resource(row) for row in rows],
-        next_page=encode_page(rows[-1]["created_at"], rows[-1]["id"]) if more else None,
+        next_page=_encode_page(order, [rows[-1][f"key_{index}"] for index in range(len(keys))]) if more else None,
     )
 
 
@@ -167,10 +200,14 @@ def artifacts(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -
     return [ArtifactResource(**{**row, "created_at": _time(row["created_at"])}) for row in rows]
 
 
-def workers(engine: sa.Engine) -> list[WorkerResource]:
-    """The workers, in the order in which they started."""
+def workers(engine: sa.Engine, *, tenant: str = DEFAULT_TENANT) -> list[WorkerResource]:
+    """The workers, in the order in which they started; which job one is at is told of the tenant's own jobs."""
+    table = tables.workers
+    mine = sa.select(jobs.c.id).where(jobs.c.id == table.c.job_id, jobs.c.tenant_id == tenant).scalar_subquery()
+    columns = [column for column in table.c if column is not table.c.job_id]
+    query = sa.select(*columns, mine.label("job_id")).order_by(table.c.started_at)
     with read(engine) as connection:
-        rows = connection.execute(tables.workers.select().order_by(tables.workers.c.started_at)).mappings().all()
+        rows = connection.execute(query).mappings().all()
     return [WorkerResource(**{**row, "heartbeat_at": _time(row["heartbeat_at"])}) for row in rows]
 
 
@@ -218,15 +255,33 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def encode_page(created_at: float, job_id: str) -> str:
-    """The token of the page that begins after that row."""
-    return base64.urlsafe_b64encode(json.dumps([created_at, job_id]).encode()).decode()
+def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
+    """The columns that order a list, the last of them the id, and whether it descends."""
+    if order == "priority":
+        return [jobs.c.priority, jobs.c.created_at, jobs.c.id], True
+    if order == "best_upper_loss":
+        return [sa.func.coalesce(jobs.c.best_upper_loss, _NO_LOSS), jobs.c.id], False
+    return [jobs.c.created_at, jobs.c.id], order == "newest"
 
 
-def decode_page(token: str) -> tuple[float, str]:
-    """Where the page begins. Raises InvalidPageToken."""
+def _encode_page(order: Order, keys: list[Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps([order, *keys]).encode()).decode()
+
+
+def _decode_page(token: str, order: Order) -> tuple[Any, ...]:
+    """The keys of the last job of the page before."""
+    made_for = order
     try:
-        created_at, job_id = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return float(created_at), str(job_id)
+        made_for, *keys = json.loads(base64.urlsafe_b64decode(token.encode()))
+        *numbers, job_id = keys
+        if made_for == order and len(keys) == len(_ordering(order)[0]) and _are_finite(numbers):
+            return (*numbers, str(job_id))
     except (ValueError, TypeError) as error:
         raise InvalidPageToken("this page token was not made by this service; ask for the first page again") from error
+    if made_for in get_args(Order) and made_for != order:
+        raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
+    raise InvalidPageToken("this page token was not made by this service; ask for the first page again")
+
+
+def _are_finite(numbers: list[Any]) -> bool:
+    return all(type(number) in (int, float) and abs(number) <= _NO_LOSS for number in numbers)

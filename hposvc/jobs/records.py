@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import events, jobs, now
 from hposvc.jobs.states import TERMINAL, State
+from hposvc.webhooks import outbox
 
 
 def change_of_state(state: State) -> dict[str, Any]:
@@ -26,9 +27,11 @@ def add_event(connection: sa.Connection, job_id: str, attempt: int, type_: str, 
     """Append to the history of a job.
 
     The number comes from the job's row, whose lock is kept until the commit: numbers appear in order and none is left
-    out, so a reader that remembers the last one misses nothing.
+    out, so a reader that remembers the last one misses nothing. A job that ended is told to the tenant's webhooks.
     """
     seq = connection.execute(
         jobs.update().where(jobs.c.id == job_id).values(last_event=jobs.c.last_event + 1).returning(jobs.c.last_event)
     ).scalar_one()
     connection.execute(events.insert().values(job_id=job_id, seq=seq, attempt=attempt, type=type_, data=data))
+    if type_ == "state" and data["state"] in TERMINAL:
+        outbox.job_ended(connection, job_id, data["state"])

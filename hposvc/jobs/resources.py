@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainSerializer, WithJsonSchema
 
-from hposvc.jobs.spec import JobSpec, Kind
+from hposvc.jobs.spec import JobName, JobSpec, Kind, Priority, Tags
 from hposvc.jobs.states import State
 
 NonFinite = Literal["NaN", "Infinity", "-Infinity"]
@@ -91,7 +91,10 @@ class JobLinks(Resource):
 
 
 class JobResource(Resource):
-    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag."""
+    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag.
+
+    ``notice`` is for the answer to a submission: why the job will have to wait, where that can be seen at once.
+    """
 
     id: str
     kind: Kind
@@ -112,10 +115,21 @@ class JobResource(Resource):
     finished_at: datetime | None
     spec: JobSpec
     links: JobLinks
+    notice: str | None = None
+
+
+class JobUpdate(Resource):
+    """What can be changed of a job after it was submitted; a field that is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: JobName | None = None
+    tags: Tags = []
+    priority: Priority = 0
 
 
 class JobPage(Resource):
-    """One page of a list of jobs, newest first; ``next_page`` is the token of the next one, null on the last."""
+    """One page of a list of jobs, in the order asked for; ``next_page`` is the token of the next, null on the last."""
 
     items: list[JobResource]
     next_page: str | None
@@ -193,7 +207,9 @@ class ArtifactResource(Resource):
 
 
 class WorkerResource(Resource):
-    """A worker and what it does; one whose heartbeat is old is gone."""
+    """A worker and what it does; one whose heartbeat is old is gone. ``offers`` names the needs of jobs that it can
+    meet; ``asked`` what a person asked of it.
+    """
 
     id: str
     host: str
@@ -203,3 +219,5 @@ class WorkerResource(Resource):
     progress_message: str | None
     versions: dict[str, str]
     heartbeat_at: datetime
+    offers: list[str] = []
+    asked: Literal["drain", "leave"] | None = None

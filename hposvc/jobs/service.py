@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.access.tenants import Quotas, assert_may_queue
+from hposvc.capabilities import ANY, unmet
 from hposvc.datasets.service import Datasets, hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
-from hposvc.jobs import queries
+from hposvc.jobs import fleet, queries
+from hposvc.jobs.deletion import VersionConflict
+from hposvc.jobs.fence import begin_again
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobResource
@@ -21,6 +26,9 @@ from hposvc.jobs.states import Action, IllegalTransition, State, move
 from hposvc.queue import Publisher
 
 __all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
+
+
+NO_LIMITS = Quotas()
 
 
 class IdempotencyConflict(Exception):
@@ -35,9 +43,12 @@ class IdempotencyConflict(Exception):
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
-    def __init__(self, engine: sa.Engine, *, check: Callable[[JobSpec], None] | None = None) -> None:
-        """``check`` takes the place of :meth:`check`, which looks at the data sets."""
+    def __init__(
+        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] | None = None, quotas: Quotas = NO_LIMITS
+    ) -> None:
+        """``check`` replaces :meth:`check`, which looks at data sets; ``quotas`` are for tenants without their own."""
         self._engine = engine
+        self._quotas = quotas
         self._datasets = Datasets(engine)
         self._given_check = check
         self._publisher = Publisher(engine)
@@ -59,17 +70,22 @@ class Jobs:
     ) -> JobResource:
         """Queue a job. A key that was used before answers with the job that it made then.
 
-        Raises DataError if the spec does not fit its dataset, and IdempotencyConflict; neither leaves a row behind.
+        Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
+        leaves a row behind.
         """
         spec = self.check(spec, tenant=tenant)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
         try:
-            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+            job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
         except sa.exc.IntegrityError:
             if idempotency_key is None:
                 raise
             # Another request with this key committed in between; now it is there to be found.
-            return self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+            job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
+        needs = spec.resources.needs
+        if job.state is not State.QUEUED or needs == ANY:
+            return job
+        return job.model_copy(update={"notice": unmet(needs, fleet.offered(self._engine))})
 
     def _submit(
         self, spec: JobSpec, tenant: str, key: str | None, fingerprint: str, traceparent: str | None
@@ -87,6 +103,7 @@ class Jobs:
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
             hold(connection, spec, tenant)
+            assert_may_queue(connection, tenant, self._quotas)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(
                 jobs.insert()
@@ -103,6 +120,7 @@ class Jobs:
                     max_attempts=spec.max_attempts,
                     iterations=spec.stop.iterations,
                     traceparent=traceparent,
+                    needs=spec.resources.needs,
                 )
                 .returning(jobs.c.created_at)
             ).scalar_one()
@@ -130,16 +148,40 @@ class Jobs:
         """Queue a paused job again, from its checkpoint. Raises JobNotFound, IllegalTransition."""
         return self._request(job_id, tenant, Action.RESUME)
 
-    def retry(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
-        """Queue a failed or cancelled job again, from its last checkpoint if it has one, with all its attempts.
+    def retry(self, job_id: str, *, from_start: bool = False, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """Queue a failed or cancelled job again, with all its attempts.
 
+        It goes on from its last checkpoint if it has one; with ``from_start``, what it has computed is forgotten.
         Raises JobNotFound, IllegalTransition.
         """
-        return self._request(job_id, tenant, Action.RETRY)
+        return self._request(job_id, tenant, Action.RETRY, from_start=from_start)
 
-    def _request(self, job_id: str, tenant: str, action: Action) -> JobResource:
+    def update(
+        self, job_id: str, changes: dict[str, Any], *, tenant: str = DEFAULT_TENANT, version: int | None = None
+    ) -> JobResource:
+        """Change the name, the tags or the priority of a job; a queued one takes the place of its new priority.
+
+        Raises JobNotFound, and VersionConflict unless the job is at ``version``, if that is given.
+        """
         mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
         with write(self._engine) as connection:
+            row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
+            if row is None:
+                raise JobNotFound(job_id)
+            if version is not None and version != row.version:
+                raise VersionConflict(job_id, row.version)
+            changes = {name: value for name, value in changes.items() if value != getattr(row, name)}
+            if changes:
+                values = changes | {"spec": row.spec | changes, "version": jobs.c.version + 1}
+                connection.execute(jobs.update().where(*mine).values(values))
+            if "priority" in changes and row.state == State.QUEUED:
+                self._publisher.reprioritize(connection, job_id, row.attempt, changes["priority"])
+            return queries.get_in(connection, job_id, tenant=tenant)
+
+    def _request(self, job_id: str, tenant: str, action: Action, *, from_start: bool = False) -> JobResource:
+        mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            failpoint("request.begin")
             row = connection.execute(jobs.select().where(*mine).with_for_update()).first()
             if row is None:
                 raise JobNotFound(job_id)
@@ -148,14 +190,23 @@ class Jobs:
                 return queries.get_in(connection, job_id, tenant=tenant)
             values = change_of_state(target)
             attempt = row.attempt
+            data: dict[str, str] = {"state": target, "by": action}
             if target is State.QUEUED:
+                assert_may_queue(connection, tenant, self._quotas)
                 attempt += 1
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
                 if action is Action.RETRY:
                     values |= {"losses": 0}
+                if from_start:
+                    values |= begin_again(connection, job_id)
+                    data |= {"from": "start"}
                 self._publisher.enqueue(
-                    connection, job_id, attempt, priority=row.priority, tenant=tenant, created_at=row.created_at
+                    connection, job_id, attempt, priority=row.priority, tenant=row.tenant_id, created_at=row.created_at
                 )
+                failpoint("request.enqueued")
             connection.execute(jobs.update().where(*mine).values(values))
-            add_event(connection, job_id, attempt, "state", {"state": target, "by": action})
-            return queries.get_in(connection, job_id, tenant=tenant)
+            add_event(connection, job_id, attempt, "state", data)
+            job = queries.get_in(connection, job_id, tenant=tenant)
+            failpoint("request.before_commit")
+        failpoint("request.committed")
+        return job

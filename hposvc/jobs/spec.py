@@ -10,20 +10,26 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
 
+from hposvc.capabilities import Device, Memory, need
+
 Kind = Literal["data_reweighting", "regularization_tuning"]
 Auto = Literal["auto"]
 
 # Finite, because JSON decoders and YAML let NaN and infinities through.
-PositiveFloat = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
-NonNegativeFloat = Annotated[float, Field(ge=0, le=1e12, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+Float = Annotated[float, Field(strict=True, allow_inf_nan=False)]  # a number, not a text or a truth value that reads so
+PositiveFloat = Annotated[Float, Field(gt=0, le=1e12)]
+NonNegativeFloat = Annotated[Float, Field(ge=0, le=1e12)]
+Fraction = Annotated[Float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 DatasetId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:_.-]+$")]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+Tags = Annotated[list[Tag], Field(max_length=20)]
+JobName = Annotated[str, Field(min_length=1, max_length=200)]
+Priority = Annotated[StrictInt, Field(ge=-1000, le=1000)]
 Width = Annotated[StrictInt, Field(ge=1, le=65_536)]
 Activation = Literal["relu", "gelu", "tanh"]
-Dropout = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Dropout = Annotated[Float, Field(ge=0, lt=1)]
 
 
 class SpecModel(BaseModel):
@@ -171,9 +177,9 @@ class HyperparametersSpec(SpecModel):
     per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
     group_column: ColumnName | None = None
     penalty: Literal["l2", "l1", "elastic_net"] = "l2"
-    initial: float | Auto = "auto"
+    initial: Float | Auto = "auto"
     shrinkage: NonNegativeFloat | Auto = "auto"
-    selection: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] | Auto = "auto"
+    selection: Annotated[Float, Field(ge=0, lt=1)] | Auto = "auto"
 
     @field_validator("initial")
     @classmethod
@@ -187,14 +193,14 @@ class ScheduleSpec(SpecModel):
     """How a learning rate changes over the job: from its full value to ``final`` times that at the last iteration."""
 
     kind: Literal["constant", "cosine", "exponential"] = "constant"
-    final: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.01
+    final: Annotated[Float, Field(gt=0, le=1)] = 0.01
 
 
 class LowerSpec(SpecModel):
     """How the model is trained between two upper steps."""
 
     learning_rate: PositiveFloat | Auto = "auto"
-    momentum: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.0
     steps: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
     batch_size: Annotated[StrictInt, Field(ge=2, le=10_000_000)] | None = None
     weight_decay: NonNegativeFloat | Auto = "auto"
@@ -206,7 +212,7 @@ class UpperSpec(SpecModel):
 
     optimizer: Literal["adam", "momentum", "sgd"] = "adam"
     learning_rate: PositiveFloat | Auto = "auto"
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[Float, Float] | None = None
     clip_norm: PositiveFloat | None = None
     schedule: ScheduleSpec = ScheduleSpec()
 
@@ -235,7 +241,7 @@ class GdaSpec(SpecModel):
     """Gradient descent aggregation: lower step k descends α_k f + (1 − α_k) F with α_k = alpha_init · alpha_decay^k."""
 
     alpha_init: Fraction = 0.5
-    alpha_decay: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 1.0
+    alpha_decay: Annotated[Float, Field(gt=0, le=1)] = 1.0
 
 
 class SolverSpec(SpecModel):
@@ -303,17 +309,30 @@ class StopSpec(SpecModel):
 
 
 class ResourcesSpec(SpecModel):
-    """What the job is computed on: ``auto`` is the device of its worker (``HPOSVC_DEVICE``), ``cpu`` always the CPU."""
+    """What the job is computed on. ``device``: ``auto`` is that of whichever worker takes the job, ``cpu`` and ``cuda``
+    wait for a worker that offers it. ``memory``: ``large`` waits for a worker with 16 GiB or more, ``huge`` for one
+    with 64; it is the GPU's own for ``cuda``.
+    """
 
-    device: Literal["auto", "cpu"] = "auto"
+    device: Device = "auto"
+    memory: Memory = "standard"
+
+    @property
+    def needs(self) -> str:
+        """The name of what the job needs of a worker."""
+        return need(self.device, self.memory)
 
 
 class JobSpec(SpecModel):
-    """A bilevel job: tune λ above, train the model below."""
+    """A bilevel job: tune λ above, train the model below.
+
+    ``time_limit`` is how many seconds an attempt may take on a worker, refits included, before the job fails as
+    ``timed_out``, with a checkpoint; ``stop.max_seconds`` only ends the iterations, and gives a result.
+    """
 
     kind: Kind
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    tags: Annotated[list[Tag], Field(max_length=20)] = []
+    name: JobName | None = None
+    tags: Tags = []
     dataset: DatasetSpec
     model: ModelSpec = LinearModel()
     loss: LossSpec | None = None
@@ -322,8 +341,9 @@ class JobSpec(SpecModel):
     stop: StopSpec = StopSpec()
     checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 100
     resources: ResourcesSpec = ResourcesSpec()
-    priority: Annotated[StrictInt, Field(ge=-1000, le=1000)] = 0
+    priority: Priority = 0
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
+    time_limit: PositiveFloat | None = None
 
     @model_validator(mode="after")
     def _per_fits_kind(self) -> JobSpec:

@@ -7,9 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.access.tenants import at_their_limit, places_left
 from hposvc.db.engine import write
-from hposvc.db.tables import jobs, now, workers
+from hposvc.db.tables import jobs, now
 from hposvc.failpoints import failpoint
+from hposvc.jobs import fleet
 from hposvc.jobs.fence import lose
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobError
@@ -17,7 +19,6 @@ from hposvc.jobs.states import HELD, State
 from hposvc.queue import Publisher, deliveries
 
 BATCH = 100
-FORGET_WORKER_SECONDS = 3600.0
 _ADVISORY_LOCK = 0x73776565706572  # "sweeper"
 
 
@@ -29,16 +30,17 @@ class Swept:
     undelivered: int
 
 
-def sweep(engine: sa.Engine, publisher: Publisher, *, grace_seconds: float) -> Swept:
+def sweep(engine: sa.Engine, publisher: Publisher, *, grace_seconds: float, running_jobs: int | None = None) -> Swept:
     """Put abandoned jobs back into the queue. One process at a time does it; for the others it does nothing.
 
-    A queued job counts as undelivered once it has been queued for ``grace_seconds`` and no delivery of it waits.
+    A queued job counts as undelivered once it has been queued for ``grace_seconds`` and no delivery of it waits. Those
+    of a tenant that has as many running as it may (``running_jobs`` unless it has a limit of its own) wait on.
     """
     with write(engine) as connection:
         if not _alone(connection):
             return Swept(0, 0)
-        swept = Swept(_lost(connection, publisher), _undelivered(connection, publisher, grace_seconds))
-        connection.execute(workers.delete().where(workers.c.heartbeat_at < now() - FORGET_WORKER_SECONDS))
+        swept = Swept(_lost(connection, publisher), _undelivered(connection, publisher, grace_seconds, running_jobs))
+        fleet.forget(connection)
         failpoint("sweep.before_commit")
     return swept
 
@@ -72,8 +74,13 @@ def _lost(connection: sa.Connection, publisher: Publisher) -> int:
     return len(rows)
 
 
-def _undelivered(connection: sa.Connection, publisher: Publisher, grace_seconds: float) -> int:
-    """A worker that dies between taking a delivery and claiming the job leaves it queued, with nothing to come."""
+def _undelivered(
+    connection: sa.Connection, publisher: Publisher, grace_seconds: float, running_jobs: int | None
+) -> int:
+    """A worker that dies between taking a delivery and claiming the job leaves it queued, with nothing to come.
+
+    So does one that finds the tenant at its limit.
+    """
     delivery = deliveries(connection)
     waits = sa.exists().where(
         delivery.c.workflow_uuid == jobs.c.id + ":" + sa.cast(jobs.c.attempt, sa.String),
@@ -82,13 +89,24 @@ def _undelivered(connection: sa.Connection, publisher: Publisher, grace_seconds:
     rows = connection.execute(
         jobs.select()
         .where(jobs.c.state == State.QUEUED, jobs.c.queued_at < now() - grace_seconds, ~waits)
-        .order_by(jobs.c.queued_at)
+        .where(jobs.c.tenant_id.not_in(at_their_limit(running_jobs)))
+        .order_by(jobs.c.priority.desc(), jobs.c.queued_at)
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
+    places = {tenant: places_left(connection, tenant, running_jobs) for tenant in {row.tenant_id for row in rows}}
+    fitting = [row for row in rows if _takes(places, row.tenant_id)]
+    for row in fitting:
         _deliver_anew(connection, publisher, row)
-    return len(rows)
+    return len(fitting)
+
+
+def _takes(places: dict[str, int | None], tenant: str) -> bool:
+    """Take one of the places that the tenant has left, None being any number; whether there was one."""
+    left = places[tenant]
+    if left is not None:
+        places[tenant] = left - 1
+    return left is None or left > 0
 
 
 def redeliver(engine: sa.Engine, publisher: Publisher, job_id: str, attempt: int) -> None:

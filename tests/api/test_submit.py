@@ -149,7 +149,7 @@ BAD_VALUES = [
     ("name", ["a"], "name", "text"),
     ("priority", 5000, "priority", "1000"),
     ("max_attempts", 0, "max_attempts", "1"),
-    ("resources.device", "cuda", "resources.device", "cpu"),
+    ("resources.device", "tpu", "resources.device", "cpu"),
     ("iterations", 5, "iterations", "known field"),
 ]
 

@@ -44,13 +44,13 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 class Server:
     """``hposvc up`` or ``hposvc api`` as a process, on a free port."""
 
-    def __init__(self, command: str, data_dir: Path) -> None:
+    def __init__(self, command: str, data_dir: Path, **variables: str) -> None:
         self.settings = Settings(data_dir=data_dir)
         self.log = data_dir.with_suffix(".log")
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 [HPOSVC, command, "--port", "0"],
-                env=without_settings(HPOSVC_DATA_DIR=str(data_dir)),
+                env=without_settings(**{"HPOSVC_DATA_DIR": str(data_dir)} | variables),
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import httpx
 import pytest
 
@@ -136,3 +139,118 @@ def test_a_job_s_id_cannot_lead_elsewhere() -> None:
     with Client("http://x", transport=httpx.MockTransport(answer)) as client, pytest.raises(ProblemError):
         client.job("../workers?x=1")
     assert seen == [b"/v1/jobs/..%2Fworkers%3Fx%3D1"]
+
+
+def test_a_job_is_changed_and_deleted_with_everything(api: Server) -> None:
+    with Client(api.url) as client:
+        job = client.submit(SPEC)
+        changed = client.update(job.id, name="second", tags=["a"], version=job.version)
+        assert (changed.name, changed.tags) == ("second", ["a"])
+        with pytest.raises(ProblemError) as stale:
+            client.update(job.id, name="third", version=job.version)
+        assert stale.value.status == 412
+        with pytest.raises(ProblemError, match="cancel it first"):
+            client.delete(job.id)
+        client.cancel(job.id)
+        client.delete(job.id)
+        with pytest.raises(ProblemError, match="no job"):
+            client.job(job.id)
+
+
+def test_a_deletion_whose_answer_got_lost_is_no_error(api: Server) -> None:
+    with Client(api.url) as plain:
+        job = plain.submit(SPEC)
+        plain.cancel(job.id)
+        network = LosesAnswers(1)
+        with Client(api.url, transport=network) as client:
+            client.delete(job.id)
+        assert network.delivered == 2
+
+
+def test_a_key_is_not_made_twice_when_the_answer_got_lost() -> None:
+    asked = []
+
+    def break_off(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        raise httpx.ReadError("the connection broke", request=request)
+
+    with Client("http://x", transport=httpx.MockTransport(break_off)) as client:
+        with pytest.raises(ServerUnreachableError):
+            client.create_key("mine")
+        assert len(asked) == 1
+
+
+def test_the_key_is_shown_in_the_header_alone() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Authorization"] == "Bearer hposvc_x"
+        assert "hposvc_x" not in str(request.url)
+        return httpx.Response(200, json={"items": []})
+
+    with Client("http://x", key="hposvc_x", transport=httpx.MockTransport(answer)) as client:
+        assert client.workers() == []
+
+
+def test_waiting_asks_the_server_to_answer_when_something_changed(api: Server) -> None:
+    with Client(api.url) as client:
+        job = client.submit(SPEC)
+        timer = threading.Timer(0.5, client.cancel, [job.id])
+        timer.start()
+        assert client.wait(job.id, interval=0).state == "cancelled"
+        timer.join()
+
+
+class BreaksStreams(httpx.BaseTransport):
+    """Cuts every event stream after its first ``size`` bytes, twice."""
+
+    def __init__(self, size: int) -> None:
+        self._inner = httpx.HTTPTransport()
+        self._size = size
+        self.streams: list[str | None] = []
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response = self._inner.handle_request(request)
+        if request.headers.get("Accept") == "text/event-stream":
+            self.streams.append(request.headers.get("Last-Event-ID"))
+            if len(self.streams) < 3:
+                return httpx.Response(200, headers=response.headers, stream=Cut(response, self._size))
+        return response
+
+
+class Cut(httpx.SyncByteStream):
+    def __init__(self, response: httpx.Response, size: int) -> None:
+        self._response, self._size = response, size
+
+    def __iter__(self) -> Iterator[bytes]:
+        left = self._size
+        assert isinstance(self._response.stream, httpx.SyncByteStream)
+        for chunk in self._response.stream:
+            yield chunk[:left]
+            left -= len(chunk)
+            if left <= 0:
+                raise httpx.ReadError("the connection broke")
+
+
+def test_a_stream_that_breaks_leaves_nothing_out(api: Server) -> None:
+    with Client(api.url) as plain:
+        job = plain.submit(SPEC)
+        for action in (plain.pause, plain.resume, plain.pause, plain.resume, plain.cancel):
+            action(job.id)
+        network = BreaksStreams(400)
+        with Client(api.url, transport=network) as client:
+            events = list(client.stream(job.id))
+        states = [event.data["data"]["state"] for event in events if event.type == "state"]
+        assert states == ["queued", "paused", "queued", "paused", "queued", "cancelled"]
+        assert [event.data["seq"] for event in events if event.type == "state"] == [1, 2, 3, 4, 5, 6]
+        assert events[-1].type == "end"
+        assert network.streams[0] is None
+        assert all(network.streams[1:])
+        assert list(plain.stream(job.id, last=events[-1].id)) == []
+
+
+def test_iterations_in_other_formats(api: Server) -> None:
+    with Client(api.url) as client:
+        job = client.submit(SPEC)
+        assert b"".join(client.iterations_as(job.id, "csv")).startswith(b"iteration,upper_loss,")
+        assert b"".join(client.iterations_as(job.id, "ndjson")) == b""
+        with pytest.raises(ProblemError, match="no job"):
+            list(client.iterations_as("job_x", "csv"))

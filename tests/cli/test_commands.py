@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from hposvc.cli import app
+from hposvc.db import migrate
 from hposvc.faults import Exit
 from tests.cli.conftest import Server
 from tests.environment import without_settings
@@ -233,6 +235,21 @@ def test_a_port_that_is_taken(api: Server, tmp_path: Path) -> None:
     assert result.exit_code == Exit.ENVIRONMENT
     assert "--port" in result.stderr
     assert not (tmp_path / "data" / "server.json").exists()
+
+
+@pytest.mark.parametrize("command", ["api", "worker"])
+def test_tables_that_are_not_those_of_this_version_are_refused_at_start(command: str, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'changed.sqlite3'}"
+    migrate.upgrade(url)
+    with sqlite3.connect(tmp_path / "changed.sqlite3") as connection:
+        connection.execute("DROP INDEX ix_jobs_state_lease")
+    connection.close()
+    variables = without_settings(HPOSVC_DATABASE_URL=url, HPOSVC_DATA_DIR=str(tmp_path), HPOSVC_PORT="0")
+    words = [sys.executable, "-P", "-m", "hposvc", command]
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode != 0
+    assert "ix_jobs_state_lease" in done.stdout + done.stderr
+    assert "undo the change" in done.stdout + done.stderr
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:

@@ -1,35 +1,84 @@
-"""What compose and the Dockerfile name is what the code has: commands, options, variables, files."""
+"""What compose, the Dockerfile and deploy/ name is what the code has: commands, options, variables, metrics, files.
+
+No container engine is needed: files are held against their schemas and linters, and every command runs as a process.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
+import promql_parser
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
+from api.metrics import ApiMetrics
 from hposvc.cli import app
+from hposvc.client import Client
+from hposvc.db.engine import create_engine
+from hposvc.embedded import announced
+from hposvc.jobs import census, fleet, queries
+from hposvc.jobs.fleet import WorkerReport
 from hposvc.settings import Settings
+from tests.cli.conftest import HPOSVC, SECONDS, until
+from tests.environment import without_settings
+from tests.postgresql import PostgreSQL
+from workers.tally import ATTEMPTS, Tally, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
+TOOLS = Path(sys.executable).parent
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+COMMANDS = {name: service["command"] for name, service in OURS.items() if "command" in service}
+MANIFESTS = {
+    path.name: list(yaml.safe_load_all(path.read_text()))
+    for path in sorted((ROOT / "deploy/kubernetes").glob("*.yaml"))
+}
 VARIABLES = {f"HPOSVC_{name.upper()}" for name in Settings.model_fields}
+OTHERS = re.compile(r"AWS_|POSTGRES_|MINIO_|GF_")  # the variables of other people's programs
 
 
 def docker_commands() -> list[list[str]]:
     return [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)]
 
 
-@pytest.mark.parametrize(
-    "command", [service["command"] for service in OURS.values()] + docker_commands(), ids=shlex.join
-)
+def containers() -> Iterator[dict[str, Any]]:
+    for documents in MANIFESTS.values():
+        for document in documents:
+            pod = document.get("spec", {}).get("template", {}).get("spec", {})
+            yield from pod.get("initContainers", [])
+            yield from pod.get("containers", [])
+
+
+def slurm_commands() -> list[list[str]]:
+    text = (ROOT / "deploy/slurm.sh").read_text()
+    return [shlex.split(found)[2:] for found in re.findall(r'--wrap "exec (srun hposvc [^"]+)"', text)]
+
+
+ALL_COMMANDS = [*COMMANDS.values(), *docker_commands(), *(item["args"] for item in containers()), *slurm_commands()]
+
+
+@pytest.mark.parametrize("command", ALL_COMMANDS, ids=shlex.join)
 def test_every_command_is_one_of_ours_with_options_that_it_has(command: list[str]) -> None:
-    words = [word for word in command if re.fullmatch(r"[a-z]+", word)]
+    words = []
+    for word in command:  # up to the first option
+        if not re.fullmatch(r"[a-z]+", word):
+            break
+        words.append(word)
     options = [word for word in command if word.startswith("--")]
     help_ = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"})
     assert help_.exit_code == 0, help_.output
@@ -37,35 +86,122 @@ def test_every_command_is_one_of_ours_with_options_that_it_has(command: list[str
         assert option in help_.output
 
 
+def test_compose_fits_its_schema() -> None:
+    command = [TOOLS / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yml"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    command = [TOOLS / "hadolint", "--failure-threshold", "info", ROOT / "Dockerfile"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_manifests_of_kubernetes_fit_their_schemas() -> None:
+    files = [ROOT / "deploy/kubernetes" / name for name in ("hposvc.yaml", "gpu.yaml")]
+    run = subprocess.run(
+        [TOOLS / "kubernetes-validate", "--strict", *files], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    named = {(item["kind"], item["metadata"]["name"]) for documents in MANIFESTS.values() for item in documents}
+    for scaled in MANIFESTS["scaling.yaml"]:
+        target = scaled["spec"]["scaleTargetRef"]
+        assert (target["kind"], target["name"]) in named
+
+
+@pytest.mark.parametrize("script", ["deploy/secrets.sh", "deploy/slurm.sh"])
+def test_scripts_can_be_read_by_the_shell(script: str) -> None:
+    subprocess.run(["sh", "-n", ROOT / script], check=True)
+
+
 def test_every_variable_is_a_setting() -> None:
-    named = {name for service in OURS.values() for name in service.get("environment", {})}
-    named |= set(re.findall(r"HPOSVC_[A-Z_]+", DOCKERFILE))
-    secrets = {name.upper() for service in OURS.values() for name in service.get("secrets", [])}
-    assert named | secrets <= VARIABLES
-    assert secrets == {"HPOSVC_DATABASE_URL"}
+    named = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    named |= {name.upper() for service in OURS.values() for name in service.get("secrets", []) if "hposvc" in name}
+    named |= set(re.findall(r"HPOSVC_[A-Z_]+", DOCKERFILE + (ROOT / "deploy/slurm.sh").read_text()))
+    named |= {entry["name"] for item in containers() for entry in item.get("env", [])}
+    named |= set(MANIFESTS["hposvc.yaml"][0]["data"])
+    ours = {name for name in named if not OTHERS.match(name)}
+    assert ours <= VARIABLES, ours - VARIABLES
+    for service in OURS.values():
+        values = {name: value for name, value in service.get("environment", {}).items() if name in VARIABLES}
+        device = {"HPOSVC_DEVICE": "cuda"} if service["build"]["target"] == "gpu" else {}
+        Settings(**{name.removeprefix("HPOSVC_").lower(): value for name, value in (device | values).items()})
 
 
 def test_what_services_refer_to_is_declared() -> None:
-    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE))
-    for service in COMPOSE["services"].values():
+    stages = set(re.findall(r"^FROM \S+ AS ([\w-]+)$", DOCKERFILE, re.MULTILINE))
+    for service in SERVICES.values():
         assert set(service.get("secrets", [])) <= COMPOSE["secrets"].keys()
-        assert set(service.get("depends_on", {})) <= COMPOSE["services"].keys()
-        volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
-        assert volumes <= COMPOSE["volumes"].keys()
+        depends = service.get("depends_on", {})
+        assert set(depends) <= SERVICES.keys()
+        for name, how in depends.items() if isinstance(depends, dict) else ():
+            assert how["condition"] != "service_healthy" or "healthcheck" in SERVICES[name], name
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert (ROOT / source).exists() if source.startswith("./") else source in COMPOSE["volumes"], volume
         assert "build" not in service or service["build"]["target"] in stages
+    assert set(re.findall(r"COPY --from=([\w-]+)", DOCKERFILE)) <= stages
 
 
-def test_the_service_is_published_on_this_machine_only() -> None:
-    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
+    (tmp_path / "deploy").mkdir()
+    script = tmp_path / "deploy" / "secrets.sh"
+    script.write_bytes((ROOT / "deploy/secrets.sh").read_bytes())
+    subprocess.run(["sh", script], check=True)
+    folder = tmp_path / "secrets"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == {
+        path.name for path in folder.iterdir()
+    }
+    settings = Settings(_secrets_dir=folder)  # type: ignore[call-arg]
+    password = (folder / "postgres_password").read_text()
+    assert settings.database_url == f"postgresql+psycopg://hposvc:{password}@database/hposvc"
+    assert len(password) == 48
+    again = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    assert again.returncode == 1
+    assert (folder / "postgres_password").read_text() == password
+
+
+def test_services_are_published_on_this_machine_only() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
-def test_the_worker_s_host_name_is_fixed_and_it_has_time_to_stop() -> None:
-    worker = COMPOSE["services"]["worker"]
-    assert worker["hostname"]
-    assert int(worker["stop_grace_period"].removesuffix("s")) > 30
-    assert any(volume.endswith("/.cache") for volume in worker["volumes"])
+def test_no_process_is_root_and_no_root_can_be_written() -> None:
+    for name, service in SERVICES.items():
+        if name == "owner":  # gives the store its volume, and ends
+            assert service["network_mode"] == "none"
+            continue
+        assert service["read_only"] is True, name
+        assert service.get("user") != "root"
+    final = {service["build"]["target"] for service in OURS.values()}
+    for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]:
+        name = stage.split(" AS ")[1].split()[0]
+        if name in final:
+            assert re.findall(r"^USER (\w+)$", stage, re.MULTILINE)[-1:] == ["10001"], name
+    for item in containers():
+        assert item["securityContext"]["readOnlyRootFilesystem"] is True
+
+
+def test_workers_have_fixed_names_and_time_to_stop() -> None:
+    for name in ("worker", "worker-gpu"):
+        service = SERVICES[name]
+        assert service["hostname"] == name
+        assert int(service["stop_grace_period"].removesuffix("s")) > 30
+        assert any(volume.endswith("/.cache") for volume in service["volumes"])
+    for document in (item for documents in MANIFESTS.values() for item in documents if item["kind"] == "StatefulSet"):
+        assert document["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] > 30
+
+
+def test_the_api_s_image_has_all_but_jittor() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    everything = {*project["project"]["dependencies"], *extras["otel"], *extras["s3"]}
+    left_out = {name for name in everything if name.startswith(("jittor", "onednn"))}
+    assert len(left_out) == 3
+    assert set(project["dependency-groups"]["api"]) == everything - left_out
 
 
 def test_what_the_images_copy_is_there() -> None:
@@ -74,15 +210,130 @@ def test_what_the_images_copy_is_there() -> None:
             assert (ROOT / source).exists(), source
 
 
-def test_no_process_of_the_images_is_root() -> None:
-    final = {"api", "worker"}
-    for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[1:]:
-        name = stage.split(" AS ")[1].split()[0]
-        users = re.findall(r"^USER (\w+)$", stage, re.MULTILINE)
-        assert name not in final or not users or users[-1] == "hposvc"
+# metrics
 
 
-def test_a_secret_file_is_read_as_a_setting(tmp_path: Path) -> None:
-    (tmp_path / "hposvc_database_url").write_text("postgresql+psycopg://hposvc:secret@database/hposvc\n")
-    settings = Settings(_secrets_dir=tmp_path)  # type: ignore[call-arg]
-    assert settings.database_url == "postgresql+psycopg://hposvc:secret@database/hposvc"
+@pytest.fixture(scope="module")
+def exposed(migrated_sqlite: Path) -> set[str]:
+    """Every sample name that the API and a worker expose."""
+    engine = create_engine(f"sqlite:///{migrated_sqlite}")
+    metrics = ApiMetrics(lambda: census.take(engine))
+    metrics.requests.labels("GET", "/", "200").inc()
+    metrics.durations.labels("GET", "/").observe(0.1)
+    report = WorkerReport("w", "host", "cpu", {}, "ready", offers=("any",))
+    fleet.beat(engine, report)
+    text = metrics.text().decode()
+    fleet.leave(engine, "w")
+    engine.dispose()
+    tally = Tally()
+    tally.add(f"{ATTEMPTS}succeeded")
+    names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
+    names |= {sample.name for family in WorkerMetrics(tally, lambda: report).collect() for sample in family.samples}
+    return names | {"up"}  # Prometheus's own
+
+
+def alert_expressions() -> Iterator[tuple[str, str]]:
+    for group in yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            assert rule["annotations"].keys() == {"summary", "description"}
+            yield rule["alert"], rule["expr"]
+
+
+def panel_expressions() -> Iterator[tuple[str, str]]:
+    dashboard = json.loads((ROOT / "deploy/grafana/dashboards/hposvc.json").read_text())
+    for panel in dashboard["panels"]:
+        assert panel["datasource"]["uid"] == "prometheus"
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+
+
+def scaling_expressions() -> Iterator[tuple[str, str]]:
+    for scaled in MANIFESTS["scaling.yaml"]:
+        for trigger in scaled["spec"]["triggers"]:
+            yield scaled["metadata"]["name"], trigger["metadata"]["query"]
+
+
+EXPRESSIONS = [*alert_expressions(), *panel_expressions(), *scaling_expressions()]
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """The vector selectors of a parsed expression."""
+    if isinstance(node, promql_parser.VectorSelector):
+        yield node
+    for name in ("expr", "lhs", "rhs", "vector_selector"):
+        inner = getattr(node, name, None)
+        if inner is not None and not isinstance(inner, str):
+            yield from selectors(inner)
+    for inner in getattr(node, "args", None) or ():
+        yield from selectors(inner)
+
+
+@pytest.mark.parametrize(("title", "expression"), EXPRESSIONS, ids=[title for title, _ in EXPRESSIONS])
+def test_every_metric_of_alerts_dashboards_and_scaling_is_exposed(
+    exposed: set[str], title: str, expression: str
+) -> None:
+    found = {selector.name for selector in selectors(promql_parser.parse(expression))}
+    named = set(re.findall(r"\b(?:hposvc|process)_[a-z_]+", re.sub(r'"[^"]*"', "", expression)))
+    assert found >= named, "the parser missed one"
+    assert found, title
+    assert found <= exposed, found - exposed
+
+
+def test_prometheus_scrapes_what_compose_runs() -> None:
+    config = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())
+    targets = [
+        target for job in config["scrape_configs"] for group in job["static_configs"] for target in group["targets"]
+    ]
+    for target in targets:
+        service, port = target.split(":")
+        command, environment = SERVICES[service]["command"], SERVICES[service]["environment"]
+        assert port in command or environment["HPOSVC_METRICS_PORT"] == port
+    datasource = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
+    assert datasource["datasources"][0]["uid"] == "prometheus"
+
+
+# commands as processes
+
+
+@pytest.mark.slow
+def test_the_commands_of_compose_run_as_processes(postgresql: PostgreSQL, tmp_path: Path) -> None:
+    """In compose's order, with its commands and variables; only addresses are this test's own."""
+    url = postgresql.create("compose")
+    own = {
+        "HPOSVC_DATABASE_URL": url,  # in compose a secret file
+        "HPOSVC_DATA_DIR": str(tmp_path),
+        "HPOSVC_STORE_URL": (tmp_path / "store").as_uri(),
+        "HPOSVC_METRICS_HOST": "127.0.0.1",
+        "HPOSVC_METRICS_PORT": "0",
+        "HPOSVC_LOG_FORMAT": "json",
+    }
+
+    def start(name: str) -> subprocess.Popen[bytes]:
+        command = [{"0.0.0.0": "127.0.0.1", "8080": "0"}.get(word, word) for word in COMMANDS[name]]
+        variables = without_settings(**{**SERVICES[name].get("environment", {}), **own})
+        with (tmp_path / f"{name}.log").open("wb") as log:
+            return subprocess.Popen([HPOSVC, *command], env=variables, stdout=log, stderr=log, cwd=tmp_path)
+
+    assert start("migrate").wait(SECONDS) == 0
+    api, worker = start("api"), start("worker")
+    engine = create_engine(url)
+    try:
+        address = until(lambda: announced(Settings(data_dir=tmp_path)).get("url"), "the API listens")
+        with Client(address) as client:
+            until(client.is_ready, "the API is ready")
+            program, *arguments = SERVICES["api"]["healthcheck"]["test"][1:]
+            assert program == "python"
+            healthy = [word.replace("http://127.0.0.1:8080", address) for word in arguments]
+            subprocess.run([sys.executable, *healthy], check=True, env=os.environ | {"no_proxy": "*"})
+            until(lambda: [item for item in queries.workers(engine) if item.state == "ready"], "the worker is ready")
+            log = (tmp_path / "worker.log").read_text()
+            found = re.search(r"http://127\.0\.0\.1:\d+/metrics", log)
+            assert found, log
+            assert "hposvc_worker_state" in httpx.get(found[0], trust_env=False).text
+            for line in log.splitlines():
+                assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+    finally:
+        engine.dispose()
+        for process, service in ((worker, "worker"), (api, "api")):
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(int(SERVICES[service]["stop_grace_period"].removesuffix("s"))) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from hposvc import cuda
+from hposvc import cuda, doctor
 from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.settings import Settings
@@ -32,7 +33,7 @@ def test_a_machine_that_is_fit(tmp_path: Path) -> None:
     assert status == 0, findings
     assert findings["compiler"]["message"].startswith("g++")
     assert findings["database"]["status"] == "good"
-    assert len(findings) == 10
+    assert len(findings) == 12
 
 
 def test_the_text_has_the_remedy_below_the_fault(tmp_path: Path) -> None:
@@ -167,3 +168,70 @@ def test_it_changes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "untouched"
     examine(folder)
     assert not folder.exists()
+
+
+def test_no_headers_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
+    finding = doctor.python_headers()
+    assert finding.status == "fault"
+    assert str(tmp_path / "Python.h") in finding.message
+    assert "-dev" in finding.remedy
+
+
+def test_a_network_file_system_below_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel's own list of mounts, with one more line."""
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"{Path('/proc/mounts').read_text()}server:/export {tmp_path} nfs4 rw 0 0\n")
+    monkeypatch.setattr(doctor, "MOUNTS", mounts)
+    settings = Settings(data_dir=tmp_path / "data", database_url=f"sqlite:///{tmp_path}/data/x.sqlite3")
+    finding = doctor.database(settings)
+    assert finding.status == "fault"
+    assert "network file system (nfs4)" in finding.message
+    assert "PostgreSQL" in finding.remedy
+    elsewhere = doctor.database(settings.model_copy(update={"database_url": "sqlite:////dev/shm/none/x.sqlite3"}))
+    assert elsewhere.status == "note"
+
+
+def test_migrations_that_are_behind(tmp_path: Path) -> None:
+    url = Settings(data_dir=tmp_path).database_url
+    migrate.upgrade(url)
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0001'"))
+    engine.dispose()
+    _, findings = examine(tmp_path)
+    assert findings["database"]["status"] == "fault"
+    assert "is at revision 0001, behind" in findings["database"]["message"]
+    assert "hposvc db upgrade" in findings["database"]["message"]
+    assert "hposvc db backup" in findings["database"]["remedy"]
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(-600, "fault"), (10, "note"), (0, "good")])
+def test_clocks_that_are_apart(tmp_path: Path, seconds: int, status: str) -> None:
+    """A process whose clock is off: Python is told another time before the command starts."""
+    migrate.upgrade(Settings(data_dir=tmp_path).database_url)
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import time\n_now = time.time\ntime.time = lambda: _now() + {seconds}\n"
+    )
+    path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
+    _, findings = examine(tmp_path, HPOSVC_PORT="0", PYTHONPATH=path)
+    assert findings["clock"]["status"] == status
+    if seconds:
+        assert f"{abs(seconds)}." in findings["clock"]["message"]
+        assert ("behind" if seconds < 0 else "ahead of") in findings["clock"]["message"]
+        assert "chrony" in findings["clock"]["remedy"]
+
+
+def test_a_store_whose_package_is_not_installed(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['s3fs'] = None\n")
+    path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
+    _, findings = examine(tmp_path, PYTHONPATH=path, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
+    assert findings["store"]["status"] == "fault"
+    assert findings["store"]["remedy"] == "pip install 'hposvc[s3]'"
+    assert "hunter2" not in json.dumps(findings)
+
+
+def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
+    _, findings = examine(tmp_path, HPOSVC_STORE_URL="file:///proc/nowhere")
+    assert findings["store"]["status"] == "fault"
+    assert "HPOSVC_STORE_URL" in findings["store"]["remedy"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -29,6 +32,14 @@ def test_the_reference_is_what_the_code_says() -> None:
         assert (ROOT / "docs" / "reference" / name).read_text() == page(), "run `make docs`"
 
 
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for page in (tmp_path / "site").rglob("*.html"):
+        assert not re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="https?://', page.read_text()), page
+
+
 @by_name
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
@@ -46,9 +57,13 @@ def test_jobs_in_the_text_are_valid(page: Path) -> None:
 def test_commands_in_the_text_exist(page: Path) -> None:
     shell = "".join(re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL))
     for line in re.findall(r"^(?:\.venv/bin/)?hposvc ([^\n#|>]*)", shell, re.MULTILINE):
-        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list|add|show|rm))?)?", line)
+        words = re.match(r"(?:[a-z]+(?: (?:upgrade|list|drain|backup|restore|expire))?)?", line)
         assert words is not None
         help_ = CliRunner().invoke(app, [*words[0].split(), "--help"], env={"COLUMNS": "200"})
+        command, *words = [word for word in line.split() if word.isalpha()] or ["--version"]
+        groups = {group.name for group in app.registered_groups}
+        called = [command, *words[:1]] if command in groups else [command]
+        help_ = CliRunner().invoke(app, [*called, "--help"], env={"COLUMNS": "200"})
         assert help_.exit_code == 0, line
         for option in re.findall(r"--[a-z-]+", line):
             assert option in help_.output, line
@@ -66,3 +81,15 @@ def test_variables_in_the_text_are_settings(page: Path) -> None:
 @pytest.mark.parametrize("example", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.stem)
 def test_examples_are_valid(example: Path) -> None:
     JobSpec.model_validate(yaml.safe_load(example.read_text()))
+
+
+def test_the_licence_of_everything_that_is_needed_is_listed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    listed = dict(
+        re.findall(r"^\| (\S+) \| \S+ \| (.+) \|$", (ROOT / "docs/reference/licences.md").read_text(), re.MULTILINE)
+    )
+    for requirement in [*project["dependencies"], *extras["otel"], *extras["s3"]]:
+        name = re.match(r"[\w-]+", requirement)
+        assert name is not None
+        assert listed.get(name[0], "unknown") != "unknown", f"{requirement}: run `make licences`"

@@ -38,8 +38,8 @@ def test_pages_migrations_examples_and_types_are_inside(wheel: Path) -> None:
     assert not {name for name in packed if name.startswith(("tests/", "benchmarks/"))}
 
 
-def test_it_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
-    home = tmp_path / "installed"
+def install(wheel: Path, home: Path, *, without: tuple[str, ...] = ()) -> Path:
+    """An environment with the wheel and what it depends on, but for packages ``without``; answers its Python."""
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     # what it depends on is taken from this environment: downloading it again would test the index, not the wheel
@@ -54,18 +54,35 @@ def test_it_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
         )
         for interpreter in (sys.executable, python)
     )
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel]
-    subprocess.run(install, check=True)
+    command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", wheel]
+    subprocess.run(command, check=True)
     for entry in here.iterdir():
-        if "hposvc" not in entry.name and entry.suffix != ".pth" and not (there / entry.name).exists():
+        ours = "hposvc" in entry.name or entry.suffix == ".pth" or (there / entry.name).exists()
+        if not ours and not entry.name.startswith(without):
             (there / entry.name).symlink_to(entry)
+    return python
 
+
+def run_outside(python: Path, tmp_path: Path, script: str) -> None:
     outside = tmp_path / "elsewhere"
     outside.mkdir()
     (outside / "api").mkdir()  # somebody's own folder of that name is not ours
     (outside / "api" / "__init__.py").write_text("raise SystemExit('wrong api')")
     variables = without_settings(HPOSVC_DATA_DIR=str(tmp_path / "data"))
-    script = """
+    variables.pop("PYTHONPATH", None)
+    run = subprocess.run(
+        [python, "-P", "-c", script],
+        cwd=outside,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+SERVE = """
 import re, sys
 import httpx
 from hposvc.embedded import Embedded, upgrade_database
@@ -80,19 +97,23 @@ try:
     url = service._wait_for_api()
     page = httpx.get(url + "/")
     assert page.status_code == 200 and "<html" in page.text, page.text[:300]
-    for path in set(re.findall(r'(?:src|href)="(/[^"]+)"', page.text)):
+    for path in {"/metrics", "/v1/jobs", *re.findall(r'(?:src|href)="(/[^"]+)"', page.text)}:
         answer = httpx.get(url + path)
         assert answer.status_code == 200, (path, answer.status_code)
+    job = httpx.post(url + "/v1/jobs", json={"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}})
+    assert job.status_code == 202, job.text
 finally:
     service.stop()
 """
-    run = subprocess.run(
-        [python, "-P", "-c", script],
-        cwd=outside,
-        env=variables,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_it_runs_outside_the_checkout(wheel: Path, tmp_path: Path) -> None:
+    run_outside(install(wheel, tmp_path / "installed"), tmp_path, SERVE)
+
+
+def test_the_api_runs_without_jittor(wheel: Path, tmp_path: Path) -> None:
+    """As in the API's image: see the group ``api`` in pyproject.toml."""
+    python = install(wheel, tmp_path / "installed", without=("jittor", "onednn"))
+    absent = subprocess.run([python, "-c", "import jittor"], capture_output=True, check=False)
+    assert absent.returncode
+    run_outside(python, tmp_path, SERVE)

@@ -30,11 +30,23 @@ def test_every_call_is_described_with_an_example_and_its_errors() -> None:
         place = f"{method} {path}"
         assert call["summary"], place
         assert call["description"], place
-        success = next(answer for status, answer in call["responses"].items() if status.startswith("2"))
-        if path != "/v1/jobs/{job_id}/artifacts/{name}" and "204" not in call["responses"]:
+        status, success = next(item for item in call["responses"].items() if item[0].startswith("2"))
+        if status != "204" and path != "/v1/jobs/{job_id}/artifacts/{name}":
             assert any("example" in content for content in success["content"].values()), place
         for group in ("4XX", "5XX"):
             assert "application/problem+json" in call["responses"][group]["content"], place
+
+
+def test_every_call_has_a_name_of_its_own_for_clients_that_are_generated() -> None:
+    names = [call["operationId"] for _, _, call in calls()]
+    assert len(names) == len(set(names))
+    linked = {
+        link["operationId"]
+        for _, _, call in calls()
+        for answer in call["responses"].values()
+        for link in answer.get("links", {}).values()
+    }
+    assert linked <= set(names)
 
 
 def test_every_reference_leads_somewhere() -> None:

@@ -52,7 +52,7 @@ def test_an_exception_leaves_nothing_behind(engine: sa.Engine) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     with read(engine) as connection:
-        assert connection.execute(sa.text("SELECT id FROM tenants")).scalars().all() == ["default"]
+        assert connection.execute(sa.text("SELECT id FROM tenants")).scalars().all() == ["default", "~deleted"]
 
 
 def test_writers_wait_for_each_other_instead_of_failing(engine: sa.Engine) -> None:

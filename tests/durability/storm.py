@@ -3,8 +3,9 @@
     python -m tests.durability.storm --kills 500 --jobs 200 --workers 3 --seed 7
 
 Afterwards every job must have succeeded exactly as if nothing had happened: no gap and no double among its iterations,
-the λ of the uninterrupted run, a history without holes. Who is killed and when follows from the seed; how far the
-victims have come by then is up to the machine. The status is 0 when everything held.
+the λ of the uninterrupted run, a history without holes. The oldest jobs come first, and are hit again and again: one
+that has lost all its attempts fails, and is retried here as a person would. Who is killed and when follows from the
+seed; how far the victims have come by then is up to the machine. The status is 0 when everything held.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import read
 from hposvc.db.tables import attempts, jobs
-from hposvc.jobs.states import HELD, TERMINAL
+from hposvc.jobs.states import HELD, State
 from tests.postgresql import PostgreSQL
 from tests.workers.harness import Service, children_of, tiny_spec
 
@@ -41,18 +42,23 @@ def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: in
     job_ids = [submit(service, chance, number) for number in range(n_jobs)]
     workers = [service.worker(**LEASE) for _ in range(n_workers)]
     killed = {"supervisor": 0, "runner": 0, "submitter": 0}
+    retried = 0
     begun = time.monotonic()
     while sum(killed.values()) < kills:
         time.sleep(chance.uniform(0.05, 0.3))
         victim = chance.choices(("supervisor", "runner", "submitter"), (4, 5, 1))[0]
         if victim == "submitter":
-            job_ids.append(killed_while_submitting(service, chance, len(job_ids)))
+            job_id, died = killed_while_submitting(service, chance, len(job_ids))
+            job_ids.append(job_id)
+            if not died:
+                continue
         elif not kill_one(service, workers, victim, chance):
             continue
         killed[victim] += 1
         for index, worker in enumerate(workers):
             if worker.poll() is not None:
                 workers[index] = service.worker(**LEASE)
+        retried += retry_what_failed(service)
         if over(service) and sum(killed.values()) < kills:
             job_ids += [submit(service, chance, len(job_ids)) for _ in range(n_workers)]
     print(f"{sum(killed.values())} processes killed in {time.monotonic() - begun:.0f} s: {killed}", flush=True)
@@ -60,6 +66,7 @@ def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: in
     while not over(service):
         assert time.monotonic() < deadline, service.logs()
         time.sleep(0.2)
+        retried += retry_what_failed(service)
     for job_id in job_ids:
         service.assert_succeeded_exactly(job_id)
     service.assert_history_is_sound(job_ids)
@@ -69,7 +76,8 @@ def storm(service: Service, *, kills: int, n_jobs: int, n_workers: int, seed: in
             sa.select(attempts.c.outcome, sa.func.count()).group_by(attempts.c.outcome).order_by(attempts.c.outcome)
         ).all()
     assert count == len(job_ids), "one idempotency key, one job"
-    print(f"{count} jobs: 0 lost, 0 gaps or doubles, every λ equal; attempts: {dict(map(tuple, outcomes))}", flush=True)
+    print(f"{count} jobs: 0 lost, 0 gaps or doubles, every λ equal; attempts: {dict(map(tuple, outcomes))}, "
+          f"{retried} retried by hand", flush=True)  # fmt: skip
 
 
 def submit(service: Service, chance: random.Random, number: int) -> str:
@@ -83,8 +91,11 @@ def submit(service: Service, chance: random.Random, number: int) -> str:
     return service.jobs.submit(spec, idempotency_key=str(number)).id
 
 
-def killed_while_submitting(service: Service, chance: random.Random, number: int) -> str:
-    """Submit from a process that is killed at any moment of it, then submit the same again; answers the one job."""
+def killed_while_submitting(service: Service, chance: random.Random, number: int) -> tuple[str, bool]:
+    """Submit from a process that is killed at any moment of it, then submit the same again.
+
+    Answers the one job, and whether the process died before it was done.
+    """
     spec_chance = random.Random(number)
     child = os.fork()
     if child == 0:
@@ -93,8 +104,8 @@ def killed_while_submitting(service: Service, chance: random.Random, number: int
         os._exit(0)
     time.sleep(chance.uniform(0.0, 0.03))
     os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return submit(service, spec_chance, number)
+    died = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    return submit(service, spec_chance, number), died
 
 
 def kill_one(service: Service, workers: list[subprocess.Popen[bytes]], victim: str, chance: random.Random) -> bool:
@@ -115,9 +126,20 @@ def kill_one(service: Service, workers: list[subprocess.Popen[bytes]], victim: s
     return True
 
 
+def retry_what_failed(service: Service) -> int:
+    """Retry jobs whose attempts are used up, which is the only way in which one may fail; answers how many."""
+    with read(service.engine) as connection:
+        failed = connection.execute(sa.select(jobs).where(jobs.c.state == State.FAILED)).all()
+    for row in failed:
+        assert row.error["reason"] in ("worker_lost", "runner_killed"), row.error
+        assert row.losses == MAX_ATTEMPTS
+        service.jobs.retry(row.id)
+    return len(failed)
+
+
 def over(service: Service) -> bool:
     with read(service.engine) as connection:
-        waiting = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state.not_in(TERMINAL))
+        waiting = sa.select(sa.func.count()).select_from(jobs).where(jobs.c.state != State.SUCCEEDED)
         return connection.execute(waiting).scalar_one() == 0
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
 
 from hposvc.db import migrate
 from hposvc.db.engine import write
 from hposvc.jobs import queries
+from hposvc.jobs.states import State
 from hposvc.queue import APPLICATION_VERSION, DELIVERY, QUEUE, Publisher
 from tests.postgresql import PostgreSQL
 from tests.workers.harness import Service, eventually, tiny_spec
@@ -93,3 +99,36 @@ def test_a_database_that_takes_no_writes_stops_the_job_until_it_does(service: Se
     service.assert_succeeded_exactly(job_id)
     assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["lost", "succeeded"]
     service.assert_history_is_sound([job_id])
+
+
+def test_a_full_disk_under_the_database_delays_the_job_and_costs_it_nothing(service: Service) -> None:
+    worker = service.worker(lease=30.0)
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", max_attempts=20, checkpoint_every=1000)).id
+    service.until_iteration(job_id, 5)
+    with full(service, worker.pid):
+        eventually(lambda: "the database does not answer" in service.logs(), "a write fails")
+        assert service.get(job_id).state is State.RUNNING
+    service.assert_succeeded_exactly(job_id)
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["succeeded"]
+    assert worker.poll() is None
+    service.assert_history_is_sound([job_id])
+
+
+@contextlib.contextmanager
+def full(service: Service, pid: int) -> Iterator[None]:
+    """No room for what the worker writes: by the kernel on SQLite, by the error of its server on PostgreSQL."""
+    if service.engine.dialect.name == "sqlite":
+        log = Path(f"{service.engine.url.database}-wal").stat().st_size  # of SQLite: it grows by every write
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (log, resource.RLIM_INFINITY))
+        yield
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        return
+    refuse = "RAISE EXCEPTION 'could not extend file: No space left on device' USING ERRCODE = '53100'"
+    with write(service.engine) as connection:
+        connection.exec_driver_sql(
+            f"CREATE FUNCTION no_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {refuse}; END $$;"
+            "CREATE TRIGGER no_space BEFORE UPDATE ON jobs FOR EACH ROW EXECUTE FUNCTION no_space()"
+        )
+    yield
+    with write(service.engine) as connection:
+        connection.exec_driver_sql("DROP FUNCTION no_space() CASCADE")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 
+import hposvc
 from hposvc import failpoints
 from hposvc.db.engine import read
 from hposvc.db.tables import jobs
@@ -88,22 +96,91 @@ def test_the_supervisor_dies_while_a_job_is_being_given_up(service: Service, tmp
     run_through(service, stopped, environment)
     assert service.get(stopped).state is State.CANCELLED
 
+    failed = service.jobs.submit(tiny_spec("diverge=23", max_attempts=20)).id
+    run_through(service, failed, environment)
+    error = service.get(failed).error
+    assert error is not None
+    assert (error.reason, error.iteration) == ("diverged", 23)
+
     assert struck(tmp_path) == set(failpoints.STOPPING)
-    service.assert_history_is_sound([lost, released, stopped])
+    service.assert_history_is_sound([lost, released, stopped, failed])
 
 
-def test_whoever_submits_dies_at_each_point(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    job_ids = []
-    for point in failpoints.SUBMIT:
-        child = os.fork()
-        if child == 0:
-            monkeypatch.setattr(failpoints, "_armed", {point: 1})
-            Service(service.url, service.directory).jobs.submit(tiny_spec(), idempotency_key=point)
-            os._exit(0)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
-        job_ids.append(service.jobs.submit(tiny_spec(), idempotency_key=point).id)
+def test_every_point_in_the_code_is_gone_through() -> None:
+    root = Path(hposvc.__file__).parents[1]
+    sources = [path for package in ("hposvc", "workers", "api") for path in (root / package).rglob("*.py")]
+    in_code = [name for path in sources for name in re.findall(r'failpoint\("([^"]+)"\)', path.read_text())]
+    groups = (failpoints.SUBMIT, failpoints.REQUEST, failpoints.SUPERVISOR, failpoints.RUNNER, failpoints.STOPPING)
+    assert sorted(in_code) == sorted(point for group in groups for point in group), "each once, and each in a group"
+
+
+class Api:
+    """API processes at one address: when one is killed, the next takes its place."""
+
+    def __init__(self, service: Service, environment: dict[str, str]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        self._url = f"http://127.0.0.1:{port}"
+        self._log = service.directory / "api.log"
+        with self._log.open("wb") as log:
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-m", "tests.durability.api_processes"],
+                stdout=log,
+                stderr=log,
+                env=os.environ | environment | {
+                    "HPOSVC_DATABASE_URL": service.url, "HPOSVC_DATA_DIR": str(service.directory), "HPOSVC_PORT": port
+                },
+                start_new_session=True,
+            )  # fmt: skip
+
+    def insist(self, path: str, **request: Any) -> dict[str, Any]:
+        """Post until there is an answer, as a client does whose connection breaks."""
+
+        def answer() -> httpx.Response | None:
+            assert self._watchdog.poll() is None, self._log.read_text()
+            with contextlib.suppress(httpx.TransportError):
+                return httpx.post(self._url + path, timeout=60, trust_env=False, **request)
+            return None
+
+        response = eventually(answer, f"an answer to POST {path}")
+        assert response is not None
+        assert response.status_code == 202, response.text
+        document: dict[str, Any] = response.json()
+        return document
+
+    def close(self) -> None:
+        os.killpg(self._watchdog.pid, signal.SIGKILL)
+        self._watchdog.wait()
+
+
+def test_the_api_dies_at_each_of_its_points(service: Service, tmp_path: Path) -> None:
+    """Whoever asks gets an answer in the end, and what was asked for happened once."""
+    spec = tiny_spec().model_dump(mode="json", exclude_unset=True)
+    ids = {action: service.jobs.submit(tiny_spec()).id for action in ("cancel", "pause", "resume", "retry")}
+    service.jobs.pause(ids["resume"])
+    service.jobs.cancel(ids["retry"])
+    deaths = 0
+    api = Api(service, armed(tmp_path, (*failpoints.SUBMIT, *failpoints.REQUEST)))
+    try:
+        ids["submit"] = api.insist("/v1/jobs", json=spec, headers={"Idempotency-Key": "one"})["id"]
+        for action in ("submit", "cancel", "pause", "resume", "retry"):
+            if action != "submit":
+                api.insist(f"/v1/jobs/{ids[action]}/{action}")
+            at = set(failpoints.SUBMIT if action == "submit" else failpoints.REQUEST)
+            assert struck(tmp_path) == at - (set() if action in ("submit", "resume", "retry") else {"request.enqueued"})
+            deaths += len(struck(tmp_path))
+            for path in (tmp_path / "fired").iterdir():
+                path.unlink()  # to strike again, for the next action
+    finally:
+        api.close()
+    assert service.get(ids["cancel"]).state is State.CANCELLED
+    assert service.get(ids["pause"]).state is State.PAUSED
+    assert [service.get(ids[action]).attempt for action in ("submit", "resume", "retry")] == [1, 2, 2], "asked for once"
     with read(service.engine) as connection:
-        assert sorted(connection.execute(sa.select(jobs.c.id)).scalars()) == sorted(job_ids), "one key, one job"
+        assert connection.execute(sa.select(sa.func.count()).select_from(jobs)).scalar_one() == 5, "one key, one job"
     service.worker()
-    for job_id in job_ids:
-        service.assert_succeeded_exactly(job_id)
+    for action in ("submit", "resume", "retry"):
+        service.assert_succeeded_exactly(ids[action])
+    service.assert_history_is_sound(ids.values())
+    print(f"{service.engine.dialect.name}: {deaths} APIs killed, 0 requests lost or doubled")

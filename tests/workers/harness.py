@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,23 +60,36 @@ def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE
 class Service:
     """A database with its jobs, a store, and the workers that a test starts."""
 
-    def __init__(self, database_url: str, directory: Path) -> None:
+    def __init__(self, database_url: str, directory: Path, store_url: str | None = None) -> None:
         self.url = database_url
         self.directory = directory
+        self.store_url = store_url or (directory / "store").as_uri()
         self.engine = create_engine(database_url)
         self.jobs = Jobs(self.engine, check=lambda spec: None)
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def worker(
-        self, *, real: bool = False, environment: Mapping[str, str] | None = None, **timing: float
+        self,
+        *,
+        real: bool = False,
+        environment: Mapping[str, str] | None = None,
+        memory_limit: float | None = None,
+        offers: Sequence[str] = ("any",),
+        metrics_port: int | None = None,
+        retention: float | None = None,
+        **timing: float,
     ) -> subprocess.Popen[bytes]:
         """Start a worker."""
         options = {
             "database_url": self.url,
-            "store_url": (self.directory / "store").as_uri(),
+            "store_url": self.store_url,
             "work": str(self.directory / "work"),
             "real": real,
             "timing": TIMING | timing,
+            "memory_limit": memory_limit,
+            "offers": list(offers),
+            "metrics_port": metrics_port,
+            "retention": retention,
         }
         log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
@@ -135,7 +148,7 @@ class Service:
         job = self.until_over(job_id)
         assert job.state is State.SUCCEEDED, (job.error, self.logs())
         losses = expected(job.spec)
-        columns = queries.iterations(self.engine, job_id)
+        columns = queries.iterations(self.engine, job_id, limit=len(losses) + 1)
         assert columns.iteration == list(range(1, len(losses) + 1)), "a gap or a double"
         assert columns.upper_loss == losses
         assert job.result is not None

@@ -1,6 +1,7 @@
 """Jobs through one real worker process, on both databases."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,8 @@ LOSSES = [
     ("garbage=7", "runner_misbehaved", "not JSON"),
     ("oversize=7", "runner_misbehaved", "a frame claims"),
     ("gap=7", "runner_misbehaved", "iteration 8 after iteration 6"),
+    ("phases=7", "runner_misbehaved", "more than 100 phases"),
+    ("twice=7", "runner_misbehaved", "'started' a second time"),
     ("flood=7", "runner_misbehaved", "more than 1000 notes"),
     ("hang=7", "runner_hung", "no sign of life for 6 s"),
 ]
@@ -120,6 +123,39 @@ def test_cancel_frees_the_device_even_when_the_runner_does_not_listen(crew: Serv
     assert gone(runner)
 
 
+def test_a_job_that_is_not_done_in_time_keeps_what_it_has(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 150}, time_limit=1.5)).id
+    failed = crew.until_over(job_id)
+    assert failed.error is not None
+    assert (failed.state, failed.error.reason, failed.attempt) == (State.FAILED, "timed_out", 1)
+    assert "1.5 s" in failed.error.message
+    reached = failed.progress.iteration
+    assert 0 < reached < 150
+    crew.jobs.retry(job_id)
+    crew.until(job_id, lambda job: job.attempt == 2 and job.progress.iteration > reached, "it goes on")
+    assert crew.until_over(job_id).attempt == 2
+    assert crew.attempts(job_id)[1]["resumed_from"] == reached
+    crew.assert_history_is_sound([job_id])
+
+
+def test_a_job_that_hangs_is_over_when_its_time_is(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("slow=0.001 sleep=14 deaf", time_limit=1.0)).id
+    crew.until_iteration(job_id, 3)
+    runner = min(children_of(crew.processes[0].pid))
+    failed = crew.until_over(job_id)
+    assert failed.error is not None
+    assert failed.error.reason == "timed_out"
+    assert gone(runner)
+    assert len([file for file in queries.artifacts(crew.engine, job_id) if file.kind == "checkpoint"]) == 1
+
+
+def test_more_iterations_than_the_database_takes_one_by_one(crew: Service) -> None:
+    """Thousands a second, written in batches: the lease, renewed between them, is never lost."""
+    job_id = crew.jobs.submit(tiny_spec(stop={"iterations": 30_000}, checkpoint_every=10_000_000)).id
+    crew.assert_succeeded_exactly(job_id)
+    assert len(crew.attempts(job_id)) == 1
+
+
 def test_a_paused_job_goes_on_with_the_same_numbers(crew: Service) -> None:
     job_id = crew.jobs.submit(tiny_spec("slow=0.02", checkpoint_every=1000)).id
     crew.until_iteration(job_id, 5)
@@ -138,6 +174,24 @@ def test_a_failed_job_is_retried_with_all_its_attempts(crew: Service) -> None:
     retried = crew.jobs.retry(job_id)
     assert (retried.state, retried.error, retried.attempt) == (State.QUEUED, None, 2)
     crew.assert_succeeded_exactly(job_id)
+    crew.assert_history_is_sound([job_id])
+
+
+def test_a_retry_from_the_start_forgets_what_was_computed(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("diverge=33 once", max_attempts=1)).id
+    assert crew.until_over(job_id).state is State.FAILED
+    old = [file.url for file in queries.artifacts(crew.engine, job_id)]
+    assert len(old) == 2
+    retried = crew.jobs.retry(job_id, from_start=True)
+    assert (retried.progress.iteration, retried.best.upper_loss, retried.started_at) == (0, None, None)
+    failed = crew.until_over(job_id)
+    assert failed.error is not None
+    assert failed.error.iteration == 33, "it begins anew, and so diverges anew"
+    assert crew.attempts(job_id)[1]["resumed_from"] is None
+    assert not any(Path(url.removeprefix("file://")).exists() for url in old)
+    assert crew.jobs.retry(job_id).attempt == 3
+    crew.assert_succeeded_exactly(job_id)
+    assert crew.attempts(job_id)[2]["resumed_from"] == 30
     crew.assert_history_is_sound([job_id])
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,36 @@ def test_sigterm_hands_the_job_back_and_loses_nothing(service: Service) -> None:
     assert [attempt["outcome"] for attempt in attempts] == ["released", "succeeded"]
     assert attempts[1]["resumed_from"] == handed_back.progress.iteration
     service.assert_history_is_sound([job_id])
+
+
+def test_sigterm_hands_back_the_job_of_a_runner_that_does_not_listen(service: Service) -> None:
+    worker = service.worker(drain=2.0)
+    job_id = service.jobs.submit(tiny_spec("slow=0.002 sleep=24 deaf", stop=LONG)).id
+    service.until_iteration(job_id, 20)
+    runner = min(children_of(worker.pid))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(30) == 0
+    assert gone(runner)
+    handed_back = service.get(job_id)
+    assert (handed_back.state, handed_back.attempt) == (State.QUEUED, 2)
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["released"], "it costs the job nothing"
+
+
+def test_a_runner_that_takes_too_much_memory_costs_one_attempt(service: Service) -> None:
+    service.worker(memory_limit=400 * 2**20)
+    job = service.until_over(service.jobs.submit(tiny_spec("greed=15 once", checkpoint_every=5)).id)
+    service.assert_succeeded_exactly(job.id)
+    lost, done = service.attempts(job.id)
+    assert (lost["outcome"], done["outcome"]) == ("lost", "succeeded")
+    assert "and a job on this worker may take 0.390625" in lost["message"]
+
+
+def test_out_of_memory_the_kernel_ends_the_runner_before_the_worker(service: Service) -> None:
+    worker = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.05")).id
+    service.until_iteration(job_id, 1)
+    scores = [int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (worker.pid, *children_of(worker.pid))]
+    assert all(score > scores[0] for score in scores[1:])
 
 
 def test_sigterm_while_nothing_runs(service: Service) -> None:

@@ -134,6 +134,16 @@ class TinyRun:
         if self._now("chatter"):
             for _ in range(100_000):
                 print("x" * 1000)
+        if self._now("greed"):
+            self.hoard = b"x" * 2**29
+            time.sleep(3600)
+        if self._now("phases"):
+            phase = json.dumps({"type": "phase", "phase": "again"}).encode()
+            while True:
+                os.write(out, len(phase).to_bytes(4, "big") + phase)
+        if self._now("twice"):
+            started = json.dumps({"type": "started", "resumed_from": None}).encode()
+            os.write(out, len(started).to_bytes(4, "big") + started)
         if self._now("flood"):
             note = json.dumps({"type": "note", "level": "info", "message": "again"}).encode()
             while True:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
+import os
 import signal
 import sys
 from pathlib import Path
 
+from hposvc import logs, tracing
 from hposvc.store import Store
 from workers.session import Timing
 from workers.supervisor import RUNNER, Supervisor
@@ -16,14 +17,21 @@ TINY = (sys.executable, "-m", "tests.workers.tiny_runner")
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logs.configure("info", "json" if os.environ.get("HPOSVC_LOG_FORMAT") == "json" else "console")
     supervisor = Supervisor(
         options["database_url"],
         Store(options["store_url"]),
         Path(options["work"]),
         runner=RUNNER if options["real"] else TINY,
         timing=Timing(**options["timing"]),
+        memory_limit=options["memory_limit"],
+        offers=options["offers"],
+        retention=options["retention"],
+        metrics_address=None if options["metrics_port"] is None else ("127.0.0.1", options["metrics_port"]),
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
+    stop_tracing = tracing.start("worker")
     supervisor.run(lambda show: None)
+    stop_tracing()

@@ -29,6 +29,11 @@ export async function call(path, { method = "GET", headers = {}, body, etag } = 
   } catch (error) {
     throw new Unreachable(error.message);
   }
+  if (response.status === 401 && location.pathname !== "/login") {
+    // The session is over, or a key is asked for from now on.
+    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    await new Promise(() => {}); // this page is being left: nobody who waits for the answer needs it any more
+  }
   if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
   if (response.status >= 400) throw new ApiProblem(data ?? { title: `Status ${response.status}`, status: response.status });
   return { status: response.status, data, etag: response.headers.get("ETag"), headers: response.headers };

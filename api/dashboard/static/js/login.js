@@ -1,0 +1,52 @@
+// Trades a key for a session; the key is in no page, no URL and no storage.
+
+import { ApiProblem, Unreachable, call } from "./api.js";
+import { $, h, icon } from "./dom.js";
+
+/** Where to go afterwards: a path of this service, whatever the address bar was given. */
+function next() {
+  const wanted = new URL(new URLSearchParams(location.search).get("next") ?? "/", location.origin);
+  return wanted.origin === location.origin ? wanted.pathname + wanted.search : "/";
+}
+
+function say(title, detail) {
+  $("#answer").replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("div", {}, h("p", {}, h("strong", {}, title)), h("p", {}, detail))));
+}
+
+async function attempt(action) {
+  try {
+    await action();
+  } catch (error) {
+    if (error instanceof ApiProblem) say(error.problem.title, error.problem.detail);
+    else if (error instanceof Unreachable) say("The service does not answer", "Try again when it is back.");
+    else throw error;
+  }
+}
+
+$("#login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(async () => {
+    await call("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${$("#key").value.trim()}` } });
+    location.assign(next());
+  });
+});
+
+$("#out").addEventListener("click", () =>
+  attempt(async () => {
+    await call("/v1/session", { method: "DELETE" });
+    location.assign("/login");
+  }),
+);
+
+// Asked without `call`: that nobody is signed in is no error here.
+const response = await fetch("/v1/session", { headers: { Accept: "application/json" }, cache: "no-store" });
+if (response.ok) {
+  const { tenant, key, scopes } = await response.json();
+  $("#login").hidden = true;
+  $("#who").hidden = false;
+  $("#out").hidden = key === null;
+  $("#who-text").textContent =
+    key === null ? "No key is asked for on this service." : `With the key “${key}” of ${tenant}, which allows: ${scopes.join(", ")}.`;
+  $("#on").href = next();
+}
+document.body.dataset.ready = "true";

@@ -1,0 +1,22 @@
+"""What Prometheus collects."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from api import examples
+from api.dependencies import Metrics
+from api.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["health"])
+
+
+@router.get(
+    "/metrics",
+    summary="Get metrics for Prometheus",
+    response_class=Response,
+    responses={200: examples.answer(examples.METRICS, "In Prometheus's text format.", media_type="text/plain")},
+)
+def get_metrics(metrics: Metrics) -> Response:
+    """Of this process, and of the whole service as its database knows it. Answers even when the database does not."""
+    return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -1,0 +1,55 @@
+"""What a job needs of a worker, and what a worker offers: names that meet in a queue.
+
+A need is ``any``, ``cpu`` or ``cuda``, with ``-large`` or ``-huge`` behind it when the job asks for memory. A worker
+offers every need that it can meet, and receives the queues of those names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Literal
+
+Device = Literal["auto", "cpu", "cuda"]
+Memory = Literal["standard", "large", "huge"]
+
+GIB = 2**30
+# The least that a worker of a class has; a little below 16 and 64 GiB, because machines keep some for themselves.
+CLASSES: Mapping[Memory, int] = {"standard": 0, "large": 14 * GIB, "huge": 56 * GIB}
+ANY = "any"
+
+
+def need(device: Device, memory: Memory) -> str:
+    """The name of what a job asks for."""
+    name = ANY if device == "auto" else device
+    return name if memory == "standard" else f"{name}-{memory}"
+
+
+def offers(memory: Mapping[str, int]) -> tuple[str, ...]:
+    """What a worker offers. ``memory``: bytes by device that it computes on, ``cpu`` or ``cuda``, its own one first."""
+    names = []
+    for place, (device, size) in enumerate(memory.items()):
+        for class_, least in CLASSES.items():
+            if size >= least:
+                names += [need("auto", class_)] if place == 0 else []
+                names += [need("cuda" if device == "cuda" else "cpu", class_)]
+    return tuple(names)
+
+
+def unmet(wanted: str, offered: Collection[str]) -> str | None:
+    """Why a job has to wait although workers are there; None when one of the ``offered`` names is what it needs."""
+    if wanted in offered:
+        return None
+    device, _, memory = wanted.partition("-")
+    what = {ANY: "a worker", "cpu": "a worker on the CPU", "cuda": "a worker with a GPU (HPOSVC_DEVICE=cuda)"}[device]
+    size = f" with {'16' if memory == 'large' else '64'} GiB of memory" if memory else ""
+    return f"no live worker offers {wanted}: the job waits for {what}{size}"
+
+
+def main_memory() -> int:
+    """Bytes of memory that this process may use: the limit of its control group, or what the machine has."""
+    meminfo = Path("/proc/meminfo").read_text().splitlines()
+    sizes = [int(line.split()[1]) * 1024 for line in meminfo if line.startswith("MemTotal:")]
+    groups = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    limits = (file.read_text().strip() for file in groups if file.is_file())
+    return min([*sizes, *(int(limit) for limit in limits if limit.isdigit())], default=0)
