@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import sqlalchemy as sa
+import structlog
 from anyio import to_thread
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
+from sqlalchemy.exc import SQLAlchemyError
 
 from api import dashboard, problem_details
 from api.auth import COOKIE, OPEN, Access, Gatekeeper
@@ -26,6 +28,7 @@ from hposvc import __version__
 from hposvc.access import keys
 from hposvc.access.resources import KeyRequest, WebhookRequest
 from hposvc.access.tenants import defaults
+from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
 from hposvc.jobs import census
 from hposvc.jobs.deletion import purge
@@ -35,6 +38,8 @@ from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.store import Store
 from hposvc.webhooks.sender import deliver_next, forget_old
+
+log = structlog.get_logger(__name__)
 
 SENDERS = 2  # webhooks that are told at the same time by one process
 
@@ -76,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     held = Services(
         engine=engine,
         jobs=Jobs(engine, quotas=quotas),
+        datasets=Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads", quotas=quotas),
         metrics=ApiMetrics(lambda: census.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
         live=Live(engine, settings.max_streams),
@@ -85,6 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await to_thread.run_sync(_tidy_up, held.datasets)
         work = _background(held, Store(settings.store_url))
         for repeated in work:
             repeated.start()
@@ -109,7 +116,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.services = held
     app.add_middleware(Access, gatekeeper=held.gatekeeper, requests_per_second=settings.quota_requests_per_second)
-    app.add_middleware(Guard, hosts=_hosts(settings))
+    app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
     for module in (jobs, hyperparameters, compare, workers, datasets, access, webhooks, health, metrics):
@@ -117,6 +124,16 @@ def create_app(settings: Settings) -> FastAPI:
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _tidy_up(kept: Datasets) -> None:
+    """Remove what an API left half done that was killed on this machine."""
+    try:
+        removed = kept.sweep()
+        if removed:
+            log.info("removed uploads that were not finished", datasets=removed)
+    except (OSError, SQLAlchemyError) as error:  # the service starts without; the next start tries again
+        log.warning("could not look for unfinished uploads", error=str(error))
 
 
 def _has_keys(engine: sa.Engine) -> bool:

@@ -17,6 +17,7 @@ from api.problem_details import invalid_body
 from api.validation import Model, parse_body, parse_spec
 from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
+from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 
@@ -29,6 +30,7 @@ class Services:
 
     engine: sa.Engine
     jobs: Jobs
+    datasets: Datasets
     metrics: ApiMetrics
     gatekeeper: Gatekeeper
     live: Live
@@ -48,6 +50,10 @@ def _engine(request: Request) -> sa.Engine:
 
 def _jobs(request: Request) -> Jobs:
     return services(request).jobs
+
+
+def _datasets(request: Request) -> Datasets:
+    return services(request).datasets
 
 
 def _metrics(request: Request) -> ApiMetrics:
@@ -105,6 +111,7 @@ IfMatch = Annotated[
 ]
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
+DatasetsService = Annotated[Datasets, Depends(_datasets)]
 Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]
 Held = Annotated[Services, Depends(services)]

@@ -107,18 +107,57 @@ METRICS = """\
 # TYPE hposvc_jobs gauge
 hposvc_jobs{state="running"} 1.0
 """
-DATASETS = {
-    "items": [
+DATASET_ID = "ds_5b0c6a1e9d3f4a7788c2"
+DATASET: dict[str, Any] = {
+    "id": DATASET_ID,
+    "name": "churn.csv",
+    "source": "upload",
+    "task": "classification",
+    "rows": 4000,
+    "features": 2,
+    "columns": [
         {
-            "id": "sklearn:digits",
-            "name": "Handwritten digits, 8 × 8 pixels",
-            "task": "classification",
-            "rows": 1797,
-            "features": 64,
-            "target": "target",
-            "classes": ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-        }
-    ]
+            "name": "customer",
+            "dtype": "text",
+            "role": "id",
+            "treatment": "names the rows in answers",
+            "missing": 0,
+            "distinct": 4000,
+        },
+        {
+            "name": "age",
+            "dtype": "integer",
+            "role": "feature",
+            "treatment": "standardized by the training rows; missing becomes the training rows' median, "
+            "with a feature that says where",
+            "missing": 31,
+            "distinct": 71,
+        },
+        {
+            "name": "city",
+            "dtype": "text",
+            "role": "feature",
+            "treatment": "one feature for each of 12 categories, rare ones together",
+            "missing": 0,
+            "distinct": 12,
+        },
+        {
+            "name": "churned",
+            "dtype": "boolean",
+            "role": "label",
+            "treatment": "what is predicted: 2 classes",
+            "missing": 0,
+            "distinct": 2,
+        },
+    ],
+    "target": "churned",
+    "classes": ["false", "true"],
+    "id_column": "customer",
+    "image_shape": None,
+    "size": 81920,
+    "created_at": "2026-01-15T09:20:00Z",
+    "content_sha256": "3f0a6f4d6f2f6f1f8f5f0f9f7c1d1e5b7c9a8d3e2f1a0b9c8d7e6f5a4b3c2d1e",
+    "links": {"self": f"/v1/datasets/{DATASET_ID}", "rows": f"/v1/datasets/{DATASET_ID}/rows"},
 }
 PROBABILITIES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0]
 LAM = [-6.2, -5.1, -4.2, -2.9, 1.1, 1.9, 2.4]
@@ -184,6 +223,16 @@ COMPARISON = {
     ],
     "differences": [],
 }
+DATASETS = {"items": [DATASET], "next_page": None}
+PREVIEW = {
+    "columns": ["customer", "age", "city", "churned"],
+    "rows": [["c-0001", 41, "Lima", False], ["c-0002", None, "Oslo", True]],
+    "total": 4000,
+}
+RANKED_CSV = """\
+row_id,part,rank,weight,label,predicted,probability,label_probability,customer,age,city,churned
+c-0412,train,1,0.0013,true,false,0.97,0.03,c-0412,29,Lima,true
+"""
 
 
 KEY_ID = "key_51c7d0e2aa94b3f8"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -28,11 +28,15 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware. ``hosts``: names served beside the loopback ones; a ``*`` among them serves every name."""
+    """ASGI middleware. ``hosts``: names served beside the loopback ones; a ``*`` among them serves every name.
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = ()) -> None:
+    ``largest`` are the bytes that a body may have for paths where that is another number than ``MAX_BODY``.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), largest: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.hosts = frozenset(hosts)
+        self.largest = dict(largest or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or pass the request on."""
@@ -40,11 +44,14 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        problem = self._unknown_host(headers) or self._cross_site(scope["method"], headers) or self._too_large(headers)
+        largest = self.largest.get(scope["path"], MAX_BODY)
+        problem = (
+            self._unknown_host(headers) or self._cross_site(scope["method"], headers) or _too_large(headers, largest)
+        )
         if problem:
             await problem.response(scope["path"])(scope, receive, _secured(send))
         else:
-            await self.app(scope, _counted(receive), _secured(send))
+            await self.app(scope, _counted(receive, largest), _secured(send))
 
     def _unknown_host(self, headers: Headers) -> Problem | None:
         """A page of another site whose name was re-pointed at this machine (DNS rebinding) still sends its own name."""
@@ -69,16 +76,17 @@ class Guard:
             return None
         return Problem("cross-site-request", f"A page of {origin or 'another site'} may not change anything here.")
 
-    def _too_large(self, headers: Headers) -> Problem | None:
-        length = headers.get("content-length", "0")
-        return _body_too_large() if length.isdigit() and int(length) > MAX_BODY else None
+
+def _too_large(headers: Headers, largest: int) -> Problem | None:
+    length = headers.get("content-length", "0")
+    return _body_too_large(largest) if length.isdigit() and int(length) > largest else None
 
 
-def _body_too_large() -> Problem:
-    return Problem("body-too-large", f"The body is larger than {MAX_BODY:,} bytes.", headers={"Connection": "close"})
+def _body_too_large(largest: int) -> Problem:
+    return Problem("body-too-large", f"The body is larger than {largest:,} bytes.", headers={"Connection": "close"})
 
 
-def _counted(receive: Receive) -> Receive:
+def _counted(receive: Receive, largest: int) -> Receive:
     """A body sent in chunks names no length: stop it when it grows too large."""
     seen = 0
 
@@ -86,8 +94,8 @@ def _counted(receive: Receive) -> Receive:
         nonlocal seen
         message = await receive()
         seen += len(message.get("body", b""))
-        if seen > MAX_BODY:
-            raise _body_too_large()
+        if seen > largest:
+            raise _body_too_large(largest)
         return message
 
     return counted

@@ -24,10 +24,11 @@ from starlette.routing import compile_path
 from api.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
-from hposvc.data import DataError
+from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.jobs.deletion import JobNotFinished, VersionConflict
 from hposvc.jobs.fleet import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
+from hposvc.tabular.problems import DataError
 from hposvc.webhooks.addresses import ForbiddenAddress
 from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
 
@@ -132,7 +133,11 @@ TYPES = {
             "Read the job again, see whether your change still makes sense, and send it with the new ETag.",
         ),
         ProblemType(
-            "body-too-large", 413, "The body is too large", "A job's specification needs a few kilobytes at most."
+            "body-too-large",
+            413,
+            "The body is too large",
+            "A job's specification needs a few kilobytes at most; for data sets, the largest size is a setting of the "
+            "server (HPOSVC_MAX_UPLOAD_BYTES).",
         ),
         ProblemType(
             "unsupported-media-type",
@@ -146,6 +151,38 @@ TYPES = {
             422,
             "The job's specification is not valid",
             "Mend each field listed under errors and send the job again. ?dry_run=true checks without submitting.",
+        ),
+        ProblemType(
+            "invalid-dataset",
+            422,
+            "The data set cannot be used",
+            "Mend what is listed under errors, in the file or in the parameters, and send it again. Nothing was kept.",
+        ),
+        ProblemType("dataset-not-found", 404, "No such data set", "GET /v1/datasets lists the data sets that exist."),
+        ProblemType(
+            "dataset-in-use",
+            409,
+            "Jobs need the data set",
+            "Wait until the jobs are over, or cancel them.",
+        ),
+        ProblemType(
+            "dataset-conflict",
+            409,
+            "The data set is there already",
+            "The same content was uploaded with other roles: name them in the job, or remove it and send it again.",
+        ),
+        ProblemType(
+            "unsupported-file",
+            415,
+            "Not a file of rows",
+            "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed, or a name that ends in "
+            ".csv, .parquet or .npz.",
+        ),
+        ProblemType(
+            "rows-not-available",
+            409,
+            "There are no rows yet",
+            "Rows are ranked when a job has succeeded; watch its state.",
         ),
         ProblemType("invalid-parameter", 422, "A parameter is not valid", "Mend each parameter listed under errors."),
         ProblemType(
@@ -218,7 +255,7 @@ class Problem(Exception):
         errors: Sequence[FieldError] = (),
         status: int | None = None,
         headers: Mapping[str, str] | None = None,
-        **extra: str,
+        **extra: str | list[str],
     ) -> None:
         super().__init__(detail)
         self.kind = TYPES[slug]
@@ -259,6 +296,13 @@ def invalid_spec(errors: Sequence[FieldError]) -> Problem:
     first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return Problem("invalid-spec", first + more, errors=errors)
+
+
+def invalid_dataset(error: DataError) -> Problem:
+    """The file cannot be kept as a data set."""
+    errors = [field_error(found.field, found.message, found.remedy) for found in error.problems]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
 
 
 def invalid_body(errors: Sequence[FieldError]) -> Problem:
@@ -355,6 +399,9 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
     WorkerNotFound: lambda _, error: Problem("worker-not-found", str(error)),
     IllegalTransition: lambda _, error: Problem("illegal-transition", str(error), state=error.state),
     IdempotencyConflict: lambda _, error: Problem("idempotency-conflict", str(error)),
+    DatasetNotFound: lambda _, error: Problem("dataset-not-found", str(error)),
+    DatasetInUse: lambda _, error: Problem("dataset-in-use", str(error), jobs=error.job_ids),
+    DatasetConflict: lambda _, error: Problem("dataset-conflict", str(error), dataset=error.dataset_id),
     RequestValidationError: _from_parameters,
     HTTPException: _from_http,
     UnstorableError: lambda *_: Problem("request-failed", "A value is beyond what the database holds.", status=422),

@@ -19,7 +19,9 @@ from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
     from hposvc.client import Client
+    from hposvc.datasets.resources import DatasetResource
     from hposvc.jobs.resources import JobResource
+    from hposvc.prediction import Predictions
 
 STATUSES = (
     "Exit status: 0 done; 1 the job failed or was cancelled, or doctor found a fault; 2 wrong usage, or a job that was "
@@ -48,6 +50,13 @@ JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as `hpo
 Host = Annotated[str | None, typer.Option(help="Address to listen on; by default HPOSVC_HOST, or 127.0.0.1.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; by default HPOSVC_PORT, or 8080.")]
 DataDir = Annotated[Path | None, typer.Option(help="Database, artifacts, address; by default HPOSVC_DATA_DIR.")]
+DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="The data set's id, as `hposvc data list` shows it.")]
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file.")]
+Label = Annotated[
+    str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
+]
+IdColumn = Annotated[str | None, typer.Option(help="The column that names the rows; by default one called id.")]
+Task = Annotated[str | None, typer.Option(help="classification or regression, where the label could be either.")]
 KINDS = ["data_reweighting", "regularization_tuning"]
 ORDERS = ["newest", "oldest", "priority", "best_upper_loss"]
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
@@ -361,20 +370,162 @@ def db_upgrade(data_dir: DataDir = None) -> None:
 
 @data.command("list")
 def data_list(url: Url = None, as_json: Json = False) -> None:
-    """List the data sets that the server knows."""
-    from rich.table import Table
-
-    from hposvc.render import console
+    """List the data sets that a job can name: your own, newest first, then those that come along."""
+    from hposvc.render import console, datasets_table
 
     with _client(url) as client:
         found = client.datasets()
     if as_json:
+        _print_json([item.model_dump(mode="json") for item in found])
+    else:
+        console().print(datasets_table(found))
+
+
+@data.command("add")
+def data_add(
+    file: DataFile,
+    label: Label = None,
+    id_column: IdColumn = None,
+    task: Task = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default the name of the file.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a CSV, Parquet or NPZ file, and show what will be done to each of its columns."""
+    from hposvc.render import console, dataset
+
+    with _client(url) as client:
+        added = _upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task)
+    if as_json:
+        _print_json(added)
+    else:
+        console().print(dataset(added))
+
+
+@data.command("show")
+def data_show(dataset_id: DatasetId, url: Url = None, as_json: Json = False) -> None:
+    """Show a data set: its columns, their parts, and what is done to each before a model sees it."""
+    from hposvc.render import console, dataset
+
+    with _client(url) as client:
+        found = client.dataset(dataset_id)
+    if as_json:
         _print_json(found)
-        return
-    table = Table("id", "name", "task", "rows", "features", "target", box=None, pad_edge=False, header_style="dim")
-    for item in found:
-        table.add_row(*(str(item[field]) for field in ("id", "name", "task", "rows", "features", "target")))
-    console().print(table)
+    else:
+        console().print(dataset(found))
+
+
+@data.command("rm")
+def data_rm(dataset_id: DatasetId, url: Url = None) -> None:
+    """Remove an uploaded data set; finished jobs keep their results."""
+    with _client(url) as client:
+        client.remove_dataset(dataset_id)
+    typer.echo(f"{dataset_id} is removed")
+
+
+@app.command()
+def tune(
+    file: DataFile,
+    label: Label = None,
+    kind: Annotated[
+        str, typer.Option(help="data_reweighting finds rows to distrust, regularization_tuning strengths per feature.")
+    ] = "data_reweighting",
+    id_column: IdColumn = None,
+    task: Task = None,
+    iterations: Annotated[int, typer.Option(min=1, help="How many upper steps.")] = 500,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one."""
+    with _client(url) as client:
+        added = _upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
+        spec = {
+            "kind": kind,
+            "name": added.name,
+            "dataset": {"id": added.id} | ({} if label is None else {"label": label}),
+            "stop": {"iterations": iterations},
+        }
+        job = client.submit(spec)
+        if not as_json:
+            _say_submitted(client, job)
+        _follow(client, job.id, as_json=as_json, then_results=True)
+        if not as_json:
+            typer.echo(f"\nPredict other rows with it: hposvc predict {job.id} FILE", err=True)
+
+
+@app.command()
+def predict(
+    job_id: JobId,
+    file: DataFile,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where to write, as .csv or .parquet; by default CSV on the terminal."),
+    ] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the rows of a file with the model of a finished job, and score it if the file has the label."""
+    from hposvc.tabular.problems import DataError
+
+    with _client(url) as client:
+        try:
+            found = client.predict(job_id, file)
+        except DataError as error:
+            raise Fault(f"{file}: {error}", code=Exit.USAGE) from error
+        except OSError as error:
+            raise Fault(
+                f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
+            ) from error
+    _write_predictions(found, output, as_json=as_json)
+    for warning in found.warnings:
+        typer.echo(f"! {warning}", err=True)
+    if found.score is not None:
+        typer.echo(f"{found.score_name} {found.score:.4f} on {len(found.labels):,} rows", err=True)
+
+
+def _write_predictions(found: Predictions, output: Path | None, *, as_json: bool) -> None:
+    import pyarrow.csv
+    import pyarrow.parquet
+
+    table = found.table()
+    if as_json:
+        _print_json({"score": found.score, "score_name": found.score_name, "rows": table.to_pylist()})
+    elif output is None:
+        pyarrow.csv.write_csv(table, sys.stdout.buffer)
+    elif output.suffix == ".parquet":
+        pyarrow.parquet.write_table(table, output)
+    else:
+        pyarrow.csv.write_csv(table, output)
+
+
+def _upload(client: Client, file: Path, *, quiet: bool, **wishes: Any) -> DatasetResource:
+    """Send a file, with a bar on the way. Raises Fault: it cannot be read."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from hposvc.render import console
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=quiet,
+    )
+    try:
+        with bar:
+            task = bar.add_task(f"Sending {file.name}", total=None)
+
+            def show(sent: int, size: int) -> None:
+                doing = f"Checking {file.name}" if sent == size else f"Sending {file.name}"
+                bar.update(task, completed=sent, total=size, description=doing)
+
+            return client.add_dataset(file, progress=show, **wishes)
+    except OSError as error:
+        raise Fault(
+            f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
+        ) from error
 
 
 def _follow(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
 from urllib.parse import quote
 
 import httpx
@@ -30,9 +30,15 @@ from hposvc.access.resources import (
     TenantResource,
     WebhookResource,
 )
+from hposvc.datasets.resources import DatasetPage, DatasetResource
 from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, WorkerResource
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hposvc.prediction import Predictions, Predictor
 
 Filter = str | Sequence[str] | None
 Spec = JobSpec | Mapping[str, Any] | bytes
@@ -40,6 +46,7 @@ Spec = JobSpec | Mapping[str, Any] | bytes
 ATTEMPTS = 4
 FIRST_PAUSE = 0.25  # seconds before the first retry; doubled for each one after
 LONGEST_PAUSE = 10.0
+CHUNK = 256 * 1024  # of a file on its way
 WAIT_SECONDS = 20  # for an answer that comes when something changed
 MEDIA_TYPES = {
     "json": "application/json",
@@ -261,10 +268,88 @@ class Client:
                 partial.unlink(missing_ok=True)
             yield target
 
-    def datasets(self) -> list[dict[str, Any]]:
-        """The data sets that a job can name: ``id, name, task, rows, features, target, classes`` of each."""
-        items: list[dict[str, Any]] = self._call("GET", "/v1/datasets")["items"]
-        return items
+    def datasets(self) -> list[DatasetResource]:
+        """The data sets that a job can name: one's own, newest first, then those that come along."""
+        items: list[DatasetResource] = []
+        page: str | None = None
+        while True:
+            answer = DatasetPage.model_validate(
+                self._call("GET", "/v1/datasets", params={} if page is None else {"page": page})
+            )
+            items += answer.items
+            if (page := answer.next_page) is None:
+                return items
+
+    def dataset(self, dataset_id: str) -> DatasetResource:
+        """One data set, with what is done to each of its columns."""
+        return DatasetResource.model_validate(self._call("GET", f"/v1/datasets/{quote(dataset_id, safe='')}"))
+
+    def add_dataset(
+        self,
+        file: Path,
+        *,
+        name: str | None = None,
+        label: str | None = None,
+        id_column: str | None = None,
+        task: Literal["classification", "regression"] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> DatasetResource:
+        """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
+
+        The same content is one data set, however often it is sent. Raises ProblemError naming what is wrong with the
+        file, OSError if it cannot be read.
+        """
+        params = {"name": name or file.name, "label": label, "id_column": id_column, "task": task}
+        given = {key: value for key, value in params.items() if value is not None}
+        size = file.stat().st_size
+        headers = {"Content-Type": _media_type(file), "Content-Length": str(size)}
+        timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the answer
+        answer = self._call(
+            "POST",
+            "/v1/datasets",
+            params=given,
+            headers=headers,
+            body=lambda: _pieces(file, size, progress),
+            timeout=timeout,
+        )
+        return DatasetResource.model_validate(answer)
+
+    def remove_dataset(self, dataset_id: str) -> None:
+        """Remove an uploaded data set. Raises ProblemError (409) while jobs need it."""
+        try:
+            self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        except _Repeated as error:
+            if error.problem.status != httpx.codes.NOT_FOUND:
+                raise error.problem from error
+
+    def rows(self, job_id: str, *, part: str = "train", limit: int | None = None) -> pa.Table:
+        """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious first.
+
+        One's own ids and columns stand beside weight, rank, label and the model's opinion. ``part``: train, validation,
+        selection, test or all.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        params = {"format": "parquet", "part": part} | ({} if limit is None else {"limit": str(limit)})
+        return pq.read_table(pa.BufferReader(self._bytes(_path(job_id, "rows"), params=params)))
+
+    def predictor(self, job_id: str) -> Predictor:
+        """The trained model of a finished job; it needs NumPy only. Raises ProblemError: the job has left none."""
+        from hposvc.prediction import Predictor
+
+        return Predictor.from_bytes(self._bytes(_path(job_id, "artifacts", "model.safetensors")))
+
+    def predict(self, job_id: str, data: Path | pa.Table) -> Predictions:
+        """Predict rows with the model of a finished job: a CSV, Parquet or NPZ file, or an Arrow table.
+
+        Columns are treated as they were in training, and the same rows give the report's numbers. Raises DataError: a
+        column is missing, or holds something else than it did.
+        """
+        from hposvc.tabular.reading import format_of, read_table
+
+        table = read_table(data, format_of(data.name) or "csv") if isinstance(data, Path) else data
+        return self.predictor(job_id).predict({name: table[name] for name in table.column_names})
 
     def cancel(self, job_id: str) -> JobResource:
         """Stop the job for good. Raises ProblemError (409) when it has ended."""
@@ -369,6 +454,9 @@ class Client:
     def _act(self, job_id: str, action: str, params: dict[str, str] | None = None) -> JobResource:
         return JobResource.model_validate(self._call("POST", _path(job_id, action), params=params))
 
+    def _bytes(self, path: str, **request: Any) -> bytes:
+        return self._send("GET", path, **request).content
+
     def _once(self, method: str, path: str, **request: Any) -> Any:
         """``_call`` for what must not happen twice: repeated only when the service said that it did nothing."""
         return self._call(method, path, lost=False, **request)
@@ -379,15 +467,25 @@ class Client:
         empty = response.status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED)
         return None if empty else response.json()
 
-    def _send(self, method: str, path: str, *, lost: bool = True, **request: Any) -> httpx.Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        lost: bool = True,
+        body: Callable[[], Iterator[bytes]] | None = None,
+        **request: Any,
+    ) -> httpx.Response:
         """The answer. Repeated while the service is busy and, with ``lost``, after no answer came: reads, actions that
-        are idempotent, submits with a key.
+        are idempotent, submits with a key, uploads, whose content is one data set. ``body`` begins anew each time.
         """
         pause = FIRST_PAUSE
         unanswered = False
         for attempt in range(1, ATTEMPTS + 1):
             last = attempt == ATTEMPTS
             try:
+                if body is not None:
+                    request["content"] = body()
                 response = self._http.request(method, path, **request)
             except httpx.TransportError as error:
                 if last or not lost:
@@ -416,6 +514,27 @@ def _encode(spec: Spec) -> tuple[bytes, str]:
     if isinstance(spec, JobSpec):
         return spec.model_dump_json(exclude_unset=True).encode(), "application/json"
     return json.dumps(spec).encode(), "application/json"
+
+
+def _media_type(file: Path) -> str:
+    types = {
+        ".csv": "text/csv",
+        ".tsv": "text/csv",
+        ".parquet": "application/vnd.apache.parquet",
+        ".npz": "application/x-npz",
+    }
+    return types.get(file.suffix.lower(), "application/octet-stream")
+
+
+def _pieces(file: Path, size: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
+    sent = 0
+    stream: BinaryIO
+    with file.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            yield piece
+            sent += len(piece)
+            if progress is not None:
+                progress(sent, size)
 
 
 def _document(response: httpx.Response) -> Mapping[str, Any]:

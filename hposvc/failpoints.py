@@ -40,6 +40,15 @@ RUNNER = (
     "runner.artifacts_written",
     "runner.result_sent",
 )
+DATASETS = (
+    "dataset.receiving",
+    "dataset.received",
+    "dataset.checked",
+    "dataset.stored",
+    "dataset.before_commit",
+    "dataset.committed",
+    "dataset.removed",
+)
 STOPPING = (
     "stopped.before_commit",
     "release.before_commit",

@@ -11,6 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hposvc.datasets.resources import DatasetResource
 from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import State
 
@@ -83,6 +84,36 @@ def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:
             age(job.created_at),
         )
     return table if table.row_count else Text("No jobs. Submit one with `hposvc submit job.yaml`.")
+
+
+def datasets_table(found: Iterable[DatasetResource]) -> RenderableType:
+    """A line a data set."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("id", "name", "task", "target"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("rows", "features"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for item in found:
+        table.add_row(item.id, item.name, item.task or "–", item.target or "–", f"{item.rows:,}", f"{item.features:,}")
+    return table
+
+
+def dataset(found: DatasetResource) -> RenderableType:
+    """A data set column by column."""
+    title = f"{found.id}  {found.name}: {found.rows:,} rows"
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for heading in ("column", "holds", "missing", "part", "before a model sees it"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "missing" else "left")
+    shown = (found.columns or [])[:100]
+    for column in shown:
+        missing = f"{column.missing:,}" if column.missing else ""
+        table.add_row(column.name, column.dtype, missing, column.role, column.treatment)
+    parts: list[RenderableType] = [table]
+    if len(found.columns or []) > len(shown):
+        parts.append(Text(f"and {len(found.columns or []) - len(shown):,} columns more", "dim"))
+    if found.target is None:
+        parts.append(Text("No column is the label yet: name it in the job, as dataset.label.", "yellow"))
+    return Group(*parts)
 
 
 def age(then: datetime) -> str:

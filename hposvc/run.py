@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -47,6 +47,7 @@ from hposvc.bilevel import (
     evaluate,
     initial_state,
     largest_stable_rate,
+    predict,
     report,
     runtime,
     solve,
@@ -91,22 +92,32 @@ class Progress:
 class Run:
     """A job that is being solved. ``checkpoint`` continues an earlier run of the same spec, bit for bit on the CPU.
 
-    ``dataset`` is learned from in the place of the one that ``spec`` names: a notebook may bring its own arrays.
+    ``uploads`` are the data sets by id that ``spec`` may name beside the bundled ones. ``dataset`` is learned from in
+    the place of the one that ``spec`` names: a notebook may bring its own arrays.
 
     Raises:
         DataError: the spec does not fit its data.
         ValueError: ``checkpoint`` was not made by :meth:`checkpoint`.
     """
 
-    def __init__(self, spec: JobSpec, checkpoint: bytes | None = None, *, dataset: data.Dataset | None = None) -> None:
+    def __init__(
+        self,
+        spec: JobSpec,
+        checkpoint: bytes | None = None,
+        *,
+        uploads: Mapping[str, data.Upload] | None = None,
+        dataset: data.Dataset | None = None,
+    ) -> None:
         device = spec.resources.device
         runtime.start(None if device == "auto" else device, spec.solver.seed)
         self.spec = spec
-        self._dataset = data.load(spec.dataset, spec.hyperparameters.group_column) if dataset is None else dataset
-        found = data.problems(self._dataset, spec)
+        if dataset is None:
+            dataset = data.load(spec.dataset, spec.hyperparameters.group_column, uploads)
+        found = data.problems(dataset, spec)
         if found:
             raise data.DataError(found)
-        prepared = data.prepare(self._dataset, spec)
+        prepared = data.prepare(dataset, spec)
+        self._dataset = prepared.dataset
         self._splits, self._planted = prepared.splits, prepared.planted
         self._config = config(spec)
         if checkpoint is None:
@@ -197,6 +208,7 @@ class Run:
             "rows": len(self._splits.train),
             "strengths": strengths,
             "groups": groups,
+            "columns": None if self._dataset.encoding is None else self._dataset.encoding.described(),
             **found.as_dict(),
         }
         result["warnings"] = [*result["warnings"], *self._cautions()]
@@ -207,6 +219,7 @@ class Run:
                     {**result, "path": self._progress.path}, indent=2, ensure_ascii=False
                 ).encode(),
                 "hyperparameters.parquet": _parquet(table),
+                "rows.parquet": _parquet(self._rows(found.w, lam)),
                 "model.safetensors": self._model(found.w),
             },
         )
@@ -300,8 +313,19 @@ class Run:
             {"feature": names * len(problem.parts), "penalty": penalties, "lambda": flat, "strength": np.exp(flat)}
         )
 
+    def _rows(self, w: Arrays, lam: Arrays) -> pa.Table:
+        """Every row with its weight, if it has one, and what the handed-over model says about it."""
+        parts = {name: getattr(self._splits, name) for name in ("train", "validation", "selection", "test")}
+        opinions = {
+            name: predict(self._problem.model, w, part.features, self._problem.dtype)
+            for name, part in parts.items()
+            if part is not None
+        }
+        weights = self._problem.row_weights(lam) if isinstance(self._problem, ReweightingProblem) else None
+        return data.ranked(self._dataset, self._splits, opinions, weights)
+
     def _model(self, w: Arrays) -> bytes:
-        """The handed-over model with all that predicting from raw features takes."""
+        """The handed-over model with all that predicting from raw columns takes: see ``hposvc.prediction``."""
         scaling = self._splits.scaling
         arrays = {f"{'weight' if i % 2 == 0 else 'bias'}.{i // 2}": np.ascontiguousarray(a) for i, a in enumerate(w)}
         arrays |= {"scaling.mean": scaling.mean, "scaling.scale": scaling.scale}
@@ -310,6 +334,10 @@ class Run:
             "image_shape": self._dataset.image_shape,
             "task": self._dataset.task,
             "features": self._dataset.feature_names,
+            "encoding": None if self._dataset.encoding is None else self._dataset.encoding.as_dict(),
+            "label": self._dataset.target_name,
+            "id_column": self._dataset.id_name,
+            "dtype": self.spec.solver.dtype,
             "classes": self._dataset.classes,
             "target": {"mean": scaling.target_mean, "scale": scaling.target_scale},
         }

@@ -105,6 +105,9 @@ class Settings(BaseSettings):
         description="Let webhooks lead to private and loopback addresses, and to http. Whoever may add webhooks can "
         "then reach the service's own network.",
     )
+    max_upload_bytes: int = Field(
+        default=2**30, ge=1, description="The largest file that may be uploaded as a data set, in bytes."
+    )
     lease_seconds: float = Field(
         default=60,
         ge=1,

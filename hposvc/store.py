@@ -44,6 +44,12 @@ class Store:
         if filesystem.exists(target):
             filesystem.rm_file(target)
 
+    def remove_all(self, prefix: str) -> None:
+        """Remove every file below the key ``prefix``, half-written ones too."""
+        filesystem, target = fsspec.core.url_to_fs(f"{self._url}/{prefix}")
+        if filesystem.exists(target):
+            filesystem.rm(target, recursive=True)
+
 
 def _copy_durably(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,8 @@ Runner to supervisor::
 
 Supervisor to runner, by ``command``::
 
-    solve       job_id, attempt, spec, checkpoint_path (or null), directory, traceparent (or null)
+    solve       job_id, attempt, spec, checkpoint_path (or null), uploads: [{id, name, description, path}], directory,
+                traceparent (or null)
     pause       checkpoint after this iteration, answer ``paused``, and leave
     stop        leave after this iteration
 """

@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,7 +31,12 @@ from workers.protocol import Message
 
 HEARTBEAT_SECONDS = 2.0
 MAX_COLUMN = 1000  # rows in one frame
-KINDS = {".json": "report", ".parquet": "hyperparameters", ".safetensors": "model"}
+KINDS = {
+    "report.json": "report",
+    "hyperparameters.parquet": "hyperparameters",
+    "rows.parquet": "rows",
+    "model.safetensors": "model",
+}
 PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
 
@@ -55,7 +61,9 @@ class Solvable(Protocol):
         """An object with ``result``, JSON-able, and ``artifacts``, bytes by name."""
 
 
-Load = Callable[[JobSpec, bytes | None], Solvable]
+Load = Callable[
+    ..., Solvable
+]  # of a JobSpec and a checkpoint or None; ``uploads`` where the job names uploaded data sets
 Explain = Callable[[Exception], dict[str, Any]]
 
 
@@ -133,6 +141,8 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     directory = Path(job["directory"])
     path = job["checkpoint_path"]
     channel.send("phase", phase="loading")
+    if job["uploads"]:
+        load = partial(load, uploads=_uploads(job["uploads"]))
     with tracing.span("job.load"):
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
@@ -146,12 +156,21 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     artifacts = []
     for name, data in outcome.artifacts.items():
         sha256 = checkpoints.write(directory / name, data)
-        kind = KINDS.get(Path(name).suffix, "file")
+        kind = KINDS.get(name, "file")
         path = str(directory / name)
         artifacts.append({"name": name, "path": path, "size": len(data), "sha256": sha256, "kind": kind})
     failpoint("runner.artifacts_written")
     channel.send("result", result=outcome.result, artifacts=artifacts)
     failpoint("runner.result_sent")
+
+
+def _uploads(listed: list[Message]) -> dict[str, Any]:
+    from hposvc.data import Upload
+
+    return {
+        item["id"]: Upload(item["id"], item["name"], item["description"], partial(Path(item["path"]).open, "rb"))
+        for item in listed
+    }
 
 
 def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:

@@ -8,6 +8,7 @@ import queue
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -159,6 +160,9 @@ class Session:
                 )
                 return False
         self._runner = child
+        uploads = self._fetch_datasets()
+        if uploads is None:
+            return False
         self._child.send(
             {
                 "command": "solve",
@@ -166,6 +170,7 @@ class Session:
                 "attempt": self._attempt.number,
                 "spec": self._attempt.spec,
                 "checkpoint_path": self._fetch_checkpoint(),
+                "uploads": uploads,
                 "directory": str(self._directory),
                 "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
@@ -316,6 +321,31 @@ class Session:
         self._snapshots.append(Snapshot(iteration, summary, detail))
         if len(self._snapshots) == MOST_SNAPSHOTS:
             self._flush()
+
+    def _fetch_datasets(self) -> list[dict[str, Any]] | None:
+        """The uploaded data sets of the job, as local files; None when the job failed for want of one.
+
+        Raises OSError: the store does not answer.
+        """
+        uploads = []
+        for stored in self._write(self._attempt.datasets):
+            path = self._directory / f"{stored.id}.parquet"
+            try:
+                self._store.get(stored.url, path)
+                intact = sha256_of(path) == stored.sha256
+            except FileNotFoundError:
+                intact = False
+            if not intact:
+                self._end_runner()
+                message = f"the file of the data set {stored.id} is not in the store, or is damaged"
+                error = JobError(
+                    reason="dataset_lost", message=message, remedy="Upload it again, and submit the job anew."
+                )
+                self._conclude(partial(self._attempt.fail, error))
+                return None
+            upload = {"id": stored.id, "name": stored.name, "description": stored.description, "path": str(path)}
+            uploads.append(upload)
+        return uploads
 
     def _fetch_checkpoint(self) -> str | None:
         """The newest checkpoint that is intact, as a local file."""

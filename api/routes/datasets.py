@@ -1,54 +1,183 @@
-"""Datasets: those that come with the service."""
+"""Data sets: send, list, look, remove."""
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Literal
+import hashlib
+from typing import Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import BaseModel
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from api import examples
-from hposvc import data
-from hposvc.jobs.spec import DatasetSpec
+from api.dependencies import DatasetsService, Tenant
+from api.problem_details import Problem, field_error, invalid_dataset
+from hposvc.datasets.resources import DatasetPage, DatasetResource, RowsPreview
+from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
+from hposvc.failpoints import failpoint
+from hposvc.jobs.queries import MAX_PAGE, InvalidPageToken
+from hposvc.tabular.ingest import Task, Wishes
+from hposvc.tabular.problems import DataError
+from hposvc.tabular.reading import Format, format_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 
+MEDIA_TYPES: dict[str, Format] = {
+    "text/csv": "csv",
+    "text/tab-separated-values": "csv",
+    "application/csv": "csv",
+    "application/vnd.apache.parquet": "parquet",
+    "application/x-parquet": "parquet",
+    "application/x-npz": "npz",
+}
+UNTOLD = frozenset({"", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"})
 
-class DatasetResource(BaseModel):
-    """A dataset that a job can name: ``rows`` × ``features`` numbers, and a target to predict."""
-
-    id: str
-    name: str
-    task: Literal["classification", "regression"]
-    rows: int
-    features: int
-    target: str
-    classes: list[str] | None
-
-
-class DatasetList(BaseModel):
-    """All datasets."""
-
-    items: list[DatasetResource]
+DatasetId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]+$", examples=[examples.DATASET_ID])]
+Column = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
+BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, of at most HPOSVC_MAX_UPLOAD_BYTES.",
+        "content": {
+            "text/csv": {"schema": {"type": "string"}, "example": "age,city,churned\n41,Lima,false\n29,Oslo,true\n"},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
+            "application/x-npz": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
 
 
-@router.get("", summary="List datasets", responses={200: examples.answer(examples.DATASETS, "The datasets.")})
-def list_datasets() -> DatasetList:
-    """The datasets that are there from the start; a job names one by its id."""
-    return DatasetList(items=[_describe(dataset_id) for dataset_id in data.bundled.names()])
+@router.post(
+    "",
+    status_code=201,
+    summary="Upload a data set",
+    response_model=DatasetResource,
+    responses={
+        200: examples.answer(examples.DATASET, "The same content was there already."),
+        201: examples.answer(examples.DATASET, "Kept. Location is where it is found.", ("Location",)),
+    },
+    openapi_extra=BODY,
+)
+async def upload(
+    request: Request,
+    service: DatasetsService,
+    tenant: Tenant,
+    name: Annotated[str | None, Query(max_length=1000, description="What to call it: the name of the file.")] = None,
+    label: Annotated[Column, Query(description="The column to predict, unless a job says another.")] = None,
+    id_column: Annotated[Column, Query(description="The column that names the rows.")] = None,
+    task: Annotated[Task | None, Query(description="What the label holds, where it could be either.")] = None,
+) -> Response:
+    """Send CSV, Parquet or NPZ as the body. It is typed and checked; answers what is done to each column."""
+    format_ = _format(request, name)
+    called = name or f"data.{format_}"
+    try:
+        check_name(called)
+    except DataError as error:
+        raise invalid_dataset(error) from None
+    wishes = Wishes(label, id_column, task)
+    with service.incoming() as incoming:
+        sha256 = await _receive(request, incoming)
+        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, wishes, tenant)
+    headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
+    return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 
 
-@cache
-def _describe(dataset_id: str) -> DatasetResource:
-    dataset = data.load(DatasetSpec(id=dataset_id))
-    rows, features = dataset.features.shape
-    return DatasetResource(
-        id=dataset.id,
-        name=dataset.name,
-        task=dataset.task,
-        rows=rows,
-        features=features,
-        target=dataset.target_name,
-        classes=None if dataset.classes is None else list(dataset.classes),
-    )
+def _format(request: Request, name: str | None) -> Format:
+    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    encoding = request.headers.get("content-encoding", "identity")
+    format_ = MEDIA_TYPES.get(media_type) or (format_of(name or "") if media_type in UNTOLD else None)
+    if format_ is None or encoding != "identity":
+        sent = f"Content-Encoding {encoding!r}" if encoding != "identity" else f"Content-Type {media_type!r}"
+        remedy = "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed."
+        errors = [field_error("Content-Type", "does not say what the body is", remedy, media_type)]
+        raise Problem(
+            "unsupported-file", f"{sent[:200]} and the name {str(name)[:100]!r} do not say what this is.", errors=errors
+        )
+    return format_
+
+
+async def _receive(request: Request, incoming: Incoming) -> str:
+    """Write the body down as it comes; answers its SHA-256. It is never wholly in memory."""
+    digest = hashlib.sha256()
+    with incoming.path.open("wb") as file:
+        try:
+            async for chunk in request.stream():
+                failpoint("dataset.receiving")
+                digest.update(chunk)
+                file.write(chunk)
+        except ClientDisconnect:
+            raise Problem("request-failed", "The connection ended before the whole file had come.") from None
+    failpoint("dataset.received")
+    return digest.hexdigest()
+
+
+def _keep(
+    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, wishes: Wishes, tenant: str
+) -> tuple[DatasetResource, bool]:
+    try:
+        return service.add(incoming, sha256=sha256, name=name, format_=format_, wishes=wishes, tenant=tenant)
+    except DataError as error:
+        raise invalid_dataset(error) from None
+
+
+@router.get(
+    "",
+    summary="List data sets",
+    response_model=DatasetPage,
+    responses={200: examples.answer(examples.DATASETS, "A page of data sets.")},
+)
+def list_datasets(
+    service: DatasetsService,
+    tenant: Tenant,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many uploaded ones.")] = 50,
+    page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
+) -> DatasetPage:
+    """Those that were uploaded, newest first, then those that are there from the start; a job names one by its id."""
+    try:
+        return service.list_(tenant=tenant, limit=limit, page_token=page)
+    except InvalidPageToken as error:
+        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
+        raise Problem("invalid-parameter", str(error), errors=errors) from None
+
+
+@router.get(
+    "/{dataset_id}",
+    summary="Get a data set",
+    response_model=DatasetResource,
+    responses={200: examples.answer(examples.DATASET, "The data set.")},
+)
+def get_dataset(dataset_id: DatasetId, service: DatasetsService, tenant: Tenant) -> DatasetResource:
+    """What it holds, column by column, and what is done to each before a model sees it."""
+    return service.get(dataset_id, tenant=tenant)
+
+
+@router.get(
+    "/{dataset_id}/rows",
+    summary="Get the first rows of a data set",
+    response_model=RowsPreview,
+    responses={200: examples.answer(examples.PREVIEW, "The first rows.")},
+)
+def preview(
+    dataset_id: DatasetId,
+    service: DatasetsService,
+    tenant: Tenant,
+    limit: Annotated[int, Query(ge=1, le=MOST_PREVIEWED, description="How many rows.")] = 20,
+) -> RowsPreview:
+    """A look at the rows as they were understood."""
+    try:
+        return service.preview(dataset_id, limit=limit, tenant=tenant)
+    except FileNotFoundError:
+        raise Problem("artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer.") from None
+
+
+@router.delete(
+    "/{dataset_id}",
+    status_code=204,
+    summary="Remove a data set",
+    response_class=Response,
+    responses={204: {"description": "Gone."}},
+)
+def remove(dataset_id: DatasetId, service: DatasetsService, tenant: Tenant) -> Response:
+    """Remove an uploaded data set and its file. Jobs that are over keep their results; 409 names those that are not."""
+    service.remove(dataset_id, tenant=tenant)
+    return Response(status_code=204)

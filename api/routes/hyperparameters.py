@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from api import examples
-from api.dependencies import Engine, Tenant
+from api.dependencies import DatasetsService, Engine, Tenant
 from api.problem_details import Problem
 from api.routes.jobs import LARGEST, JobId
-from hposvc.jobs import hyperparameters, queries
+from hposvc.jobs import hyperparameters, queries, rows
 from hposvc.jobs.hyperparameters import Order
 from hposvc.jobs.resources import HyperparameterHistory, Hyperparameters
-from hposvc.jobs.rows import MOST_ROWS, JobRows, of_job
+from hposvc.jobs.rows import MOST_ROWS, JobRows
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -60,18 +60,27 @@ def get_history(
 
 
 @router.get(
-    "/{job_id}/rows",
+    "/{job_id}/rows/features",
     summary="Get rows of a job's dataset",
     responses={200: examples.answer(examples.ROWS, "The rows, in the order asked for.")},
 )
-def get_rows(
+def get_row_features(
     job_id: JobId,
     engine: Engine,
+    datasets: DatasetsService,
     tenant: Tenant,
     id: Annotated[  # noqa: A002 - the name of the parameter
         list[Annotated[str, Query(max_length=1000)]],
         Query(min_length=1, max_length=MOST_ROWS, description="The id of a row; give it again for another."),
     ],
 ) -> JobRows:
-    """Features as they came, and the shape of the images that they are; ids that no row has are left out."""
-    return of_job(queries.get(engine, job_id, tenant=tenant).spec, id)
+    """Features as they came, and the shape of the images that they are; ids that no row has are left out.
+
+    For datasets of images and those that come with the service: rows of an uploaded table have columns instead, which
+    are in `/rows`.
+    """
+    spec = queries.get(engine, job_id, tenant=tenant).spec
+    dataset = datasets.get(spec.dataset.id, tenant=tenant)
+    if dataset.source == "upload" and dataset.image_shape is None:
+        return rows.NO_ROWS
+    return rows.with_ids(datasets.load(spec, tenant=tenant), id)

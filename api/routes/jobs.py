@@ -12,10 +12,10 @@ import structlog
 import yaml
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from api import columns, examples
+from api import columns, examples, rows
 from api.answers import holds, tagged
 from api.artifacts import file_response
 from api.dependencies import (
@@ -36,11 +36,11 @@ from api.dependencies import (
 )
 from api.negotiation import preferred
 from api.problem_details import Problem, field_error
+from api.report import render_report
 from hposvc import tracing
 from hposvc.jobs import deletion, downsampling, queries
 from hposvc.jobs.queries import InvalidPageToken, Order
 from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, JobUpdate
-from hposvc.jobs.service import check_spec
 from hposvc.jobs.spec import JobSpec, Kind, Tag
 from hposvc.jobs.states import TERMINAL, State
 
@@ -101,8 +101,8 @@ def submit(
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
     if dry_run:
-        check_spec(spec)
-        return Response(Checked(spec=spec).model_dump_json(), media_type="application/json")
+        checked = service.check(spec, tenant=tenant)
+        return Response(Checked(spec=checked).model_dump_json(), media_type="application/json")
     job = service.submit(spec, tenant=tenant, idempotency_key=idempotency_key, traceparent=tracing.traceparent())
     metrics.submitted.inc()
     log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)
@@ -364,6 +364,46 @@ def get_artifact(
         if artifact.name == name:
             return file_response(artifact, range_)
     raise Problem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
+
+
+@router.get(
+    "/{job_id}/rows",
+    summary="Get the rows of a finished job, ranked",
+    response_class=Response,
+    responses={
+        200: examples.answer(examples.RANKED_CSV, "The rows, the most suspicious first.", media_type="text/csv")
+    },
+)
+def get_rows(
+    job_id: JobId,
+    engine: Engine,
+    tenant: Tenant,
+    format_: Annotated[rows.Format, Query(alias="format", description="How they are written.")] = "csv",
+    part: Annotated[rows.Part, Query(description="Only the rows that were used for this.")] = "train",
+    limit: Annotated[int | None, Query(ge=1, le=LARGEST, description="At most this many.")] = None,
+) -> Response:
+    """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
+    for artifact in queries.artifacts(engine, job_id, tenant=tenant):
+        if artifact.name == rows.NAME:
+            return rows.rows_response(artifact, format_=format_, part=part, limit=limit)
+    state = queries.get(engine, job_id, tenant=tenant).state
+    raise Problem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
+
+
+@router.get(
+    "/{job_id}/report",
+    summary="Get a finished job's report as a page",
+    response_class=HTMLResponse,
+    responses={
+        200: {"description": "A page to read or to print.", "content": {"text/html": {"example": "<!doctype html>…"}}}
+    },
+)
+def get_report(job_id: JobId, engine: Engine, tenant: Tenant) -> HTMLResponse:
+    """What was found, on a page that needs nothing else; the same as JSON is the file `report.json`."""
+    job = queries.get(engine, job_id, tenant=tenant)
+    if job.result is None:
+        raise Problem("rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state)
+    return HTMLResponse(render_report(job))
 
 
 def _accepted(job: JobResource) -> Response:

@@ -5,7 +5,9 @@ from hposvc.data.dataset import Dataset, Table, select
 from hposvc.data.noise import PlantedNoise
 from hposvc.data.prepare import Prepared, check, load, prepare, problems
 from hposvc.data.problems import DataError, Problem
+from hposvc.data.ranked import ranked
 from hposvc.data.splits import Part, Scaling, Splits
+from hposvc.data.uploaded import Upload
 
 __all__ = [
     "DataError",
@@ -17,10 +19,12 @@ __all__ = [
     "Scaling",
     "Splits",
     "Table",
+    "Upload",
     "bundled",
     "check",
     "load",
     "prepare",
     "problems",
+    "ranked",
     "select",
 ]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
-from sklearn import datasets as sklearn_datasets
 
 from hposvc.data.dataset import Table
 
 _LABEL = "target"
-_LOADERS: dict[str, tuple[str, Callable[[], Any]]] = {
-    "sklearn:digits": ("Handwritten digits, 8 × 8 pixels", sklearn_datasets.load_digits),
-    "sklearn:wine": ("Wine cultivars by chemical analysis", sklearn_datasets.load_wine),
-    "sklearn:breast_cancer": ("Breast cancer, Wisconsin diagnostic", sklearn_datasets.load_breast_cancer),
-    "sklearn:iris": ("Iris species by flower size", sklearn_datasets.load_iris),
-    "sklearn:diabetes": ("Diabetes progression after one year", sklearn_datasets.load_diabetes),
+_LOADERS: dict[str, tuple[str, str]] = {
+    "sklearn:digits": ("Handwritten digits, 8 × 8 pixels", "load_digits"),
+    "sklearn:wine": ("Wine cultivars by chemical analysis", "load_wine"),
+    "sklearn:breast_cancer": ("Breast cancer, Wisconsin diagnostic", "load_breast_cancer"),
+    "sklearn:iris": ("Iris species by flower size", "load_iris"),
+    "sklearn:diabetes": ("Diabetes progression after one year", "load_diabetes"),
 }
 
 
@@ -29,8 +26,10 @@ def names() -> list[str]:
 @cache
 def table(dataset_id: str) -> Table:
     """The columns of one bundled set. Raises KeyError for an id that is not in ``names()``."""
+    from sklearn import datasets  # here: it takes a second, which those that only list do without
+
     title, loader = _LOADERS[dataset_id]
-    bunch = loader()
+    bunch = getattr(datasets, loader)()
     columns = {str(name): bunch.data[:, i].astype(np.float64) for i, name in enumerate(bunch.feature_names)}
     categories = {}
     if "target_names" in bunch:

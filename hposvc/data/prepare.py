@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from hposvc.data import bundled
-from hposvc.data.dataset import Dataset, listed, select
+from hposvc.data import bundled, uploaded
+from hposvc.data.dataset import Dataset, Table, listed, select
 from hposvc.data.noise import PlantedNoise, plant
 from hposvc.data.problems import DataError, Problem
 from hposvc.data.splits import Rows, Splits, divide, standardize
-from hposvc.jobs.spec import DatasetSpec, JobSpec
+from hposvc.data.uploaded import Upload
+from hposvc.jobs.spec import DatasetSpec, FilesSplit, JobSpec
 
 # A job keeps a dozen arrays of the size of its parameters and of its activations.
 MOST_PARAMETERS = 50_000_000
@@ -25,42 +26,72 @@ MOST_GROUPS = 10_000
 
 @dataclass(frozen=True)
 class Prepared:
-    """The rows of a job, and apart from them what was planted: ``planted`` never goes to a solver."""
+    """The rows of a job, and apart from them what was planted: ``planted`` never goes to a solver.
+
+    ``dataset`` is the data set with its features, as the training rows made them.
+    """
 
     splits: Splits
     planted: PlantedNoise | None
+    dataset: Dataset
 
 
-def load(spec: DatasetSpec, group_column: str | None = None) -> Dataset:
-    """The data set that ``spec`` names, with the groups of ``group_column``.
+def find(spec: DatasetSpec, uploads: Mapping[str, Upload] | None = None) -> Table:
+    """The table that ``spec`` names, a bundled one or of ``uploads`` by id. Raises DataError."""
+    known = uploads or {}
+    if isinstance(spec.split, FilesSplit) or spec.id not in bundled.names():
+        fields = ("dataset.id", "dataset.split.validation", "dataset.split.test")
+        remedy = f"choose one of {listed([*known, *bundled.names()])}, or upload one"
+        unknown = [
+            Problem(
+                field,
+                f"there is no uploaded data set {name!r}"
+                if name in bundled.names()
+                else f"there is no data set {name!r}",
+                remedy,
+            )
+            for field, name in zip(fields, spec.ids, strict=False)
+            if name not in known
+        ]
+        if unknown:
+            raise DataError(unknown)
+        return uploaded.table([known[name] for name in spec.ids])
+    return bundled.table(spec.id)
+
+
+def load(spec: DatasetSpec, group_column: str | None = None, uploads: Mapping[str, Upload] | None = None) -> Dataset:
+    """The data set that ``spec`` names, bundled or one of ``uploads`` by id, with the groups of ``group_column``.
 
     Raises:
         DataError: all problems found, each naming its field.
     """
-    if spec.id not in bundled.names():
-        raise DataError(
-            [Problem("dataset.id", f"there is no data set {spec.id!r}", f"choose one of {', '.join(bundled.names())}")]
-        )
-    return select(bundled.table(spec.id), spec, group_column)
+    return select(find(spec, uploads), spec, group_column)
 
 
 def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
     """Divide, plant, standardize: always the same arrays for the same spec. Raises DataError."""
     rows = divide(dataset, spec)
+    dataset = dataset.encoded(rows.train)
     labels, planted = dataset.targets[rows.train], None
     noise = spec.dataset.label_noise
     if noise is not None:
         if dataset.classes is None:
             raise DataError(list(_noise_problems(dataset, spec)))
         labels, planted = plant(labels, rows.train, len(dataset.classes), len(dataset.targets), noise)
-    return Prepared(standardize(dataset, rows, labels), planted)
+    return Prepared(standardize(dataset, rows, labels), planted, dataset)
 
 
-def check(spec: JobSpec) -> None:
-    """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
-    found = problems(load(spec.dataset, spec.hyperparameters.group_column), spec)
+def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> JobSpec:
+    """Refuse what can be seen at the door, without training. Raises DataError with all problems found.
+
+    Answers ``spec`` with what the data set itself says filled in: its label, its column of ids, and the task.
+    """
+    dataset = load(spec.dataset, spec.hyperparameters.group_column, uploads)
+    found = problems(dataset, spec)
     if found:
         raise DataError(found)
+    said = {"label": dataset.target_name, "id_column": dataset.id_name, "task": dataset.task}
+    return spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
 
 
 def problems(dataset: Dataset, spec: JobSpec) -> list[Problem]:
@@ -186,7 +217,7 @@ def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
     if spec.model.type == "cnn":
         return
     hidden = [] if spec.model.type == "linear" else spec.model.hidden
-    widths = [dataset.features.shape[1], *hidden, len(dataset.classes or "1")]
+    widths = [dataset.width, *hidden, len(dataset.classes or "1")]
     yield from _too_many_parameters(_dense_parameters(widths))
     batch = min(spec.solver.lower.batch_size or len(dataset.targets), len(dataset.targets))
     if batch * max(widths) > MOST_ACTIVATIONS:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from hposvc.data.dataset import Array, Dataset, Floats, Integers
 from hposvc.data.problems import DataError, Problem
-from hposvc.jobs.spec import ColumnSplit, JobSpec, RandomSplit
+from hposvc.jobs.spec import ColumnSplit, FilesSplit, JobSpec, RandomSplit
 
 # Fewer rows than this cannot say which of two hyperparameters is better.
 FEWEST_ROWS = 4
@@ -24,7 +22,8 @@ AUTOMATIC_SELECTION, FEWEST_SELECTION_ROWS = 0.3, 30
 class Scaling:
     """Standardization by the training rows: x ↦ (x − mean) / scale per feature, and the same for numeric targets.
 
-    A constant feature has scale 1 and becomes 0. Targets that are classes have mean 0 and scale 1.
+    A constant feature has scale 1 and becomes 0; one that stands for a category has mean 0 and scale 1. Targets that
+    are classes have mean 0 and scale 1.
     """
 
     mean: Floats
@@ -86,8 +85,8 @@ def divide(dataset: Dataset, spec: JobSpec) -> Rows:
     Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all problems.
     """
     split = spec.dataset.split
-    rows = _by_column(dataset, split) if isinstance(split, ColumnSplit) else _at_random(dataset, split)
-    seed = 0 if isinstance(split, ColumnSplit) else split.seed
+    rows = _at_random(dataset, split) if isinstance(split, RandomSplit) else _as_marked(dataset, split)
+    seed = split.seed if isinstance(split, RandomSplit) else 0
     rows = _carve_selection(dataset, rows, spec.hyperparameters.selection, seed)
     problems = _missing(dataset, rows)
     if problems:
@@ -97,12 +96,15 @@ def divide(dataset: Dataset, spec: JobSpec) -> Rows:
 
 def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
     """Build the parts, with ``train_targets`` (len(rows.train),) in the place of the training rows' own targets."""
+    from sklearn.preprocessing import StandardScaler  # here: it takes a second
+
     statistics = StandardScaler().fit(dataset.features[rows.train])
+    scaled = np.ones(dataset.features.shape[1], dtype=bool) if dataset.scaled is None else dataset.scaled
     numbers = dataset.task == "regression"
     deviation = float(np.std(train_targets)) if numbers else 0.0
     scaling = Scaling(
-        mean=statistics.mean_,
-        scale=statistics.scale_,
+        mean=np.where(scaled, statistics.mean_, 0.0),
+        scale=np.where(scaled, statistics.scale_, 1.0),
         target_mean=float(np.mean(train_targets)) if numbers else 0.0,
         target_scale=deviation if deviation > 0 else 1.0,
     )
@@ -119,7 +121,10 @@ def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
     )
 
 
-def _by_column(dataset: Dataset, split: ColumnSplit) -> Rows:
+def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> Rows:
+    marked = isinstance(split, ColumnSplit)
+    field = "dataset.split.column" if marked else "dataset.split"
+    source = f"column {split.column!r}" if isinstance(split, ColumnSplit) else "the data sets"
     parts = dataset.parts if dataset.parts is not None else np.array([])
     least = {"train": FEWEST_ROWS, "validation": FEWEST_ROWS, "test": 1}
     unknown = sorted(set(np.unique(parts)) - set(least))
@@ -127,8 +132,8 @@ def _by_column(dataset: Dataset, split: ColumnSplit) -> Rows:
         raise DataError(
             [
                 Problem(
-                    "dataset.split.column",
-                    f"column {split.column!r} says {', '.join(unknown[:5])}",
+                    field,
+                    f"{source} says {', '.join(unknown[:5])}",
                     "write train, validation or test in every row",
                 )
             ]
@@ -136,9 +141,9 @@ def _by_column(dataset: Dataset, split: ColumnSplit) -> Rows:
     rows = {part: np.flatnonzero(parts == part) for part in least}
     few = [
         Problem(
-            "dataset.split.column",
-            f"column {split.column!r} gives {len(rows[part])} rows to {part}",
-            f"mark at least {fewest} rows as {part}",
+            field,
+            f"{source} gives {len(rows[part])} rows to {part}",
+            f"mark at least {fewest} rows as {part}" if marked else f"send at least {fewest} rows for {part}",
         )
         for part, fewest in least.items()
         if len(rows[part]) < fewest
@@ -191,6 +196,8 @@ def _separate(dataset: Dataset, rows: Integers, second: int, seed: int) -> tuple
         counts = np.unique(labels, return_counts=True)[1]
         if counts.min() >= 2 and min(second, len(rows) - second) >= len(counts):
             stratify = labels
+    from sklearn.model_selection import train_test_split  # here: it takes a second
+
     first_rows, second_rows = train_test_split(rows, test_size=second, random_state=seed, stratify=stratify)
     return first_rows, second_rows
 

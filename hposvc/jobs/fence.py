@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from hposvc.access.tenants import may_run
+from hposvc.datasets.service import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
 from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
@@ -204,6 +205,15 @@ class Attempt:
                 .order_by(artifacts.c.iteration.desc())
             )
             return [StoredFile(row.name, row.kind, row.size, row.sha256, row.url, row.iteration) for row in rows]
+
+    def datasets(self) -> list[StoredDataset]:
+        """The uploaded data sets that the job names and that are still there."""
+        named = self.spec["dataset"]
+        split = named.get("split") or {}
+        ids = [str(name) for name in (named["id"], split.get("validation"), split.get("test")) if name is not None]
+        with read(self._engine) as connection:
+            tenant = sa.select(jobs.c.tenant_id).where(jobs.c.id == self.job_id)
+            return find(connection, ids, connection.execute(tenant).scalar_one())
 
     def succeed(self, result: dict[str, Any], files: Iterable[StoredFile]) -> None:
         """The job is done."""

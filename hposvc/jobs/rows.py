@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hposvc.jobs.resources import Resource
-from hposvc.jobs.spec import JobSpec
+
+if TYPE_CHECKING:
+    from hposvc.data import Dataset  # which loads scikit-learn
 
 MOST_ROWS = 100
 
@@ -38,11 +41,11 @@ class JobRows(Resource):
     items: list[Row]
 
 
-def of_job(spec: JobSpec, ids: Sequence[str]) -> JobRows:
-    """The rows with these ``ids``, in their order; ids that no row has are left out. Raises hposvc.data.DataError."""
-    from hposvc import data  # here: it loads scikit-learn, which a process that only reads need not
+NO_ROWS = JobRows(features=[], image=None, items=[])
 
-    dataset = data.load(spec.dataset, spec.hyperparameters.group_column)
+
+def with_ids(dataset: Dataset, ids: Sequence[str]) -> JobRows:
+    """The rows of ``dataset`` with these ``ids``, in their order; ids that no row has are left out."""
     order = np.argsort(dataset.row_ids, kind="stable")
     places = order[np.minimum(np.searchsorted(dataset.row_ids, ids, sorter=order), len(order) - 1)]
     found = [(wanted, place) for wanted, place in zip(ids, places, strict=True) if dataset.row_ids[place] == wanted]

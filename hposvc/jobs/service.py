@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_may_queue
 from hposvc.capabilities import ANY, unmet
+from hposvc.datasets.service import Datasets, hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
@@ -39,24 +40,25 @@ class IdempotencyConflict(Exception):
         super().__init__(f"the idempotency key {key!r} belongs to job {job_id}, whose spec is different; use a new key")
 
 
-def check_spec(spec: JobSpec) -> None:
-    """Check ``spec`` against its dataset. Raises hposvc.data.DataError."""
-    from hposvc.data import check  # here: it loads scikit-learn, which a process that only reads need not
-
-    check(spec)
-
-
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
     def __init__(
-        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] = check_spec, quotas: Quotas = NO_LIMITS
+        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] | None = None, quotas: Quotas = NO_LIMITS
     ) -> None:
-        """``quotas`` hold for tenants that have none of their own."""
+        """``check`` replaces :meth:`check`, which looks at data sets; ``quotas`` are for tenants without their own."""
         self._engine = engine
         self._quotas = quotas
-        self._check = check
+        self._datasets = Datasets(engine)
+        self._given_check = check
         self._publisher = Publisher(engine)
+
+    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> JobSpec:
+        """Check ``spec`` against its data sets; answers what would be stored. Raises hposvc.data.DataError."""
+        if self._given_check is None:
+            return self._datasets.check(spec, tenant=tenant)
+        self._given_check(spec)
+        return spec
 
     def submit(
         self,
@@ -71,7 +73,7 @@ class Jobs:
         Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
         leaves a row behind.
         """
-        self._check(spec)
+        spec = self.check(spec, tenant=tenant)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
         try:
             job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
@@ -100,6 +102,7 @@ class Jobs:
                     raise IdempotencyConflict(key, used.job_id)
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
+            hold(connection, spec, tenant)
             assert_may_queue(connection, tenant, self._quotas)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(

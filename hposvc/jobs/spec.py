@@ -22,6 +22,7 @@ NonNegativeFloat = Annotated[Float, Field(ge=0, le=1e12)]
 Fraction = Annotated[Float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
+DatasetId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:_.-]+$")]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 JobName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -59,6 +60,13 @@ class ColumnSplit(SpecModel):
     column: ColumnName
 
 
+class FilesSplit(SpecModel):
+    """Rows for validation and test from data sets of their own; those of ``dataset.id`` are all for training."""
+
+    validation: DatasetId
+    test: DatasetId
+
+
 class LabelNoise(SpecModel):
     """Wrong labels planted in the training rows, to try things out. The solver never learns which rows."""
 
@@ -67,14 +75,25 @@ class LabelNoise(SpecModel):
 
 
 class DatasetSpec(SpecModel):
-    """Which data, which columns of it, and how they are divided."""
+    """Which data, which columns of it, and how they are divided.
 
-    id: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:_.-]+$")]
-    label: ColumnName = "target"
+    ``label`` and ``id_column`` are by default those that the data set says, ``features`` all columns that have no other
+    role. ``task`` makes classes or numbers of a label that could be either.
+    """
+
+    id: DatasetId
+    label: ColumnName | None = None
+    task: Literal["classification", "regression"] | None = None
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
     id_column: ColumnName | None = None
-    split: RandomSplit | ColumnSplit = RandomSplit()
+    split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
     label_noise: LabelNoise | None = None
+
+    @property
+    def ids(self) -> list[str]:
+        """All the data sets that are named: the one that is trained on first."""
+        split = self.split
+        return [self.id, split.validation, split.test] if isinstance(split, FilesSplit) else [self.id]
 
 
 class LinearModel(SpecModel):

@@ -111,20 +111,20 @@ def test_a_file_that_is_gone_is_said(client: httpx.Client, server: Server, tmp_p
 
 def test_rows_are_images_where_the_dataset_holds_them(client: httpx.Client, server: Server) -> None:
     job = submit(server.engine, dataset={"id": "sklearn:digits"})
-    found = client.get(f"/v1/jobs/{job.id}/rows", params={"id": ["1154", "3", "no row"]}).json()
+    found = client.get(f"/v1/jobs/{job.id}/rows/features", params={"id": ["1154", "3", "no row"]}).json()
     assert [(row["id"], row["label"]) for row in found["items"]] == [("1154", "8"), ("3", "3")]
     assert found["image"] == {"height": 8, "width": 8, "channels": 1, "low": 0.0, "high": 16.0}
     assert len(found["items"][0]["values"]) == 64
     flowers = submit(server.engine)
-    plain = client.get(f"/v1/jobs/{flowers.id}/rows", params={"id": "0"}).json()
+    plain = client.get(f"/v1/jobs/{flowers.id}/rows/features", params={"id": "0"}).json()
     assert plain["image"] is None
     assert plain["items"] == [{"id": "0", "label": "setosa", "values": [5.1, 3.5, 1.4, 0.2]}]
-    problem(client.get(f"/v1/jobs/{job.id}/rows"), 422, "invalid-parameter")
-    problem(client.get(f"/v1/jobs/{job.id}/rows", params={"id": ["1"] * 101}), 422, "invalid-parameter")
+    problem(client.get(f"/v1/jobs/{job.id}/rows/features"), 422, "invalid-parameter")
+    problem(client.get(f"/v1/jobs/{job.id}/rows/features", params={"id": ["1"] * 101}), 422, "invalid-parameter")
 
 
 def test_whoever_asks_for_an_unknown_job_is_told(client: httpx.Client) -> None:
-    for rest in ("/hyperparameters", "/hyperparameters/history", "/rows?id=1"):
+    for rest in ("/hyperparameters", "/hyperparameters/history", "/rows/features?id=1"):
         problem(client.get(f"/v1/jobs/job_0{rest}"), 404, "job-not-found")
     problem(client.get("/v1/compare?jobs=job_0"), 404, "job-not-found")
 

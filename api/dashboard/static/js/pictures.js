@@ -32,7 +32,7 @@ export class Pictures {
     for (let begin = 0; begin < wanted.length && this.image !== null; begin += MOST) {
       const query = wanted.slice(begin, begin + MOST).map((id) => `id=${encodeURIComponent(id)}`).join("&");
       try {
-        const { image, items } = await get(jobPath(this.jobId, `/rows?${query}`));
+        const { image, items } = await get(jobPath(this.jobId, `/rows/features?${query}`));
         this.image = image;
         for (const row of items) this.rows.set(row.id, row);
       } catch (error) {
