@@ -31,8 +31,9 @@ from tests.serving import (
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 DIGITS = {"id": "sklearn:digits", "label_noise": {"rate": 0.6}}
-SETTLED = """() => [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null)
-  || document.querySelector("#about").textContent.includes("Queued")"""
+SETTLED = """() => document.querySelector("#spec").textContent
+  && (document.querySelector("#about").textContent.includes("Queued")
+  || [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null))"""
 
 
 def stage(server: Server) -> dict[str, str]:

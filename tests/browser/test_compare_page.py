@@ -38,7 +38,7 @@ def test_the_address_holds_the_view(page: Page, server: Server, tmp_path: Path) 
     first, second = (succeeded(server.engine, RESULT, name=name) for name in ("one", "two"))
     page.goto(f"/compare?jobs={first.id},{second.id}")
     page.get_by_label("Metric").select_option("hypergradient_norm")
-    page.get_by_label("By", exact=True).select_option("seconds")
+    page.locator("select[name=by]").select_option("seconds")
     page.get_by_label("Log scale").check()
     expect(page).to_have_url(f"/compare?jobs={first.id},{second.id}&metric=hypergradient_norm&by=seconds&log=1")
     page.reload()
@@ -69,7 +69,9 @@ def test_zooming_shows_finer_points(page: Page, server: Server) -> None:
     expect(page.locator("#lines .caption")).to_contain_text("500 of 20,000 · bands are min to max")
     highest = "Math.max(...document.querySelector('#lines .plot').data.flatMap(({ y }) => y.filter(Number.isFinite)))"
     assert page.evaluate(highest) == 50.0
-    page.evaluate("Plotly.relayout(document.querySelector('#lines .plot'), {'xaxis.range': [12100, 12500]})")
+    page.evaluate(
+        "Plotly.relayout(document.querySelector('#lines .plot'), {'xaxis.range[0]': 12100, 'xaxis.range[1]': 12500})"
+    )
     expect(page.locator("#lines .caption")).to_contain_text("iterations 12,100 to 12,500")
     assert page.evaluate(LINES)[0][1] == 401
     assert page.evaluate(highest) == 50.0

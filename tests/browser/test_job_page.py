@@ -74,6 +74,7 @@ def test_a_hidden_tab_does_not_ask_and_catches_up_when_seen(page: Page, server: 
     job, attempt = running(server.engine, 10)
     page.goto(f"/jobs/{job.id}")
     expect(caption(page, "#losses")).to_have_text("10 points")
+    expect(page.locator("#spec")).to_contain_text("kind")  # asked for last
     set_hidden(page, hidden=True)
     page.wait_for_load_state("networkidle")
     before = len(watch.requests)
