@@ -22,7 +22,7 @@ STORM ?= --kills 500 --jobs 200 --workers 3
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
 
-test: $(VENV)/.installed-dev browser-and-database
+test: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 	@$(VENV)/bin/hposvc warmup
 	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -n $(JOBS) --dist worksteal $(ARGS)
 
@@ -61,6 +61,12 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 .peers/torch/.installed:
 	"$(PYTHON)" -m venv .peers/torch
 	.peers/torch/bin/pip install --quiet torch==2.13.0 'numpy<2' higher==0.2.1 torchopt==0.7.3 boat-torch==1.1.1
+	@touch $@
+
+# a server of S3 for the tests: its botocore cannot be installed beside DBOS
+.peers/moto/.installed:
+	"$(PYTHON)" -m venv .peers/moto
+	.peers/moto/bin/pip install --quiet 'moto[server]==5.2.5'
 	@touch $@
 
 .peers/boat-jit/.installed:

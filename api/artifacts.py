@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import fsspec
 from fastapi import Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fsspec.implementations.local import LocalFileSystem
 
 from api.problem_details import Problem
 from hposvc.jobs.resources import ArtifactResource
+from hposvc.store import locate
 
 CHUNK = 1024 * 1024
 MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".safetensors": "application/octet-stream"}
@@ -22,7 +22,7 @@ MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".safetensors": "ap
 
 def file_response(artifact: ArtifactResource, range_: str | None = None) -> Response:
     """The bytes of an artifact as a download, or those of one range. Raises Problem if it is gone."""
-    filesystem, path = fsspec.url_to_fs(artifact.url)
+    filesystem, path = locate(artifact.url)
     if not filesystem.exists(path):
         raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
     suffix = Path(artifact.name).suffix

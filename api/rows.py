@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -17,6 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from api.problem_details import Problem
 from hposvc.jobs.resources import ArtifactResource, to_json
+from hposvc.store import locate
 
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
@@ -26,7 +26,7 @@ BATCH_ROWS = 4096
 
 def rows_response(artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None) -> Response:
     """The rows of one part, the most suspicious first. Raises Problem: the store lost the file."""
-    filesystem, path = fsspec.url_to_fs(artifact.url)
+    filesystem, path = locate(artifact.url)
     if not filesystem.exists(path):
         raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 

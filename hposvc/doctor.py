@@ -237,11 +237,11 @@ def clocks(settings: Settings) -> Finding:
 
 def store(settings: Settings) -> Finding:
     """Whether the artifact store can be reached; nothing is written to it."""
-    import fsspec
+    from hposvc.store import locate
 
     shown = SECRET.sub(r"\g<before>***", settings.store_url)
     try:
-        filesystem, path = fsspec.core.url_to_fs(settings.store_url)
+        filesystem, path = locate(settings.store_url)
         if settings.store_url.startswith("file:"):
             writable = _is_writable(Path(path))
             remedy = "Mend its permissions, or choose another one with HPOSVC_STORE_URL."

@@ -5,11 +5,38 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
+
+OBJECT_STORES = ("s3", "gs", "az")  # reached by obstore, the extra `s3`: s3fs cannot be installed beside DBOS
+
+
+class StoreError(OSError):
+    """The store's URL cannot be used here; the message says what is missing."""
+
+
+def locate(url: str) -> tuple[Any, str]:
+    """The file system of a URL, and the path in it. Raises StoreError."""
+    if url.partition("://")[0] in OBJECT_STORES:
+        _reach_object_stores()
+    try:
+        filesystem, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise StoreError(f"the store {url.partition('://')[0]}:// cannot be reached: {error}") from error
+    return filesystem, path
+
+
+@cache
+def _reach_object_stores() -> None:
+    try:
+        from obstore.fsspec import register
+    except ImportError as error:
+        raise StoreError("an object store needs obstore: pip install 'hposvc[s3]'") from error
+    register(OBJECT_STORES)
 
 
 class Store:
@@ -21,7 +48,7 @@ class Store:
     def put(self, path: Path, key: str) -> str:
         """Copy a local file in under ``key``; answers its URL. It survives a crash once this returns."""
         url = f"{self._url}/{key}"
-        filesystem, target = fsspec.core.url_to_fs(url)
+        filesystem, target = locate(url)
         if isinstance(filesystem, LocalFileSystem):
             _copy_durably(path, Path(target))
         else:
@@ -30,23 +57,23 @@ class Store:
 
     def get(self, url: str, path: Path) -> None:
         """Copy the file at ``url`` to a local path. Raises FileNotFoundError."""
-        filesystem, source = fsspec.core.url_to_fs(url)
+        filesystem, source = locate(url)
         filesystem.get_file(source, os.fspath(path))
 
     def open(self, url: str) -> BinaryIO:
         """Read the file at ``url``; it can be sought. Raises FileNotFoundError."""
-        filesystem, source = fsspec.core.url_to_fs(url)
+        filesystem, source = locate(url)
         return cast("BinaryIO", filesystem.open(source, "rb"))
 
     def remove(self, url: str) -> None:
         """Remove the file at ``url``; one that is not there is removed already."""
-        filesystem, target = fsspec.core.url_to_fs(url)
+        filesystem, target = locate(url)
         if filesystem.exists(target):
             filesystem.rm_file(target)
 
     def remove_all(self, prefix: str) -> None:
         """Remove every file below the key ``prefix``, half-written ones too."""
-        filesystem, target = fsspec.core.url_to_fs(f"{self._url}/{prefix}")
+        filesystem, target = locate(f"{self._url}/{prefix}")
         if filesystem.exists(target):
             filesystem.rm(target, recursive=True)
 
