@@ -60,7 +60,7 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 
 .peers/torch/.installed:
 	"$(PYTHON)" -m venv .peers/torch
-	.peers/torch/bin/pip install --quiet torch==2.13.0 'numpy<2' higher==0.2.1 torchopt==0.7.3
+	.peers/torch/bin/pip install --quiet torch==2.13.0 'numpy<2' higher==0.2.1 torchopt==0.7.3 boat-torch==1.1.1
 	@touch $@
 
 # a server of S3 for the tests: its botocore cannot be installed beside DBOS

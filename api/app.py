@@ -23,7 +23,7 @@ from api.live import Live
 from api.metrics import ApiMetrics
 from api.observing import Observing
 from api.problem_details import MEDIA_TYPE, ProblemDocument
-from api.routes import access, datasets, health, jobs, metrics, webhooks, workers
+from api.routes import access, compare, datasets, health, hyperparameters, jobs, metrics, webhooks, workers
 from hposvc import __version__
 from hposvc.access import keys
 from hposvc.access.resources import KeyRequest, WebhookRequest
@@ -119,7 +119,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
-    for module in (jobs, workers, datasets, access, webhooks, health, metrics):
+    for module in (jobs, hyperparameters, compare, workers, datasets, access, webhooks, health, metrics):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ Nothing is open unless it is named here: a route that is added needs a key witho
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
@@ -34,8 +35,12 @@ OPEN = ("/healthz", "/readyz", "/login", "/docs", "/openapi.json", "/v1/session"
 OPEN_BELOW = ("/problems/", "/static/")
 # What else than looking takes the scope ``admin``; everything else that changes something takes ``submit``.
 ADMINISTRATION = ("/v1/keys", "/v1/webhooks")
+# What all tenants share: whoever runs the service has the keys of the default tenant, and only those work there.
+SHARED = ("/metrics",)
+SHARED_IF_CHANGED = ("/v1/workers",)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 TRUSTED_SECONDS = 5.0  # for so long an answer of the database about a key is believed
+LOOK_SECONDS = 1.0  # so often the database is asked whether the first key was made
 STRANGERS_PER_SECOND = 10.0  # failed attempts of one address
 
 ANYBODY = Identity("", "anybody", DEFAULT_TENANT, frozenset(SCOPES), None)
@@ -48,28 +53,41 @@ class Gatekeeper:
     engine: sa.Engine
     always: bool  # ask for a key even before the first one was made
     _asked_for: bool = False
-    _looked: float = -TRUSTED_SECONDS
-    _known: dict[str, tuple[float, Identity | None]] = field(default_factory=dict)
+    _looked: float = -math.inf
+    _known: dict[str, tuple[float, Identity]] = field(default_factory=dict)
     _used: set[str] = field(default_factory=set)
     _lock: Lock = field(default_factory=Lock)
 
+    def remembered(self) -> bool | None:
+        """Whether callers need a key, as far as that is known without asking the database; None if it must be asked."""
+        if self.always or self._asked_for:
+            return True
+        return False if time.monotonic() - self._looked < LOOK_SECONDS else None
+
     def asks(self) -> bool:
         """Whether callers need a key. Once they do, they always will."""
-        if not (self.always or self._asked_for) and time.monotonic() - self._looked >= 1.0:
-            self._asked_for = keys.exist(self.engine)
+        known = self.remembered()
+        if known is None:
+            known = self._asked_for = keys.exist(self.engine)
             self._looked = time.monotonic()
-        return self.always or self._asked_for
+        return known
+
+    def recognized(self, token: str) -> Identity | None:
+        """Whose key or session this is, if it was seen in the last seconds."""
+        at, identity = self._known.get(keys.digest(token), (-math.inf, None))
+        return self._uses(identity) if time.monotonic() - at < TRUSTED_SECONDS else None
 
     def identify(self, token: str) -> Identity | None:
-        """Whose key or session this is; None for one that opens nothing."""
-        hashed = keys.digest(token)
-        at, identity = self._known.get(hashed, (-TRUSTED_SECONDS, None))
-        if time.monotonic() - at >= TRUSTED_SECONDS:
-            identity = keys.identify(self.engine, token)
+        """Whose key or session this is, asked of the database; None for one that opens nothing."""
+        identity = keys.identify(self.engine, token)
+        if identity is not None:
             with self._lock:
                 if len(self._known) > 10_000:
                     self._known.clear()
-                self._known[hashed] = (time.monotonic(), identity)
+                self._known[keys.digest(token)] = (time.monotonic(), identity)
+        return self._uses(identity)
+
+    def _uses(self, identity: Identity | None) -> Identity | None:
         if identity is not None:
             with self._lock:
                 self._used.add(identity.key_id)
@@ -121,12 +139,17 @@ class Access:
         open_ = path in OPEN or path.startswith(OPEN_BELOW)
         if open_ and path != "/v1/session":
             return ANYBODY
-        if not await to_thread.run_sync(self.gatekeeper.asks):
+        asks = self.gatekeeper.remembered()
+        if asks is None:
+            asks = await to_thread.run_sync(self.gatekeeper.asks)
+        if not asks:
             return ANYBODY
         token = shown(Headers(scope=scope))
         if path == "/v1/session" and token is None:
             return ANYBODY
-        identity = None if token is None else await to_thread.run_sync(self.gatekeeper.identify, token)
+        identity = None
+        if token is not None:
+            identity = self.gatekeeper.recognized(token) or await to_thread.run_sync(self.gatekeeper.identify, token)
         if identity is None:
             self._stranger(scope, path)
             raise no_key(token is not None)
@@ -139,6 +162,12 @@ class Access:
                 "missing-scope",
                 f"{scope['method']} {path} needs a key with the scope {needed!r}; this one has "
                 f"{', '.join(sorted(identity.scopes, key=SCOPES.index))}.",
+            )
+        if is_shared(scope["method"], path) and identity.tenant != DEFAULT_TENANT:
+            raise Problem(
+                "missing-scope",
+                f"{scope['method']} {path} is about all tenants: it takes a key of the tenant {DEFAULT_TENANT!r}, "
+                "which whoever runs the service has.",
             )
         return identity
 
@@ -159,9 +188,18 @@ class Access:
 
 def needs(method: str, path: str) -> Allowed:
     """The scope that a call takes."""
-    if any(path == prefix or path.startswith(f"{prefix}/") for prefix in ADMINISTRATION):
+    if _below(path, ADMINISTRATION) or (_below(path, SHARED_IF_CHANGED) and method not in READING):
         return "admin"
     return "read" if method in READING or path == "/v1/session" else "submit"
+
+
+def is_shared(method: str, path: str) -> bool:
+    """Whether a call is about what belongs to no tenant."""
+    return _below(path, SHARED) or (_below(path, SHARED_IF_CHANGED) and method not in READING)
+
+
+def _below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
 
 
 def shown(headers: Headers) -> str | None:

@@ -37,6 +37,7 @@ JOB: dict[str, Any] = {
     "progress": {"iteration": 120, "iterations": 500},
     "latest": {"upper_loss": 0.4127, "hypergradient_norm": 0.0093},
     "best": {"upper_loss": 0.4127, "iteration": 120},
+    "sparkline": {"iteration": [1, 17, 33], "upper_loss": [2.3026, 1.2041, 0.8113]},
     "result": None,
     "error": None,
     "created_at": "2026-01-15T09:30:00Z",
@@ -157,6 +158,70 @@ DATASET: dict[str, Any] = {
     "created_at": "2026-01-15T09:20:00Z",
     "content_sha256": "3f0a6f4d6f2f6f1f8f5f0f9f7c1d1e5b7c9a8d3e2f1a0b9c8d7e6f5a4b3c2d1e",
     "links": {"self": f"/v1/datasets/{DATASET_ID}", "rows": f"/v1/datasets/{DATASET_ID}/rows"},
+}
+PROBABILITIES = [0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0]
+LAM = [-6.2, -5.1, -4.2, -2.9, 1.1, 1.9, 2.4]
+WEIGHTS = [0.002, 0.006, 0.015, 0.052, 0.750, 0.870, 0.917]
+HYPERPARAMETERS = {
+    "iteration": 487,
+    "final": True,
+    "scale": "logistic",
+    "size": 1079,
+    "groups": [
+        {
+            "name": "rows",
+            "size": 1079,
+            "quantiles": {"probabilities": PROBABILITIES, "lam": LAM, "value": WEIGHTS},
+            "histogram": {"edges": [0.0, 0.25, 0.5, 0.75, 1.0], "counts": [612, 48, 132, 287]},
+        }
+    ],
+    "items": [{"name": "1154", "label": "9", "lam": -6.2, "value": 0.002}],
+    "next_after": 1,
+}
+HISTORY = {
+    "iteration": [0, 50],
+    "scale": "logistic",
+    "probabilities": [0.0, 0.5, 1.0],
+    "groups": [
+        {
+            "name": "rows",
+            "size": 1079,
+            "lam": [[0.0, -1.2], [0.0, -0.1], [0.0, 0.9]],
+            "value": [[0.5, 0.231], [0.5, 0.475], [0.5, 0.711]],
+        }
+    ],
+    "names": None,
+    "values": None,
+    "next_after": 50,
+}
+ROWS = {
+    "features": ["pixel_0_0", "pixel_0_1", "pixel_1_0", "pixel_1_1"],
+    "image": {"height": 2, "width": 2, "channels": 1, "low": 0.0, "high": 16.0},
+    "items": [{"id": "1154", "label": "8", "values": [0.0, 13.0, 5.0, 16.0]}],
+}
+COMPARISON = {
+    "metric": "upper_loss",
+    "by": "iteration",
+    "jobs": [
+        {
+            "id": JOB_ID,
+            "name": "digits with wrong labels",
+            "kind": "data_reweighting",
+            "state": "running",
+            "progress": {"iteration": 120, "iterations": 500},
+            "best": {"upper_loss": 0.4127, "iteration": 120},
+            "total": 120,
+            "downsampled": False,
+            "iteration": [119, 120],
+            "seconds": [0.981, 0.989],
+            "value": [0.4131, 0.4127],
+            "min": [0.4131, 0.4127],
+            "max": [0.4131, 0.4127],
+            "result": None,
+            "error": None,
+        }
+    ],
+    "differences": [],
 }
 DATASETS = {"items": [DATASET], "next_page": None}
 PREVIEW = {

@@ -115,6 +115,12 @@ TYPES = {
             "only a failed or cancelled one can be retried, only a paused one resumed.",
         ),
         ProblemType(
+            "hyperparameters-not-ready",
+            409,
+            "The job has no answer yet",
+            "Ask for order=lowest or order=highest, or for the history; all values are there when the job has ended.",
+        ),
+        ProblemType(
             "idempotency-conflict",
             409,
             "Idempotency key used for another job",

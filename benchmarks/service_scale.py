@@ -4,7 +4,7 @@
     python -m benchmarks.service_scale --jobs 100 --workers 1 2 4
 
 Jobs are those of tests/workers/tiny_runner.py, which compute next to nothing: what is measured is the service. With
---restart they sleep for 20 ms an iteration, so that the restart meets them at work, and every API process and every
+--restart they sleep for 30 ms an iteration, so that the restart meets them at work, and every API process and every
 worker is replaced, one after another, once a third of the jobs is done. At the end every job must have succeeded as if
 nothing had happened: no gap, no double, no attempt lost, no iteration computed twice. The store is a folder, or what
 --store-url names: for S3, set AWS_ENDPOINT_URL and the keys as for the service, and make the bucket.
@@ -116,16 +116,17 @@ def run(service: Service, *, n_jobs: int, n_workers: int, restart: bool) -> Figu
     eventually(lambda: ready(service) == n_workers, "every worker is ready")
     job_ids: list[str] = []
     begun = time.monotonic()
-    submitter = threading.Thread(target=submit, args=(apis, n_jobs, "slow=0.02" if restart else "job", job_ids))
+    submitter = threading.Thread(target=submit, args=(apis, n_jobs, "slow=0.03" if restart else "job", job_ids))
     submitter.start()
     if restart:
+        assert n_workers >= len(apis)
         eventually(lambda: finished(service) >= n_jobs // 3, "a third is done")
-        for api in apis:
-            api.restart()
         for index, worker in enumerate(crew):
             crew[index] = service.worker(**TIMING)
             worker.terminate()
             assert worker.wait(60) == 0, service.logs()
+            if index < len(apis):
+                apis[index].restart()
         print(f"everything restarted {time.monotonic() - begun:.0f} s after the start", flush=True)
     submitter.join()
     submitted = time.monotonic()

@@ -1,7 +1,8 @@
-"""Adds to the site's navigation what mkdocs.yml does not name: other pages, and every decision."""
+"""What mkdocs is told by code: pages that mkdocs.yml does not name, and links to files beside the documentation."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,18 @@ def on_config(config: Any) -> Any:
         config["nav"].append({"More": more})
     config["nav"].append({"Decisions": [page for page in _below(docs) if page.startswith("decisions/")]})
     return config
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Called by mkdocs: a link to a file that is not part of the site becomes the file's name."""
+    docs = Path(config["docs_dir"]).resolve()
+    here = (docs / page.file.src_path).parent
+
+    def named(match: re.Match[str]) -> str:
+        target = (here / match[2]).resolve()
+        return match[0] if target.is_relative_to(docs) else f"{match[1]} (`{target.relative_to(docs.parent)}`)"
+
+    return re.sub(r"(?<!!)\[([^\]]+)\]\((\.\./[^)#]*)\)", named, markdown)
 
 
 def _below(docs: Path) -> list[str]:

@@ -56,6 +56,7 @@ STOPPING = (
     "fail.before_commit",
     "sweep.before_commit",
 )
+RETENTION = ("retention.before_commit", "retention.files_removed")
 
 _armed = {
     name: int(count or 1)

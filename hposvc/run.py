@@ -14,6 +14,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors.numpy import load, save
 
-from hposvc import cautions, data
+from hposvc import cautions, data, snapshots
 from hposvc.bilevel import (
     CNN,
     MLP,
@@ -161,20 +162,31 @@ class Run:
             )
         )
 
+    def snapshot(self) -> snapshots.Snapshot:
+        """λ as it is now, in short."""
+        lam = np.concatenate([array.numpy().astype(np.float64).ravel() for array in self._state.lam])
+        scale: snapshots.Scale = "logistic" if isinstance(self._problem, ReweightingProblem) else "log"
+        entries = self._entries
+
+        def describe(index: int) -> dict[str, Any]:
+            return {column: values[index].as_py() for column, values in entries.items()}
+
+        return snapshots.take(self._state.iteration, lam, self._lambda_groups(), scale, describe)
+
     def finish(self) -> Outcome:
         """Refit, compare, rank: the answer and its files. Needs at least one iteration."""
         if self._progress.first is None or self._progress.last is None:
             raise RuntimeError("There is nothing to report before the first iteration.")
         lam = [array.numpy().astype(np.float64) for array in self._state.best_lam]
         test = (self._splits.test.features, self._splits.test.targets)
+        table = self._table(lam)
         if isinstance(self._problem, ReweightingProblem):
             wrong = None if self._planted is None else self._planted.wrong
             found = report.reweighting(self._problem, lam, test, self._names(), wrong)
-            table, strengths = self._weights_table(lam, self._problem), None
+            strengths = None
             groups = None if self._problem.per == "row" else _lightest(table)
         else:
             found = report.regularization(self._problem, lam, test, self._progress.single)
-            table = self._strengths_table(lam, self._problem)
             strengths, groups = _strongest(table, self._problem.parts), None
         first, last = self._progress.first, self._progress.last
         result = {
@@ -246,6 +258,37 @@ class Run:
         classes = self._dataset.classes
         labels = [classes[label] for label in targets] if classes else [f"{y:.6g}" for y in self._dataset.targets[rows]]
         return report.Names([str(self._dataset.row_ids[row]) for row in rows], labels, classes)
+
+    @cached_property
+    def _entries(self) -> dict[str, pa.Array]:
+        """What each entry of λ is about, by column: its ``name``, and what else is known of it."""
+        table = self._table(self._problem.initial_lambda())
+        return {
+            "name" if position == 0 else column: table[column]
+            for position, column in enumerate(table.column_names)
+            if column not in {"lambda", "weight", "strength"}
+        }
+
+    def _lambda_groups(self) -> list[snapshots.Group]:
+        """The arrays of λ by name."""
+        problem = self._problem
+        sizes = [array.size for array in problem.initial_lambda()]
+        if isinstance(problem, ReweightingProblem):
+            names = [{"row": "rows", "class": "classes", "group": "groups"}[problem.per]]
+        else:
+            arrays = len(sizes) // len(problem.parts)
+            kinds = {"feature": ["features", "later layers"], "parameter": [f"layer {i}" for i in range(arrays)]}
+            known = kinds.get(problem.per, ["layers" if problem.per == "layer" else "model"])[:arrays]
+            names = [
+                f"{part} of {name}" if len(problem.parts) > 1 else name for part in problem.parts for name in known
+            ]
+        return [snapshots.Group(name, size) for name, size in zip(names, sizes, strict=True)]
+
+    def _table(self, lam: Arrays) -> pa.Table:
+        """A row for every entry of λ, in the order of its elements; what it is about stands in the first column."""
+        if isinstance(self._problem, ReweightingProblem):
+            return self._weights_table(lam, self._problem)
+        return self._strengths_table(lam, self._problem)
 
     def _weights_table(self, lam: Arrays, problem: ReweightingProblem) -> pa.Table:
         weights = problem.row_weights(lam)

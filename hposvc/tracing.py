@@ -8,9 +8,10 @@ request that carries one is passed on in any case.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -20,8 +21,10 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from hposvc import __version__
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-FLUSH_MS = 2000  # at the end of a process; a collector that does not answer must not hold up a job for long
+FLUSH_SECONDS = 2.0  # at the end of a process; a collector that does not answer must not hold up a job for long
 KINDS = {"consumer": SpanKind.CONSUMER, "internal": SpanKind.INTERNAL}
+
+T = TypeVar("T")
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 
@@ -58,8 +61,10 @@ def start(service: Literal["api", "worker", "runner"]) -> Callable[[], None]:
     trace.set_tracer_provider(provider)
 
     def stop() -> None:
-        processor.force_flush(FLUSH_MS)
-        provider.shutdown()
+        # force_flush has no limit of its own while the exporter tries again
+        flush = threading.Thread(target=processor.force_flush, name="last-spans", daemon=True)
+        flush.start()
+        flush.join(FLUSH_SECONDS)
 
     return stop
 
@@ -81,6 +86,12 @@ def span(
     tracer = trace.get_tracer("hposvc", __version__)
     with tracer.start_as_current_span(name, context=context, kind=KINDS[kind], attributes=values) as current:
         yield current
+
+
+def traced(name: str, items: Iterable[T]) -> Iterator[T]:
+    """The items, in a span from the first to the last that is asked for."""
+    with span(name):
+        yield from items
 
 
 def fail(current: Span, why: str) -> None:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import secrets
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import sqlalchemy as sa
 import uvicorn
+from numpy.typing import NDArray
 
 from api.app import create_app
+from hposvc import snapshots
 from hposvc.db.engine import create_engine
 from hposvc.jobs import fence
 from hposvc.jobs.queries import METRICS
@@ -23,6 +30,14 @@ from hposvc.jobs.spec import JobSpec
 from hposvc.queue import Publisher
 from hposvc.settings import Settings
 
+FEATURES = (
+    "mean fractal dimension",
+    "symmetry error",
+    "mean smoothness",
+    "texture error",
+    "worst area",
+    "worst radius",
+)
 LEASE = 3600.0
 SPEC: dict[str, Any] = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "stop": {"iterations": 500}}
 
@@ -73,10 +88,75 @@ def curve(start: int, stop: int, *, floor: float = 0.21) -> list[dict[str, float
             "hypergradient_norm": 0.19 * math.exp(-number / 45) + 8e-4 * (1 + 20 * wave),
             "lower_loss": floor * 2.6 + 1.5 * math.exp(-number / 75) - wave / 2,
             "upper_score": 0.96 - 0.5 * math.exp(-number / 60),
+            "fd_relative_error": 2.1e-5 * (1 + 30 * abs(wave)) if number % 50 == 0 else None,
             "seconds": number * 0.0083,
         }
         rows.append(row)
     return rows
+
+
+ROWS = 1079  # training rows of sklearn:digits
+
+
+def drift(iteration: int, size: int = ROWS) -> NDArray[np.float64]:
+    """λ at an iteration: 60 % of it goes down and the rest up, the same every time."""
+    draw = np.random.default_rng(0)
+    side = np.where(draw.random(size) < 0.6, -4.4, 1.9)
+    moved: NDArray[np.float64] = side * draw.normal(1, 0.25, size) * (1 - np.exp(-iteration / 90))
+    return moved
+
+
+def spread(iteration: int, size: int = len(FEATURES)) -> NDArray[np.float64]:
+    """λ of strengths at an iteration: they start together and part, from strong to weak."""
+    moved: NDArray[np.float64] = -5 + np.linspace(7, -7, size) * (1 - np.exp(-iteration / 150))
+    return moved
+
+
+def entry(name: str, place: int) -> dict[str, Any]:
+    """What is known of one entry of λ, of rows, groups or features."""
+    if name == "rows":
+        return {"name": str((place * 397) % 1797), "label": str(place * 7 % 10)}
+    return {"name": FEATURES[place], "penalty": "l2"}
+
+
+def watch_lambda(attempt: fence.Attempt, iterations: Iterable[int], name: str = "rows") -> None:
+    """Report λ at these iterations, as a runner does."""
+    for iteration in iterations:
+        lam = drift(iteration) if name == "rows" else spread(iteration)
+        scale: snapshots.Scale = "logistic" if name == "rows" else "log"
+        groups = [snapshots.Group(name, len(lam))]
+        attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: entry(name, place)))
+
+
+def answer(folder: Path, columns: dict[str, Any]) -> fence.StoredFile:
+    """The file of λ of a finished job, in a store below ``folder``."""
+    path = folder / f"{secrets.token_hex(4)}.parquet"
+    pq.write_table(pa.table(columns), path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    size = path.stat().st_size
+    return fence.StoredFile("hyperparameters.parquet", "hyperparameters", size, digest, path.as_uri())
+
+
+def weights_of_rows(folder: Path) -> fence.StoredFile:
+    """One weight for each training row."""
+    lam = drift(500)
+    known = [entry("rows", place) for place in range(len(lam))]
+    columns = {"row_id": [row["name"] for row in known], "label": [row["label"] for row in known]}
+    return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
+
+
+def weights_of_groups(folder: Path) -> fence.StoredFile:
+    """One weight for each of two annotators."""
+    lam = np.array([0.9, -2.1])
+    columns = {"group": ["annotator 2", "annotator 7"], "rows": [1012, 180]}
+    return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
+
+
+def strengths(folder: Path) -> fence.StoredFile:
+    """One strength for each feature."""
+    lam = spread(500)
+    columns = {"feature": FEATURES, "penalty": ["l2"] * len(FEATURES)}
+    return answer(folder, columns | {"lambda": lam, "strength": np.exp(lam)})
 
 
 class Worker:
@@ -137,14 +217,6 @@ def _model(name: str, label: str, train: float, selection: float, test: float, s
     return {"name": name, "label": label, **losses, "test_score": score}
 
 
-FEATURES = (
-    "mean fractal dimension",
-    "symmetry error",
-    "mean smoothness",
-    "texture error",
-    "worst area",
-    "worst radius",
-)
 RESULT: dict[str, Any] = {
     "stopped_by": "iterations",
     "iterations": 500,

@@ -14,6 +14,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from hposvc.client import Client
+from hposvc.db import migrate
 from hposvc.embedded import announced
 from hposvc.settings import Settings
 from tests.environment import without_settings
@@ -130,6 +131,7 @@ def test_without_an_endpoint_nothing_is_recorded_and_the_context_is_passed_on() 
 
 def test_an_endpoint_without_the_extra_is_refused_with_the_command_that_installs_it(tmp_path: Path) -> None:
     hidden = "import sys; sys.modules['opentelemetry.sdk'] = None\nfrom hposvc.cli import main; main()"
+    migrate.upgrade(Settings(data_dir=tmp_path).database_url)
     variables = without_settings(HPOSVC_DATA_DIR=str(tmp_path), OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9")
     run = subprocess.run(
         [sys.executable, "-c", hidden, "api", "--port", "0"],

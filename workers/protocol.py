@@ -9,6 +9,7 @@ Runner to supervisor::
     phase       phase
     started     resumed_from: the iteration of the checkpoint, or null
     iterations  columns: {"iteration": […], "upper_loss": […], …}
+    snapshot    iteration, summary, detail: λ in short, see hposvc.snapshots
     checkpoint  iteration, path, sha256
     note        level, message
     result      result, artifacts: [{name, path, size, sha256, kind}]

@@ -23,7 +23,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from hposvc import tracing
+from hposvc import snapshots, tracing
 from hposvc.failpoints import failpoint
 from hposvc.jobs.spec import JobSpec
 from workers import checkpoints, protocol
@@ -53,6 +53,9 @@ class Solvable(Protocol):
 
     def checkpoint(self) -> bytes:
         """Everything that is needed to go on from here."""
+
+    def snapshot(self) -> snapshots.Snapshot:
+        """λ as it is now, in short."""
 
     def finish(self) -> Any:
         """An object with ``result``, JSON-able, and ``artifacts``, bytes by name."""
@@ -144,9 +147,8 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     channel.send("started", resumed_from=run.iteration or None)
     channel.send("phase", phase="solving")
-    with tracing.span("job.solve", hposvc__resumed_from=run.iteration or None):
-        if not _iterate(channel, run, spec, directory):
-            return
+    if not _iterate(channel, run, spec, directory):
+        return
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
     with tracing.span("job.refit"):
@@ -173,11 +175,15 @@ def _uploads(listed: list[Message]) -> dict[str, Any]:
 
 def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
     """Do the iterations; False when it was asked to stop before they were done."""
-    saved = run.iteration
-    for batch in run.iterations():
+    saved = shown = run.iteration
+    _snapshot(channel, run)
+    for batch in tracing.traced("job.solve", run.iterations()):
         for start in range(0, len(batch), MAX_COLUMN):
             channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
         failpoint("runner.iterations_sent")
+        if channel.asked or snapshots.due(shown, run.iteration):
+            _snapshot(channel, run)
+            shown = run.iteration
         if channel.asked:
             if channel.asked == "pause":
                 _checkpoint(channel, run, directory)
@@ -186,6 +192,8 @@ def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) ->
         if run.iteration - saved >= spec.checkpoint_every:
             _checkpoint(channel, run, directory)
             saved = run.iteration
+    if run.iteration > shown:
+        _snapshot(channel, run)
     if run.iteration > saved:
         _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
     return True
@@ -197,6 +205,10 @@ def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable
     except ValueError as error:  # of another version; its checksum was right
         channel.send("note", level="warning", message=f"starting over, because the checkpoint is of no use: {error}")
         return load(spec, None)
+
+
+def _snapshot(channel: Channel, run: Solvable) -> None:
+    channel.send("snapshot", **asdict(run.snapshot()))
 
 
 def _checkpoint(channel: Channel, run: Solvable, directory: Path) -> None:

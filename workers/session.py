@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import queue
 import time
@@ -18,6 +19,7 @@ from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
 from hposvc.jobs.states import State
+from hposvc.snapshots import Snapshot
 from hposvc.store import Store
 from workers.checkpoints import sha256_of
 from workers.child import GARBAGE, Child
@@ -34,6 +36,8 @@ BATCH_ROWS = 5000  # what may wait meanwhile
 TICK_SECONDS = 0.1
 MAX_NOTES, KEPT_NOTES = 1000, 100
 MAX_PHASES = 100
+MAX_SNAPSHOT = 1024 * 1024  # bytes of JSON
+MOST_SNAPSHOTS = 20  # that may wait to be written
 FAULT = "This is a fault of the service. Report it with the job's spec and the log of its worker."
 
 
@@ -97,6 +101,7 @@ class Session:
         self._runner: Child | None = None
         self._pending: list[dict[str, float | None]] = []
         self._pending_since = 0.0
+        self._snapshots: list[Snapshot] = []
         self._last_iteration: int | None = None
         self._notes = self._phases = 0
         self._draining = False
@@ -236,7 +241,7 @@ class Session:
         ):
             self._child.kill()
 
-    def _handle(self, message: Message) -> bool:  # noqa: C901 - one case for each type of frame
+    def _handle(self, message: Message) -> bool:  # noqa: C901, PLR0912 - one case for each type of frame
         match message.get("type"):
             case "iterations":
                 self._add(message["columns"])
@@ -249,6 +254,8 @@ class Session:
                 resumed_from = message["resumed_from"]
                 for url in self._write(lambda: self._attempt.start(resumed_from)):
                     self._remove(url)
+            case "snapshot":
+                self._add_snapshot(message["iteration"], message["summary"], message["detail"])
             case "checkpoint":
                 self._keep_checkpoint(message["iteration"], Path(message["path"]), message["sha256"])
             case "note":
@@ -293,13 +300,27 @@ class Session:
         self._pending += rows
 
     def _flush(self, *, only_if_due: bool = False) -> None:
-        """Write the iterations that wait; ``only_if_due``: when they are many, or have waited long enough."""
+        """Write the iterations and snapshots that wait; ``only_if_due``: when they are many, or have waited enough."""
         due = len(self._pending) >= BATCH_ROWS or clock() - self._pending_since > BATCH_SECONDS
-        if self._pending and (due or not only_if_due):
+        if only_if_due and not due:
+            return
+        if self._pending:
             rows = self._pending
             self._write(lambda: self._attempt.record(rows))
             self._pending = []
             self._on_recorded(len(rows))
+        if self._snapshots:  # second: λ is never ahead of its iterations
+            taken = self._snapshots
+            self._write(lambda: self._attempt.snapshot(*taken))
+            self._snapshots = []
+
+    def _add_snapshot(self, iteration: int, summary: dict[str, Any], detail: dict[str, Any]) -> None:
+        size = len(json.dumps([summary, detail]))
+        if not isinstance(iteration, int) or size > MAX_SNAPSHOT:
+            raise Misbehaved(f"a snapshot of {size:,} bytes at iteration {iteration!r}")
+        self._snapshots.append(Snapshot(iteration, summary, detail))
+        if len(self._snapshots) == MOST_SNAPSHOTS:
+            self._flush()
 
     def _fetch_datasets(self) -> list[dict[str, Any]] | None:
         """The uploaded data sets of the job, as local files; None when the job failed for want of one.

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import re
+from functools import cache
 from importlib import metadata
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -52,34 +54,51 @@ def _version(folder: Path) -> str:
     return digest.hexdigest()[:12]
 
 
+IMPORT = re.compile(r'^(?:import|export) .*?from "\./(\w+)\.js";$', re.MULTILINE)
+
+
+def _modules(entry: str) -> list[str]:
+    """The module ``entry`` and what it imports, directly or not, so that a browser asks for all of them at once."""
+    found = [entry]
+    for name in found:
+        text = (STATIC / "js" / f"{name}.js").read_text(encoding="utf-8")
+        found += [other for other in dict.fromkeys(IMPORT.findall(text)) if other not in found]
+    return found
+
+
 def install(app: FastAPI) -> None:
     """Add the pages, their files, and plotly.js out of the plotly package."""
     static = f"/static/{_version(STATIC)}"
     plotly = f"/static/plotly-{metadata.version('plotly')}"
     app.mount(static, VersionedFiles(directory=STATIC), name="static")
     app.mount(plotly, VersionedFiles(directory=str(files("plotly") / "package_data")), name="plotly")
-    links = {"static": static, "plotly": f"{plotly}/plotly.min.js", "pages": PAGES}
+
+    @cache
+    def module(entry: str) -> Markup:
+        script = Markup('<script type="module" src="{}/js/{}.js"></script>').format(static, entry)
+        ahead = Markup('<link rel="modulepreload" href="{}/js/{}.js">')
+        return Markup("\n").join([*(ahead.format(static, name) for name in _modules(entry)[1:]), script])
+
+    links = {"static": static, "plotly": f"{plotly}/plotly.min.js", "pages": PAGES, "module": module}
 
     def page(template: str, path: str, **values: object) -> HTMLResponse:
         text = environment.get_template(template).render(links, page=path, **values)
         return HTMLResponse(text, headers={"Cache-Control": "no-cache"})
 
-    def always(template: str, path: str) -> Callable[[], HTMLResponse]:
-        def show() -> HTMLResponse:
-            return page(template, path)
+    def plain(template: str, path: str, current: str | None = None, **values: object) -> None:
+        """A page that is the same for everybody; ``current`` is the one that stands out in the bar."""
+        app.get(path, include_in_schema=False, name=template)(lambda: page(template, current or path, **values))
 
-        return show
-
-    @app.get("/", include_in_schema=False)
-    def jobs() -> HTMLResponse:
-        return page("jobs.html", "/", states=list(State))
+    plain("jobs.html", "/", states=list(State))
+    plain("compare.html", "/compare", current="/")
+    plain("new.html", "/new")
+    plain("datasets.html", "/datasets")
+    plain("workers.html", "/workers")
+    plain("login.html", "/login")
 
     @app.get("/jobs/{job_id}", include_in_schema=False)
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)
-
-    for path in ("/new", "/datasets", "/workers", "/login"):
-        app.get(path, include_in_schema=False)(always(f"{path[1:]}.html", path))
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

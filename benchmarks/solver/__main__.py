@@ -6,7 +6,8 @@ median over the rounds, the medians of the ratios to PyTorch in the same round, 
 finite differences, and the peak resident size. The bound is five products of the first layer's size at the rate that
 oneDNN reaches here.
 
-``make peers`` makes the environments; a peer that is not installed is named in the table as not run.
+``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile``
+shows where the time of this solver goes instead.
 """
 
 from __future__ import annotations
@@ -96,6 +97,8 @@ class Running:
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
+        while line and not line.startswith("{"):  # Jittor says on standard output what it compiles when first imported
+            line = self.process.stdout.readline()
         if not line:
             raise RuntimeError(
                 f"{self.contender.name} ended with status {self.process.wait()}; run its script to see why"
@@ -112,19 +115,11 @@ class Running:
 
 
 def measure(
-    case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float
+    case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float, clock: str = "seconds"
 ) -> list[dict[str, Any]]:
     """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        path = Path(folder) / "case.npz"
-        cases.write(case, path)
-        shared = cases.describe(case) | {
-            "path": str(path),
-            "threads": threads,
-            "radius": cases.RADIUS,
-            "lower_learning_rate": cases.LOWER_LEARNING_RATE,
-            "upper_learning_rate": cases.UPPER_LEARNING_RATE,
-        }
+        shared = written(case, Path(folder), threads)
         running = [
             stack.enter_context(Running(contender, shared))
             for contender in contenders
@@ -139,7 +134,7 @@ def measure(
         for turn in range(rounds):
             for r in running[turn % len(running) :] + running[: turn % len(running)]:
                 answer = r.run(counts[r.contender.name])
-                times[r.contender.name].append(answer["seconds"] / answer["iterations"])
+                times[r.contender.name].append(answer[clock] / answer["iterations"])
                 peaks[r.contender.name] = answer["peak_mb"]
 
     def ratio(series: list[float], reference: str) -> float | None:
@@ -160,6 +155,32 @@ def measure(
     ]
 
 
+def written(case: cases.Case, folder: Path, threads: int) -> dict[str, Any]:
+    """The case's arrays in a file in ``folder``, and what a contender is told of it."""
+    path = folder / "case.npz"
+    cases.write(case, path)
+    return cases.describe(case) | {
+        "path": str(path),
+        "threads": threads,
+        "radius": cases.RADIUS,
+        "lower_learning_rate": cases.LOWER_LEARNING_RATE,
+        "upper_learning_rate": cases.UPPER_LEARNING_RATE,
+    }
+
+
+def profile(case: cases.Case, threads: int) -> str:
+    """Where an iteration of this solver spends its time, as a table."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = json.dumps(written(case, Path(folder), threads) | {"variant": "finite_difference"})
+        return subprocess.run(
+            [sys.executable, str(HERE / "hposvc_profile.py"), told],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+            env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        ).stdout
+
+
 def matrix_rate(threads: int) -> float:
     """GFLOP/s of a square float32 product of 1,024 in the project's own oneDNN, best of several."""
     code = (
@@ -176,6 +197,16 @@ def matrix_rate(threads: int) -> float:
     return float(out.split("RATE")[1])
 
 
+def processor() -> str:
+    """The processor's name where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
 def bound(case: cases.Case, rate: float) -> float | None:
     """Milliseconds of five products of the first layer's size: lower and upper, forward and backward, and T = XV."""
     if case.kind != "data_reweighting" or case.batch:
@@ -186,14 +217,21 @@ def bound(case: cases.Case, rate: float) -> float | None:
     return (3 * below + 2 * above) / rate / 1e6
 
 
-def table(rows: list[dict[str, Any]], rate: float, threads: int) -> str:
-    machine, today = platform.processor() or platform.machine(), datetime.now(UTC).date()
-    lines = [
-        f"{machine}, {threads} threads, {today}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
-        "",
-        "| case | contender | ms an iteration | × PyTorch exact | × PyTorch FD | peak MB | five products, ms |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+def heading(rate: float, threads: int) -> str:
+    """What was measured on, and the head of the table."""
+    return "\n".join(
+        [
+            f"{processor()}, {threads} threads, {datetime.now(UTC).date()}, oneDNN {rate:.0f} GFLOP/s at 1,024 × 1,024",
+            "",
+            "| case | contender | ms an iteration | × PyTorch exact | × PyTorch FD | peak MB | five products, ms |",
+            "|---|---|---:|---:|---:|---:|---:|",
+        ]
+    )
+
+
+def table(rows: list[dict[str, Any]], rate: float) -> str:
+    """The rows of one case."""
+    lines = []
     for row in rows:
         exact, differences = ("" if row[key] is None else f"{row[key]:.2f}" for key in ("of_exact", "of_differences"))
         products = bound(cases.CASES[row["case"]], rate)
@@ -211,16 +249,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="for every contender alike")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=0.5, help="length of one round of one contender")
+    parser.add_argument(
+        "--clock",
+        choices=["seconds", "processor_seconds"],
+        default="seconds",
+        help="processor_seconds where others use the machine, too; with --threads 1, because waiting threads spin",
+    )
+    parser.add_argument("--profile", action="store_true", help="show where an iteration of this solver spends its time")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
+    if arguments.profile:
+        print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
+        for name in arguments.cases:
+            print(f"\n{profile(cases.CASES[name], arguments.threads)}", end="", flush=True)
+        return
     rate = matrix_rate(arguments.threads)
     contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
-    rows = [
-        row
-        for name in arguments.cases
-        for row in measure(cases.CASES[name], contenders, arguments.threads, arguments.rounds, arguments.seconds)
-    ]
-    print(table(rows, rate, arguments.threads))
+    rows: list[dict[str, Any]] = []
+    print(heading(rate, arguments.threads), flush=True)
+    for name in arguments.cases:
+        measured = measure(
+            cases.CASES[name], contenders, arguments.threads, arguments.rounds, arguments.seconds, arguments.clock
+        )
+        print(table(measured, rate), flush=True)
+        rows += measured
     missing = [contender.name for contender in contenders if not contender.python.exists()]
     if missing:
         print(f"\nNot run, because `make peers` has not installed them: {', '.join(missing)}.")

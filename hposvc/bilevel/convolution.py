@@ -15,11 +15,14 @@ from itertools import pairwise
 
 import numpy as np
 
+from hposvc.bilevel import fused
 from hposvc.bilevel.models import (
     ACTIVATIONS,
     Activation,
     Arrays,
     Kept,
+    Model,
+    Scores,
     Var,
     constant,
     dropped,
@@ -30,7 +33,7 @@ from hposvc.bilevel.runtime import jt
 
 
 @dataclass(frozen=True)
-class CNN:
+class CNN(Model):
     """Convolutions that keep the image's size, each followed by the activation and by pooling; then dense layers.
 
     ``image`` is (H, W, C), the rows of x being flattened images. Each convolution has stride 1, an odd ``kernel`` and
@@ -84,19 +87,19 @@ class CNN:
         """``[x ∗ W₀, *w]``, the first of shape (n, H, W, c)."""
         return [convolve(x.reshape([x.shape[0], *self.image]), w[0], self.kernel), *w]
 
-    def head(self, u: list[Var], kept: Kept = ()) -> Var:
+    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
         """The layers after the first convolution."""
-        z, _, bias, *deeper = u
+        z, _, bias, *deeper = map(fused.settled, u)
         activate = ACTIVATIONS[self.activation]
         split = 2 * len(self.channels) - 2
         maps = average(activate(z + bias))
         for weight, bias in zip(deeper[:split:2], deeper[1:split:2], strict=True):
             maps = average(activate(convolve(maps, weight, self.kernel) + bias))
-        z = maps.reshape([maps.shape[0], self.flattened])
+        a = maps.reshape([maps.shape[0], self.flattened])
         for layer, (weight, bias) in enumerate(zip(deeper[split::2], deeper[split + 1 :: 2], strict=True)):
-            a = z if layer == 0 else activate(z)
-            z = jt.matmul(dropped(a, kept, layer, self.dropout), weight) + bias
-        return z
+            z = jt.matmul(dropped(a, kept, layer, self.dropout), weight)
+            a = activate(z + bias)  # of the last layer nobody asks it
+        return Scores(z, bias)
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Which inputs of the dense layers are kept for each row."""

@@ -45,7 +45,7 @@ def held_out_losses(
     n, k = len(rows[1]), problem.outputs
     inside = assign_folds(rows[1], folds, seed)[:, None] == np.arange(folds)
     outside = device_array(~inside / (~inside).sum(0), problem.dtype)
-    targets = data.targets.unsqueeze(1).broadcast([n, folds, k], []).reshape([n * folds, k])
+    targets = jt.stack([data.targets] * folds, 1).reshape([n * folds, k])
     one_strength = replace(problem, per="model")
 
     def row_losses(w: list[Var]) -> Var:

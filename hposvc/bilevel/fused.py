@@ -1,9 +1,12 @@
-"""A hidden layer, ``activation(z + bias) @ weight``, in one threaded pass over its rows.
+"""Threaded passes: a hidden layer, ``activation(z + bias) @ weight``, softmax cross-entropy, accuracy, and Adam.
 
 Jittor's own element-wise kernels run on one thread and write every intermediate array to memory; beside the products in
-oneDNN that is what an iteration of a network costs. The passes over arrays of rows × hidden units are therefore written
+oneDNN that is what an iteration costs. The passes over arrays of rows × units and rows × classes are therefore written
 out here, forward and backward. They are for the CPU and can be differentiated once; whoever differentiates twice builds
 within :func:`differentiable_twice`, where :func:`usable` says no.
+
+The first two take their array of rows as ``base + step · along``, too (:class:`Moved`), so that finite differences
+write no perturbed array to memory.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from hposvc.bilevel.runtime import jt
 
@@ -35,19 +40,78 @@ def differentiable_twice() -> Iterator[None]:
 
 
 def usable() -> bool:
-    """Whether :func:`hidden_layer` may be used for what is being built."""
+    """Whether the functions below may be used for what is being built."""
     return not _twice and not jt.flags.use_cuda
 
 
-def hidden_layer(z: Var, bias: Var, weight: Var, activation: str) -> Var:
+class Moved(NamedTuple):
+    """``base + step · along``, (n, h), not added yet: the kernel that reads it adds. Only ``base`` is differentiated.
+
+    ``step`` has shape (1,).
+    """
+
+    base: Var
+    along: Var
+    step: Var
+
+
+def settled(z: Var | Moved) -> Var:
+    """``z`` as an array."""
+    return z.base + z.step * z.along if isinstance(z, Moved) else z
+
+
+def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var:
     """``activation(z + bias) @ weight``, (n, k), for ``z`` (n, h), ``bias`` (h,) and ``weight`` (h, k).
 
     ``activation`` is one of :data:`FORMULAS`; its formulas are those of :mod:`hposvc.bilevel.models`.
     """
-    functions = _functions(activation)
+    base, motion = _parts(z)
+    functions = _functions(activation, moved=bool(motion))
     if weight.shape[1] <= NARROW:
-        return functions.product(z, bias, weight)
-    return jt.matmul(functions.activate(z, bias), weight)
+        return functions.product(base, bias, weight, motion)
+    return jt.matmul(functions.activate(base, bias, motion), weight)
+
+
+def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
+    """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32."""
+    base, motion = _parts(z)
+    return _softmax_function(moved=bool(motion))(base, settled(bias), (labels, *motion))
+
+
+def correct(z: Var, bias: Var, labels: Var) -> Var:
+    """One for each row of z + bias whose first largest entry is that of its label, and zero for the others: (n,)."""
+    return _code((z.shape[0],), [z, bias, labels], _CORRECT, _PLAIN)
+
+
+class AdamStep(NamedTuple):
+    """What :func:`adam` returns."""
+
+    moved: Var
+    first: Var
+    second: Var
+
+
+def adam(lam: Var, h: Var, first: Var, second: Var, settings: AdamSettings) -> AdamStep:
+    """A step of Adam on one array, in one pass. It is not differentiated."""
+    inputs = [lam, h, first, second, jt.array(np.array(settings, dtype=str(lam.dtype)), dtype=str(lam.dtype))]
+    return AdamStep(*jt.code([lam.shape] * 3, [lam.dtype] * 3, inputs, cpu_header=_HEADER, cpu_src=_ADAM))
+
+
+class AdamSettings(NamedTuple):
+    """β₁, 1 − β₁, β₂, 1 − β₂, 1 − β₂^k, the rate over 1 − β₁^k, and ε."""
+
+    beta1: float
+    rest1: float
+    beta2: float
+    rest2: float
+    unbias2: float
+    rate: float
+    epsilon: float
+
+
+def _parts(z: Var | Moved) -> tuple[Var, tuple[Var, ...]]:
+    """What is differentiated, and by what it is moved: a tuple, because Jittor tapes every array among arguments."""
+    return (z.base, (z.along, z.step)) if isinstance(z, Moved) else (z, ())
 
 
 class Formula(NamedTuple):
@@ -112,16 +176,30 @@ const T LARGEST = 80;
 const int64 PARTS = 32;
 const int64 n = in0_shape0, h = in0_shape1;
 const int threads = n * h < 32768 ? 1 : omp_get_max_threads();
-const int64 part = std::max<int64>((n + PARTS - 1) / PARTS, 64), parts = (n + part - 1) / part;
+const int64 part = std::max<int64>(((n + PARTS - 1) / PARTS + 31) / 32 * 32, 64), parts = (n + part - 1) / part;
 """
 
+# What is added to an entry of the rows: the bias and, in a moved kernel, the step. Inputs end with along and step.
+_PLAIN = {"along": "", "entry": "z[j] + in1_p[j]"}
+
+
+def _moved(inputs: int) -> dict[str, str]:
+    """The same where ``inputs`` others come before along and step."""
+    return {
+        "along": f"const T* __restrict__ t = in{inputs}_p + i * h; const T step = in{inputs + 1}_p[0];",
+        "entry": "z[j] + step * t[j] + in1_p[j]",
+    }
+
+
+# What follows "kernel:" names it in profiles (``python -m benchmarks.solver --profile``).
 _ACTIVATE = """
+(void)"kernel: hidden layer, forward";
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 i = 0; i < n; i++) {
-  const T* __restrict__ z = in0_p + i * h;
+  const T* __restrict__ z = in0_p + i * h; %(along)s
   T* __restrict__ a = out0_p + i * h;
   for (int64 j = 0; j < h; j++) {
-    const T x = z[j] + in1_p[j];
+    const T x = %(entry)s;
     T y; %(value)s
     a[j] = y;
   }
@@ -131,16 +209,17 @@ for (int64 i = 0; i < n; i++) {
 # Sums over rows are kept for each part of the rows and added in order, so that the bits do not depend on the number of
 # threads: a job goes on bit for bit on a machine with more of them.
 _ACTIVATE_BACKWARD = """
+(void)"kernel: hidden layer, backward";
 std::vector<T> sums(parts * h, T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
   T* __restrict__ by_bias = &sums[p * h];
   for (int64 i = p * part; i < std::min(n, (p + 1) * part); i++) {
-    const T* __restrict__ z = in0_p + i * h;
+    const T* __restrict__ z = in0_p + i * h; %(along)s
     const T* __restrict__ g = in2_p + i * h;
     T* __restrict__ d = out0_p + i * h;
     for (int64 j = 0; j < h; j++) {
-      const T x = z[j] + in1_p[j];
+      const T x = %(entry)s;
       T y, slope; %(value)s %(slope)s
       d[j] = g[j] * slope;
       by_bias[j] += d[j];
@@ -161,15 +240,16 @@ for (int64 j = 0; j < h; j++) for (int64 c = 0; c < k; c++) columns[c * h + j] =
 """
 
 _PRODUCT = """
+(void)"kernel: hidden layer, forward";
 #pragma omp parallel num_threads(threads)
 {
   std::vector<T> activations(h);
   T* __restrict__ a = activations.data();
   #pragma omp for schedule(static)
   for (int64 i = 0; i < n; i++) {
-    const T* __restrict__ z = in0_p + i * h;
+    const T* __restrict__ z = in0_p + i * h; %(along)s
     for (int64 j = 0; j < h; j++) {
-      const T x = z[j] + in1_p[j];
+      const T x = %(entry)s;
       T y; %(value)s
       a[j] = y;
     }
@@ -179,6 +259,7 @@ _PRODUCT = """
 """
 
 _PRODUCT_BACKWARD = """
+(void)"kernel: hidden layer, backward";
 std::vector<T> sums(parts * h * (k + 1), T(0));
 #pragma omp parallel for schedule(static) num_threads(threads)
 for (int64 p = 0; p < parts; p++) {
@@ -187,12 +268,12 @@ for (int64 p = 0; p < parts; p++) {
   T* __restrict__ by_bias = &sums[p * h * (k + 1)];
   T* __restrict__ by_weight = by_bias + h;
   for (int64 i = p * part; i < std::min(n, (p + 1) * part); i++) {
-    const T* __restrict__ z = in0_p + i * h;
+    const T* __restrict__ z = in0_p + i * h; %(along)s
     const T* __restrict__ g = in3_p + i * k;
     T* __restrict__ d = out0_p + i * h;
     combine_columns(g, columns.data(), d, h, k);
     for (int64 j = 0; j < h; j++) {
-      const T x = z[j] + in1_p[j];
+      const T x = %(entry)s;
       T y, slope; %(value)s %(slope)s
       a[j] = y;
       d[j] *= slope;
@@ -214,35 +295,174 @@ for (int64 j = 0; j < h; j++) {
 """
 
 
+# Blocks of rows are turned on their side, so that every loop runs over the rows of a block and vectorizes whatever the
+# number of classes is. A last block that is not full repeats its last row, which is then not written.
+_SOFTMAX = """
+const int64 ROWS = 32;
+struct Block {
+  std::vector<T> held;
+  T *x, top[ROWS], sum[ROWS], own[ROWS];
+  Block(int64 h) : held(ROWS * h), x(held.data()) {}
+};
+auto softmax = [&](Block& block, int64 first) {
+  T* __restrict__ x = block.x;
+  for (int64 r = 0; r < ROWS; r++) {
+    const int64 i = std::min(first + r, n - 1);
+    const T* __restrict__ z = in0_p + i * h; %(along)s
+    for (int64 j = 0; j < h; j++) x[j * ROWS + r] = %(entry)s;
+  }
+  for (int64 r = 0; r < ROWS; r++) block.top[r] = x[r];
+  for (int64 j = 1; j < h; j++)
+    for (int64 r = 0; r < ROWS; r++) block.top[r] = std::max(block.top[r], x[j * ROWS + r]);
+  for (int64 r = 0; r < ROWS; r++) {
+    block.own[r] = x[in2_p[std::min(first + r, n - 1)] * ROWS + r] - block.top[r];
+    block.sum[r] = 0;
+  }
+  for (int64 j = 0; j < h; j++)
+    for (int64 r = 0; r < ROWS; r++) {
+      const T e = std::exp(x[j * ROWS + r] - block.top[r]);  // NaN stays NaN, which ends a run that diverged
+      x[j * ROWS + r] = e;
+      block.sum[r] += e;
+    }
+};
+"""
+
+_CROSS_ENTROPY = """
+(void)"kernel: cross-entropy, forward";
+#pragma omp parallel num_threads(threads)
+{
+  Block block(h);
+  #pragma omp for schedule(static)
+  for (int64 first = 0; first < n; first += ROWS) {
+    softmax(block, first);
+    T losses[ROWS];
+    for (int64 r = 0; r < ROWS; r++) losses[r] = std::log(block.sum[r]) - block.own[r];
+    for (int64 r = 0; r < std::min(ROWS, n - first); r++) out0_p[first + r] = losses[r];
+  }
+}
+"""
+
+_CROSS_ENTROPY_BACKWARD = """
+(void)"kernel: cross-entropy, backward";
+std::vector<T> sums(parts * h, T(0));
+#pragma omp parallel num_threads(threads)
+{
+  Block block(h);
+  #pragma omp for schedule(static)
+  for (int64 p = 0; p < parts; p++) {
+    T* __restrict__ by_bias = &sums[p * h];
+    const int64 end = std::min(n, (p + 1) * part);
+    for (int64 first = p * part; first < end; first += ROWS) {
+      softmax(block, first);
+      const int64 rows = std::min(ROWS, end - first);
+      T g[ROWS], scale[ROWS];
+      for (int64 r = 0; r < ROWS; r++) g[r] = r < rows ? in3_p[std::min(first + r, n - 1)] : T(0);
+      for (int64 r = 0; r < ROWS; r++) scale[r] = g[r] / block.sum[r];
+      for (int64 j = 0; j < h; j++)
+        for (int64 r = 0; r < ROWS; r++) block.x[j * ROWS + r] *= scale[r];
+      for (int64 r = 0; r < rows; r++) block.x[in2_p[first + r] * ROWS + r] -= g[r];
+      for (int64 j = 0; j < h; j++) {
+        T sum = 0;
+        for (int64 r = 0; r < ROWS; r++) sum += block.x[j * ROWS + r];
+        by_bias[j] += sum;
+      }
+      for (int64 r = 0; r < rows; r++)
+        for (int64 j = 0; j < h; j++) out0_p[(first + r) * h + j] = block.x[j * ROWS + r];
+    }
+  }
+}
+for (int64 j = 0; j < h; j++) {
+  T sum = 0;
+  for (int64 p = 0; p < parts; p++) sum += sums[p * h + j];
+  out1_p[j] = sum;
+}
+"""
+
+_CORRECT = """
+(void)"kernel: accuracy";
+#pragma omp parallel for schedule(static) num_threads(threads)
+for (int64 i = 0; i < n; i++) {
+  const T* __restrict__ z = in0_p + i * h;
+  int64 best = 0;
+  T top = z[0] + in1_p[0];
+  for (int64 j = 1; j < h; j++) {
+    const T x = %(entry)s;
+    if (x > top) { top = x; best = j; }
+  }
+  out0_p[i] = best == in2_p[i];
+}
+"""
+
+_ADAM = """
+(void)"kernel: Adam";
+using T = in0_type;
+const int64 size = in0->num;
+const T beta1 = in4_p[0], rest1 = in4_p[1], beta2 = in4_p[2], rest2 = in4_p[3];
+const T unbias2 = in4_p[4], rate = in4_p[5], epsilon = in4_p[6];
+#pragma omp parallel for schedule(static) num_threads(size < 32768 ? 1 : omp_get_max_threads())
+for (int64 i = 0; i < size; i++) {
+  const T g = in1_p[i], m = beta1 * in2_p[i] + rest1 * g, v = beta2 * in3_p[i] + rest2 * (g * g);
+  out0_p[i] = in0_p[i] - rate * (m / (std::sqrt(v / unbias2) + epsilon));
+  out1_p[i] = m;
+  out2_p[i] = v;
+}
+"""
+
+
+def _code(shapes: Any, inputs: list[Var], source: str, formulas: dict[str, str]) -> Any:
+    dtypes = inputs[0].dtype if isinstance(shapes, tuple) else [inputs[0].dtype] * len(shapes)
+    return jt.code(shapes, dtypes, inputs, cpu_header=_HEADER, cpu_src=(_SHAPES + source) % formulas)
+
+
 class _Functions(NamedTuple):
-    activate: Callable[[Var, Var], Var]
-    product: Callable[[Var, Var, Var], Var]
+    activate: Callable[[Var, Var, tuple[Var, ...]], Var]
+    product: Callable[[Var, Var, Var, tuple[Var, ...]], Var]
 
 
 @cache
-def _functions(activation: str) -> _Functions:
+def _functions(activation: str, *, moved: bool) -> _Functions:
     """Jittor's classes for one activation; made when first needed, since their base lies in Jittor."""
-    formula = FORMULAS[activation]._asdict()
 
-    def code(shapes: Any, inputs: list[Var], *source: str) -> Any:
-        dtypes = inputs[0].dtype if isinstance(shapes, tuple) else [inputs[0].dtype] * len(shapes)
-        return jt.code(shapes, dtypes, inputs, cpu_header=_HEADER, cpu_src="".join((_SHAPES, *source)) % formula)
+    def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], source: str) -> Any:
+        entries = _moved(len(inputs)) if moved else _PLAIN
+        return _code(shapes, [*inputs, *motion], source, FORMULAS[activation]._asdict() | entries)
 
     class Activate(jt.Function):  # type: ignore[misc]
-        def execute(self, z: Var, bias: Var) -> Var:
-            self.inputs = [z, bias]
-            return code(tuple(z.shape), self.inputs, _ACTIVATE)
+        def execute(self, z: Var, bias: Var, motion: tuple[Var, ...]) -> Var:
+            self.inputs, self.motion = [z, bias], motion
+            return code(tuple(z.shape), self.inputs, motion, _ACTIVATE)
 
-        def grad(self, g: Var) -> list[Var]:
-            return list(code([v.shape for v in self.inputs], [*self.inputs, g], _ACTIVATE_BACKWARD))
+        def grad(self, g: Var) -> list[Var | None]:
+            shapes = [v.shape for v in self.inputs]
+            return [*code(shapes, [*self.inputs, g], self.motion, _ACTIVATE_BACKWARD), None]
 
     class Product(jt.Function):  # type: ignore[misc]
-        def execute(self, z: Var, bias: Var, weight: Var) -> Var:
-            self.inputs = [z, bias, weight]
-            return code((z.shape[0], weight.shape[1]), self.inputs, _TRANSPOSED, _PRODUCT)
+        def execute(self, z: Var, bias: Var, weight: Var, motion: tuple[Var, ...]) -> Var:
+            self.inputs, self.motion = [z, bias, weight], motion
+            return code((z.shape[0], weight.shape[1]), self.inputs, motion, _TRANSPOSED + _PRODUCT)
 
-        def grad(self, g: Var) -> list[Var]:
+        def grad(self, g: Var) -> list[Var | None]:
             shapes = [v.shape for v in self.inputs]
-            return list(code(shapes, [*self.inputs, g], _TRANSPOSED, _PRODUCT_BACKWARD))
+            return [*code(shapes, [*self.inputs, g], self.motion, _TRANSPOSED + _PRODUCT_BACKWARD), None]
 
     return _Functions(Activate.apply, Product.apply)
+
+
+@cache
+def _softmax_function(*, moved: bool) -> Callable[[Var, Var, tuple[Var, ...]], Var]:
+
+    def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], source: str) -> Any:
+        return _code(shapes, [*inputs, *motion], _SOFTMAX + source, _moved(len(inputs)) if moved else _PLAIN)
+
+    class CrossEntropy(jt.Function):  # type: ignore[misc]
+        def execute(self, z: Var, bias: Var, others: tuple[Var, ...]) -> Var:
+            labels, *motion = others
+            self.inputs, self.motion = [z, bias, labels], tuple(motion)
+            return code((z.shape[0],), self.inputs, self.motion, _CROSS_ENTROPY)
+
+        def grad(self, g: Var) -> list[Var | None]:
+            shapes = [v.shape for v in self.inputs[:2]]
+            return [*code(shapes, [*self.inputs, g], self.motion, _CROSS_ENTROPY_BACKWARD), None]
+
+    apply: Callable[[Var, Var, tuple[Var, ...]], Var] = CrossEntropy.apply
+    return apply

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from hposvc.bilevel.models import Var, constant
-from hposvc.bilevel.oracle import Oracle, automatic_radius, directional_derivative, step_size
+from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_size
 from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
 
@@ -29,10 +29,14 @@ Method = Literal["neumann", "cg"]
 
 
 class Objective(NamedTuple):
-    """A lower objective on fixed rows: f(w, λ) = loss(lift(w), λ) with ``lift`` linear."""
+    """A lower objective on fixed rows: f(w, λ) = loss(lift(w), λ) with ``lift`` linear.
+
+    ``move`` makes lifted parameters apart from others, in a form of its own if ``loss`` takes one.
+    """
 
     lift: Callable[[list[Var]], list[Var]]
-    loss: Callable[[list[Var], list[Var]], Var]
+    loss: Callable[[list[Any], list[Var]], Var]
+    move: Move = moved
 
 
 class Point(NamedTuple):
@@ -77,7 +81,12 @@ class SecondOrder:
         else:
             radius = constant(self.radius * self.factor, p[0])
         along = directional_derivative(
-            lambda lifted: point.objective.loss(lifted, lam), u, t, self.oracle, step_size(p, radius)
+            lambda lifted: point.objective.loss(lifted, lam),
+            u,
+            t,
+            self.oracle,
+            step_size(p, radius),
+            point.objective.move,
         )
         wanted = [*(lam if mixed else []), *(point.w if hessian else [])]
         gradients = detach(jt.grad(along, wanted))

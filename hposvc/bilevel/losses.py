@@ -1,6 +1,7 @@
 """What a wrong answer costs: the loss of each row, which all levels of a problem and its refits share.
 
-A loss maps outputs and targets, (n, k) both, to one number per row, (n,). Levels take plain means of them.
+A loss maps scores (n, k) and targets, which are labels (n,) or numbers (n, 1), to one number per row, (n,). Levels take
+plain means of them.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from typing import Protocol
 
 import numpy as np
 
-from hposvc.bilevel.models import Var, constant, device_array
+from hposvc.bilevel import fused
+from hposvc.bilevel.models import Scores, Var, constant, device_array
 from hposvc.bilevel.runtime import jt
 
 
 class Loss(Protocol):
-    """The loss of each row, shape (n,), from outputs and targets (n, k): logits and one-hot rows, or one column."""
+    """The loss of each row, shape (n,), from scores (n, k) and targets: labels (n,), or the one column of a number."""
 
-    def __call__(self, outputs: Var, targets: Var) -> Var:
-        """Differentiable in the outputs."""
+    def __call__(self, scores: Scores, targets: Var) -> Var:
+        """Differentiable in the scores."""
 
 
 @dataclass(frozen=True)
@@ -27,22 +29,21 @@ class CrossEntropy:
 
     class_weights: tuple[float, ...] | None = None
 
-    def __call__(self, outputs: Var, targets: Var) -> Var:
+    def __call__(self, scores: Scores, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        losses = cross_entropy(outputs, targets)
+        losses = fused.cross_entropy(*scores, targets) if fused.usable() else cross_entropy(scores.total(), targets)
         if self.class_weights is None:
             return losses
-        weights = device_array(np.array([self.class_weights]), str(outputs.dtype))
-        return (weights * targets).sum(1) * losses
+        return device_array(np.array(self.class_weights), str(losses.dtype))[targets] * losses
 
 
 @dataclass(frozen=True)
 class SquaredError:
     """(prediction − target)²."""
 
-    def __call__(self, outputs: Var, targets: Var) -> Var:
+    def __call__(self, scores: Scores, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        residual = outputs - targets
+        residual = scores.total() - targets
         return (residual * residual).sum(1)
 
 
@@ -55,9 +56,9 @@ class Huber:
 
     delta: float = 1.0
 
-    def __call__(self, outputs: Var, targets: Var) -> Var:
+    def __call__(self, scores: Scores, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        residual = outputs - targets
+        residual = scores.total() - targets
         delta = constant(self.delta, residual)
         clipped = jt.minimum(jt.maximum(residual, -delta), delta)
         return (clipped * (residual + residual - clipped)).sum(1)
@@ -68,8 +69,9 @@ def natural_loss(n_classes: int | None) -> Loss:
     return SquaredError() if n_classes is None else CrossEntropy()
 
 
-def cross_entropy(logits: Var, onehot: Var) -> Var:
-    """−log softmax(logits)[label] of each row, shape (n,). ``onehot`` is (n, k)."""
+def cross_entropy(logits: Var, labels: Var) -> Var:
+    """−log softmax(logits)[label] of each row, shape (n,), in Jittor's own operations. ``labels`` are (n,)."""
     top = logits.max(1, keepdims=True).stop_grad()  # the loss does not depend on it, its rounding does
     shifted = logits - top
+    onehot = (jt.index(logits.shape, 1) == labels.reshape([-1, 1])).cast(logits.dtype)
     return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)

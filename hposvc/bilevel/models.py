@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,24 @@ Activation = Literal["relu", "gelu", "tanh"]
 
 Kept = Sequence[Var]
 """Which units of each thinned layer are kept, (n, units) of booleans; empty where nothing is dropped."""
+
+
+class Scores(NamedTuple):
+    """Outputs (n, k) = ``z`` + ``bias``, which the loss adds on its way."""
+
+    z: Var | fused.Moved
+    bias: Var | fused.Moved
+
+    def total(self) -> Var:
+        """Z + bias."""
+        return fused.settled(self.z) + fused.settled(self.bias)
+
+    def correct(self, labels: Var) -> Var:
+        """Ones for the rows whose largest output is that of their label and zeros for the others, (n,)."""
+        if fused.usable():
+            return fused.correct(fused.settled(self.z), fused.settled(self.bias), labels)
+        outputs = self.total()
+        return (jt.argmax(outputs, 1)[0] == labels).cast(outputs.dtype)
 
 
 class Model(Protocol):
@@ -47,11 +65,16 @@ class Model(Protocol):
     def lift(self, w: list[Var], x: Var) -> list[Var]:
         """A linear map of ``w``: the first pre-activations, without bias, then ``w`` itself."""
 
-    def head(self, u: list[Var], kept: Kept = ()) -> Var:
-        """Outputs (n, k) from lifted parameters: logits of k classes, or k = 1 prediction.
+    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+        """Outputs (n, k) from lifted parameters, without their bias: logits of k classes, or k = 1 prediction.
 
-        ``kept`` are the units of one lower step, from :meth:`draw`; everything that judges a model leaves it out.
+        The first of ``u`` may be :class:`hposvc.bilevel.fused.Moved`. ``kept`` are the units of one lower step, from
+        :meth:`draw`; everything that judges a model leaves it out.
         """
+
+    def head(self, u: list[Var], kept: Kept = ()) -> Var:
+        """Outputs (n, k) from lifted parameters: :meth:`scores` with their bias."""
+        return self.scores(u, kept).total()
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """The units that a lower step on ``rows`` rows keeps, (rows, units) of booleans per thinned layer."""
@@ -61,7 +84,7 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Model):
     """One affine map: softmax regression or linear regression. It has no unit that could be dropped."""
 
     @property
@@ -82,10 +105,10 @@ class Linear:
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def head(self, u: list[Var], kept: Kept = ()) -> Var:
-        """``x W₀ + b₀``."""
+    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+        """``x W₀`` and ``b₀``."""
         z, _, bias = u
-        return z + bias
+        return Scores(z, bias)
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Nothing."""
@@ -97,7 +120,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class MLP:
+class MLP(Model):
     """Fully connected layers with one activation between them, whose hidden units ``dropout`` thins."""
 
     hidden: tuple[int, ...] = (256,)
@@ -117,17 +140,41 @@ class MLP:
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def head(self, u: list[Var], kept: Kept = ()) -> Var:
+    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
         """The layers after the first product."""
+        if any(isinstance(array, fused.Moved) for array in u[1:]):
+            return self._scores_moved(u, kept)
         z, _, bias, *deeper = u
         for layer, (weight, following) in enumerate(zip(deeper[::2], deeper[1::2], strict=True)):
             if fused.usable() and not kept:
                 z = fused.hidden_layer(z, bias, weight, self.activation)
             else:
-                active = ACTIVATIONS[self.activation](z + bias)
+                active = ACTIVATIONS[self.activation](fused.settled(z) + bias)
                 z = jt.matmul(dropped(active, kept, layer, self.dropout), weight)
             bias = following
-        return z + bias
+        return Scores(z, bias)
+
+    def _scores_moved(self, u: list[fused.Moved], kept: Kept) -> Scores:
+        """The same where every parameter is moved, with no product of a moved array but of differences.
+
+        A product of moved activations with moved weights, rounded as on tensor cores, would lose the move in the
+        rounding of what was there before. With a = α(z) before the move and a + d after it, W moving by s V,
+
+            (a + d)(W + s V) = a W + (d W + s (a + d) V)
+
+        of which the first is the same on either side, and cancels, and the rest is rounded relative to itself.
+        """
+        z, _, bias, *deeper = u
+        base, step, activate = z.base, z.step, ACTIVATIONS[self.activation]
+        difference = step * z.along
+        for layer, (weight, following) in enumerate(zip(deeper[::2], deeper[1::2], strict=True)):
+            before = activate(base + bias.base)
+            after = activate(base + difference + fused.settled(bias))
+            before, after = (dropped(a, kept, layer, self.dropout) for a in (before, after))
+            base = jt.matmul(before, weight.base)
+            difference = jt.matmul(after - before, weight.base) + step * jt.matmul(after, weight.along)
+            bias = following
+        return Scores(base + difference, fused.settled(bias))
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Which hidden units are kept for each row."""

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from hposvc.bilevel import fused
 from hposvc.bilevel.models import Var, constant
 from hposvc.bilevel.problem import squared_norm
 from hposvc.bilevel.runtime import jt
@@ -73,9 +74,13 @@ def update(
     if optimizer == "momentum":
         first = [constant(MOMENTUM, g) * m + g for m, g in zip(moments.first, h, strict=True)]
         return [a - constant(rate, a) * m for a, m in zip(lam, first, strict=True)], Moments(first, [])
+    unbias1, unbias2 = 1 - BETA1**k, 1 - BETA2**k
+    if fused.usable():
+        settings = fused.AdamSettings(BETA1, 1 - BETA1, BETA2, 1 - BETA2, unbias2, rate / unbias1, ADAM_EPSILON)
+        steps = [fused.adam(*arrays, settings) for arrays in zip(lam, h, *moments, strict=True)]
+        return [step.moved for step in steps], Moments([step.first for step in steps], [step.second for step in steps])
     first = [_average(m, g, BETA1) for m, g in zip(moments.first, h, strict=True)]
     second = [_average(v, g * g, BETA2) for v, g in zip(moments.second, h, strict=True)]
-    unbias1, unbias2 = 1 - BETA1**k, 1 - BETA2**k
     moved = []
     for a, m, v in zip(lam, first, second, strict=True):
         direction = m / (jt.sqrt(v / constant(unbias2, v)) + constant(ADAM_EPSILON, v))

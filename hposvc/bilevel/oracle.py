@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,8 +29,10 @@ from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
 
 Oracle = Literal["finite_difference", "exact"]
-Lifted = Callable[[list[Var]], Var]
+Lifted = Callable[[list[Any]], Var]
 """φ(·, λ): the loss at lifted parameters, with everything else fixed."""
+
+Move = Callable[[list[Var], list[Var], Var], list[Any]]
 
 # Truncation falls with η² and rounding grows with 1/η, so the best radius is of the order of eps^(1/3).
 RADIUS_FACTOR = 0.5
@@ -61,14 +63,23 @@ def _root_mean_square(array: Var) -> float:
     return math.sqrt(float(squared_norm([array]).numpy()[0]) / array.numel())
 
 
-def directional_derivative(loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var) -> Var:
-    """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only)."""
+def moved(u: list[Var], t: list[Var], step: Var) -> list[Var]:
+    """The sum u + step · t, array by array."""
+    return [a + step * b for a, b in zip(u, t, strict=True)]
+
+
+def directional_derivative(
+    loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var, move: Move = moved
+) -> Var:
+    """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only).
+
+    ``move`` makes u ± ηt, in a form of its own if the loss takes one.
+    """
     if oracle == "exact":
         apart = [a.clone() for a in u]  # L w contains w beside X W: the partial derivatives of φ must not mix them
         with differentiable_twice():
             return dot(jt.grad(loss(apart), apart), t)
-    ahead = loss([a + step * b for a, b in zip(u, t, strict=True)])
-    behind = loss([a - step * b for a, b in zip(u, t, strict=True)])
+    ahead, behind = loss(move(u, t, step)), loss(move(u, t, -step))
     return (ahead - behind) / (step + step)
 
 

@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hposvc.bilevel import fused
 from hposvc.bilevel.losses import CrossEntropy, Huber, Loss, SquaredError, natural_loss
 from hposvc.bilevel.models import Arrays, Kept, Linear, Model, Var, constant, device_array
 from hposvc.bilevel.runtime import jt
@@ -82,7 +83,10 @@ class Problem(Protocol):
         """L w: linear in w."""
 
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Any) -> Var:
-        """φ(u, λ), so that f(w, λ) = φ(L w, λ)."""
+        """φ(u, λ), so that f(w, λ) = φ(L w, λ). ``u`` may come from :meth:`moved`."""
+
+    def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:
+        """``u`` + ``step`` · ``t`` in a form that :meth:`lower_loss` takes; ``step`` has shape (1,)."""
 
     def upper(self, w: list[Var], lam: list[Var]) -> Upper:
         """F(w, λ) and the score of w."""
@@ -92,11 +96,10 @@ class Problem(Protocol):
 
 
 class DeviceRows(NamedTuple):
-    """A part of the data on the device: features (n, d), targets (n, k) as one-hot rows or one column, labels (n,)."""
+    """A part of the data on the device: features (n, d), and targets as labels (n,), int32, or as one column (n, 1)."""
 
     features: Var
     targets: Var
-    labels: Var | None
     variance: float  # of a numeric target, for R²
 
 
@@ -183,7 +186,13 @@ class Supervised(ABC):
 
     def row_losses(self, u: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """The loss of each row, shape (n,)."""
-        return self.row_loss(self.model.head(u, kept), targets)
+        if fused.usable():
+            u = [u[0], *map(fused.settled, u[1:])]
+        return self.row_loss(self.model.scores(u, kept), targets)
+
+    def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:
+        """``u`` + ``step`` · ``t``, not added yet: whoever reads it adds on the way, or takes differences."""
+        return [fused.Moved(a, b, step) for a, b in zip(u, t, strict=True)]
 
     @abstractmethod
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
@@ -191,18 +200,18 @@ class Supervised(ABC):
 
     def decay(self, u: list[Var]) -> Var:
         """(c/2)‖W‖² over the weight matrices in lifted parameters."""
-        weights = u[1::2]
+        weights = list(map(fused.settled, u[1::2]))
         return constant(self.weight_decay / 2, weights[0]) * squared_norm(weights)
 
     def upper(self, w: list[Var], lam: list[Var]) -> Upper:
         """The mean loss on the upper rows, with shrinkage, and the score on them."""
         rows = self._upper
-        outputs = self.model.head(self.model.lift(w, rows.features))
-        loss = mean(self.row_loss(outputs, rows.targets))
-        if rows.labels is not None:
-            score = mean((jt.argmax(outputs, 1)[0] == rows.labels).cast(self.dtype))
+        scores = self.model.scores(self.model.lift(w, rows.features))
+        loss = mean(self.row_loss(scores, rows.targets))
+        if self.n_classes is not None:
+            score = mean(scores.correct(rows.targets))
         else:
-            error = mean(SquaredError()(outputs, rows.targets))
+            error = mean(SquaredError()(scores, rows.targets))
             score = constant(1.0, error) - error / constant(rows.variance, error)
         if self.shrinkage:
             loss = loss + constant(self.shrinkage, loss) * squared_norm(
@@ -239,10 +248,8 @@ class Supervised(ABC):
         if self.n_classes is None:
             column = targets.reshape(-1, 1)
             variance = float(np.var(targets)) or 1.0  # a constant target: R² is minus the squared error
-            return DeviceRows(device_array(features, self.dtype), device_array(column, self.dtype), None, variance)
-        onehot = np.eye(self.n_classes)[targets]
-        labels = jt.array(targets.astype(np.int32))
-        return DeviceRows(device_array(features, self.dtype), device_array(onehot, self.dtype), labels, 1.0)
+            return DeviceRows(device_array(features, self.dtype), device_array(column, self.dtype), variance)
+        return DeviceRows(device_array(features, self.dtype), jt.array(targets.astype(np.int32)), 1.0)
 
 
 def mean(values: Var) -> Var:

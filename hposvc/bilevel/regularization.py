@@ -17,6 +17,7 @@ from typing import Literal
 
 import numpy as np
 
+from hposvc.bilevel.fused import Moved, settled
 from hposvc.bilevel.models import Arrays, Var, constant
 from hposvc.bilevel.problem import Batch, Supervised, mean
 from hposvc.bilevel.runtime import jt
@@ -92,7 +93,7 @@ class RegularizationProblem(Supervised):
         return loss + self.decay(u) if self.weight_decay else loss
 
     def regularizer(self, weights: list[Var], lam: list[Var]) -> Var:
-        """Σ_g e^{λ_g} Σ_{j ∈ g} ρ(w_j) over the weight matrices, shape (1,)."""
+        """Σ_g e^{λ_g} Σ_{j ∈ g} ρ(w_j) over the weight matrices, (1,). Of moved ones, what the move adds to it."""
         groups = []
         for part in self.parts:
             factor, rho = RHO[part]
@@ -111,15 +112,24 @@ class RegularizationProblem(Supervised):
         return [sums if self.per == "layer" or len(values) == 1 else sums.sum()]
 
 
-def square(w: Var) -> Var:
-    """w²."""
+def square(w: Var | Moved) -> Var:
+    """w². Of a moved weight, how much larger the move makes it: the difference of two squares would be lost in them."""
+    if isinstance(w, Moved):
+        move = w.step * w.along
+        return move * (w.base + w.base + move)
     return w * w
 
 
-def smooth_absolute(w: Var) -> Var:
-    """√(w² + ε²) − ε, written as a quotient because the difference cancels where |w| is small."""
-    epsilon, squares = constant(EPSILON, w), w * w
-    return squares / (jt.sqrt(squares + epsilon * epsilon) + epsilon)
+def smooth_absolute(w: Var | Moved) -> Var:
+    """√(w² + ε²) − ε, written as a quotient because the difference cancels where |w| is small; so for a moved one."""
+    if isinstance(w, Moved):
+        return square(w) / (_root(settled(w)) + _root(w.base))
+    return w * w / (_root(w) + constant(EPSILON, w))
+
+
+def _root(w: Var) -> Var:
+    epsilon = constant(EPSILON, w)
+    return jt.sqrt(w * w + epsilon * epsilon)
 
 
 RHO = {"l2": (0.5, square), "l1": (1.0, smooth_absolute)}

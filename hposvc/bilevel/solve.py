@@ -375,8 +375,7 @@ class _Pending(NamedTuple):
     """An iteration whose values are still on the device, and the λ it was taken at."""
 
     iteration: int
-    names: tuple[str, ...]
-    values: Var
+    values: dict[str, Var]
     lam: list[Var]
     seconds: float
 
@@ -466,7 +465,7 @@ def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pend
         values["selection_loss"] = selection
     if config.certify_every and (state.iteration + 1) % config.certify_every == 0:
         values["fd_relative_error"] = _relative_gap(through_w, response(_referee(config, state)).hypergradient)
-    record = jt.concat(list(values.values()), 0).detach()
+    record = {name: each.detach() for name, each in values.items()}
 
     clipped = h if upper.clip_norm is None else clip(h, upper.clip_norm)
     moved, moments = update(
@@ -489,8 +488,8 @@ def _iterate(problem: Problem, config: SolveConfig, state: SolverState) -> _Pend
     state.first_moment, state.second_moment = detach(moments.first), detach(moments.second)
     state.iteration += 1
     state.lower_steps += config.lower.steps
-    jt.sync([record, *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
-    return _Pending(state.iteration, tuple(values), record, lam, 0.0)
+    jt.sync([*record.values(), *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
+    return _Pending(state.iteration, record, lam, 0.0)
 
 
 def _second_order(config: SolveConfig, factor: float) -> SecondOrder:
@@ -522,7 +521,9 @@ def _objective(problem: Problem, config: SolveConfig, state: SolverState, k: int
 
 def _lower_objective(problem: Problem, rows: NDArray[np.int64] | None, key: tuple[int, ...] | None = None) -> Objective:
     batch = problem.lower_batch(rows, key)
-    return Objective(lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch))
+    return Objective(
+        lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch), move=problem.moved
+    )
 
 
 def batch_rows(rows: int, batch_size: int | None, seed: int, step: int) -> NDArray[np.int64] | None:
@@ -654,7 +655,7 @@ def _read(pending: list[_Pending], state: SolverState) -> tuple[list[Iteration],
     """The values of pending iterations, up to the first that is not finite; updates what the rules look at."""
     records = []
     for item in pending:
-        values = dict(zip(item.names, (float(v) for v in item.values.numpy()), strict=True))
+        values = {name: float(value.numpy()[0]) for name, value in item.values.items()}
         records.append(
             Iteration(
                 iteration=item.iteration,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from hposvc.bilevel import models
 from hposvc.bilevel.hypergradient import detach
 from hposvc.bilevel.losses import Loss, natural_loss
 from hposvc.bilevel.models import Arrays, Kept, Model, Var, constant, device_array
@@ -97,17 +98,16 @@ def fit_rows(
     """
     iterations = iterations or _patience(stochastic=model.dropout > 0, convex=model.convex)
     features, targets = rows
-    columns = _columns(targets, n_classes)
-    x, y = device_array(features, dtype), device_array(columns, dtype)
+    x, y = device_array(features, dtype), _on_device(targets, n_classes, dtype)
     weights = np.ones(len(targets)) if row_weights is None else row_weights
     s = device_array(weights / weights.sum(), dtype)
     row_loss = loss or natural_loss(n_classes)
 
     def objective(w: list[Var], kept: Kept = ()) -> Var:
-        value = (s * row_loss(model.head(model.lift(w, x), kept), y)).sum()
+        value = (s * row_loss(model.scores(model.lift(w, x), kept), y)).sum()
         return value + constant(weight_decay / 2, value) * squared_norm(w[::2])
 
-    start = model.initial(features.shape[1], columns.shape[1], np.random.default_rng(seed))
+    start = model.initial(features.shape[1], n_classes or 1, np.random.default_rng(seed))
     if model.dropout:
         steps = (model.draw(len(targets), np.random.default_rng((seed, step, 3))) for step in range(iterations))
         drawn = ([jt.array(units) for units in kept] for kept in steps)
@@ -139,8 +139,9 @@ def evaluate(
     """Mean loss and score on ``rows``, summed in float64. The score is plain accuracy or R², whatever ``loss`` is."""
     features, targets = rows
     outputs = _outputs(model, w, features, dtype)
-    columns = device_array(_columns(targets, n_classes), dtype)
-    losses = (loss or natural_loss(n_classes))(device_array(outputs, dtype), columns).numpy().astype(np.float64)
+    logits = models.Scores(device_array(outputs, dtype), device_array(np.zeros(outputs.shape[1]), dtype))
+    columns = _on_device(targets, n_classes, dtype)
+    losses = (loss or natural_loss(n_classes))(logits, columns).numpy().astype(np.float64)
     if n_classes is not None:
         return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
     variance = float(np.var(targets)) or 1.0
@@ -153,9 +154,9 @@ def _patience(*, stochastic: bool, convex: bool) -> int:
     return CONVEX_ITERATIONS if convex else NETWORK_ITERATIONS
 
 
-def _columns(targets: NDArray[Any], n_classes: int | None) -> NDArray[np.float64]:
-    """Targets as a model gives them, (n, k): one-hot rows, or one column."""
-    return np.eye(n_classes)[targets] if n_classes is not None else targets.reshape(-1, 1)
+def _on_device(targets: NDArray[Any], n_classes: int | None, dtype: Precision) -> Var:
+    """Targets as a loss takes them: labels (n,), or one column (n, 1)."""
+    return jt.array(targets.astype(np.int32)) if n_classes else device_array(targets.reshape(-1, 1), dtype)
 
 
 def _outputs(model: Model, w: Arrays, features: NDArray[np.float64], dtype: Precision) -> NDArray[np.float64]:

@@ -37,7 +37,7 @@ from hposvc.tabular.problems import DataError, Problem
 from hposvc.tabular.reading import Format
 
 if TYPE_CHECKING:
-    from hposvc.data import Upload
+    from hposvc.data import Dataset, Upload
 
 NO_LIMITS = Quotas()
 MOST_LISTED_COLUMNS = 200
@@ -309,6 +309,12 @@ class Datasets:
         except FileNotFoundError:
             problem = f"the file of {spec.dataset.id} is not in the store any more"
             raise DataError([Problem("dataset.id", problem, "remove the data set and upload it again")]) from None
+
+    def load(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Dataset:
+        """What the job learns from, all of it in memory. Raises DataError."""
+        from hposvc.data import load
+
+        return load(spec.dataset, spec.hyperparameters.group_column, self._uploads(spec, tenant))
 
     def _uploads(self, spec: JobSpec, tenant: str) -> dict[str, Upload]:
         from hposvc.data import Upload

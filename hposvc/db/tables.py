@@ -144,6 +144,7 @@ jobs = Table(
     Column("nonfinite", JSONType),
     Column("best_upper_loss", Double),
     Column("best_iteration", BigInteger),
+    Column("sparkline", JSONType),  # [[iteration, upper loss], …], few of them
     Column("result", JSONType),
     Column("error", JSONType),
     Column("last_event", BigInteger, nullable=False, default=0),
@@ -187,6 +188,33 @@ iterations = Table(
     Column("fd_relative_error", Double),
     Column("seconds", Double),
     Column("nonfinite", JSONType),
+)
+
+# The metrics that charts draw with a band from min to max.
+BANDS = ("upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "fd_relative_error")
+
+# A hundred iterations as one row, so that a chart of a long run need not read them all: see hposvc.jobs.blocks.
+iteration_blocks = Table(
+    "iteration_blocks",
+    metadata,
+    _job_id(primary_key=True),
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("first", BigInteger, nullable=False),
+    Column("last", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("nonfinite", Integer, nullable=False),
+    *(Column(f"{side}_{name}", Double) for name in BANDS for side in ("min", "max")),
+)
+
+# λ at some iterations; only the newest row of a job has its ``detail``: see hposvc.snapshots.
+hyperparameters = Table(
+    "hyperparameters",
+    metadata,
+    _job_id(primary_key=True),
+    Column("iteration", BigInteger, primary_key=True, autoincrement=False),
+    Column("attempt", Integer, nullable=False),
+    Column("summary", JSONType, nullable=False),
+    Column("detail", JSONType),
 )
 
 events = Table(

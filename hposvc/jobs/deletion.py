@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, attempts, events, idempotency_keys, iterations, jobs
+from hposvc.db.tables import (
+    DELETED,
+    artifacts,
+    attempts,
+    events,
+    hyperparameters,
+    idempotency_keys,
+    iteration_blocks,
+    iterations,
+    jobs,
+)
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.states import TERMINAL
 from hposvc.store import Store
@@ -54,7 +66,12 @@ def purge(engine: sa.Engine, store: Store) -> int:
         ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(FILES)).scalars().all()
     for job_id in ids:
         _remove_files(engine, store, job_id)
-        for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
+        for table, order in (
+            (iterations, iterations.c.iteration),
+            (iteration_blocks, iteration_blocks.c.block),
+            (hyperparameters, hyperparameters.c.iteration),
+            (events, events.c.seq),
+        ):
             _remove_rows(engine, table, order, job_id)
         with write(engine) as connection:
             connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
@@ -70,7 +87,8 @@ def _remove_files(engine: sa.Engine, store: Store, job_id: str) -> None:
         if not files:
             return
         for file in files:  # before its row, which alone knows where it is
-            store.remove(file.url)
+            with suppress(FileNotFoundError):  # another process removes it at the same time
+                store.remove(file.url)
         with write(engine) as connection:
             names = [file.name for file in files]
             connection.execute(artifacts.delete().where(artifacts.c.job_id == job_id, artifacts.c.name.in_(names)))

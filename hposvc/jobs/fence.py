@@ -18,13 +18,16 @@ from hposvc.access.tenants import may_run
 from hposvc.datasets.service import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
-from hposvc.db.tables import artifacts, attempts, iterations, jobs, now
+from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
 from hposvc.failpoints import failpoint
+from hposvc.jobs import blocks
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.records import add_event, change_of_state
 from hposvc.jobs.resources import JobError, to_json
+from hposvc.jobs.sparkline import extended
 from hposvc.jobs.states import HELD, TERMINAL, Action, State, move
 from hposvc.queue import Publisher
+from hposvc.snapshots import Snapshot
 
 CHECKPOINT = "checkpoint"  # the kind of artifact that an attempt resumes from
 DISCARDED = "discarded"  # a checkpoint that nobody resumes from, because the job begins again from the start
@@ -129,10 +132,42 @@ class Attempt:
             latest = pack({name: newest[name] for name in ("upper_loss", "hypergradient_norm")})
             row = self._update(connection, latest | {"iteration": newest["iteration"]})
             self._insert_iterations(connection, rows)
+            blocks.fold(connection, self.job_id, int(rows[0]["iteration"] or 0), row.iteration)
+            sparkline = extended(row.sparkline, rows, row.iterations)
+            if sparkline != row.sparkline:
+                self._update(connection, {"sparkline": sparkline})
             if best is not None and (row.best_upper_loss is None or best["upper_loss"] < row.best_upper_loss):
                 self._update(connection, {"best_upper_loss": best["upper_loss"], "best_iteration": best["iteration"]})
             failpoint("record.before_commit")
         failpoint("record.committed")
+
+    def snapshot(self, *snapshots: Snapshot) -> None:
+        """Keep λ as it was after some iterations, ascending.
+
+        Where this attempt has been, its snapshots replace those of earlier ones. Only the newest keeps its detail, so
+        that what is kept of a job stays small.
+        """
+        mine, number = hyperparameters.c.job_id == self.job_id, hyperparameters.c.iteration
+        with write(self._engine) as connection:
+            self._update(connection, {})
+            previous = connection.execute(
+                sa.select(sa.func.max(number)).where(
+                    mine, hyperparameters.c.attempt == self.number, number < snapshots[0].iteration
+                )
+            ).scalar()
+            passed = snapshots[0].iteration if previous is None else previous + 1
+            connection.execute(hyperparameters.delete().where(mine, number.between(passed, snapshots[-1].iteration)))
+            connection.execute(
+                hyperparameters.update().where(mine, hyperparameters.c.detail.is_not(None)).values(detail=sa.null())
+            )
+            rows = [
+                {"job_id": self.job_id, "iteration": snapshot.iteration, "attempt": self.number}
+                | {"summary": to_json(snapshot.summary), "detail": None}
+                for snapshot in snapshots
+            ]
+            rows[-1]["detail"] = to_json(snapshots[-1].detail)
+            connection.execute(hyperparameters.insert(), rows)
+            failpoint("snapshot.before_commit")
 
     def checkpoint(self, file: StoredFile) -> list[str]:
         """Resume from this file from now on. Answers the URLs of older checkpoints that nothing refers to any more."""
@@ -189,6 +224,12 @@ class Attempt:
             connection.execute(
                 iterations.delete().where(iterations.c.job_id == self.job_id, iterations.c.iteration > row.iteration)
             )
+            connection.execute(
+                hyperparameters.delete().where(
+                    hyperparameters.c.job_id == self.job_id, hyperparameters.c.iteration > row.iteration
+                )
+            )
+            blocks.cut(connection, self.job_id, row.iteration)
             self._keep(connection, files)
             self._close_attempt(connection, {"finished_at": now(), "outcome": "succeeded"})
             self._move(connection, Action.SUCCEED, row)
@@ -362,12 +403,13 @@ def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
 
     The files of the checkpoints are removed by the next worker that takes the job up: it reaches the store.
     """
-    connection.execute(iterations.delete().where(iterations.c.job_id == job_id))
+    for table in (iterations, iteration_blocks, hyperparameters):
+        connection.execute(table.delete().where(table.c.job_id == job_id))
     connection.execute(
         artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
     )
-    columns = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "started_at")
-    return {"iteration": 0} | dict.fromkeys(columns)
+    latest = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "sparkline")
+    return {"iteration": 0} | dict.fromkeys((*latest, "started_at"))
 
 
 def _move(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:

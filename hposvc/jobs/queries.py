@@ -26,6 +26,7 @@ from hposvc.jobs.resources import (
     JobResource,
     Latest,
     Progress,
+    Sparkline,
     WorkerResource,
 )
 from hposvc.jobs.spec import JobSpec
@@ -227,6 +228,7 @@ def job_resource(row: sa.RowMapping) -> JobResource:
         progress=Progress(iteration=row["iteration"], iterations=row["iterations"]),
         latest=Latest(**unpack(row, ("upper_loss", "hypergradient_norm"))),
         best=Best(upper_loss=row["best_upper_loss"], iteration=row["best_iteration"]),
+        sparkline=_sparkline(row["sparkline"]),
         result=row["result"],
         error=JobError(**row["error"]) if row["error"] else None,
         created_at=_time(row["created_at"]),
@@ -249,6 +251,10 @@ def _has_tag(engine: sa.Engine, tag: str) -> sa.ColumnElement[bool]:
     elements = sa.func.json_each if engine.dialect.name == "sqlite" else sa.func.jsonb_array_elements_text
     each = elements(jobs.c.tags).table_valued("value")
     return sa.exists(sa.select(each.c.value).where(each.c.value == tag))
+
+
+def _sparkline(points: list[list[Any]] | None) -> Sparkline:
+    return Sparkline(iteration=[at for at, _ in points or []], upper_loss=[loss for _, loss in points or []])
 
 
 def _time(seconds: float) -> datetime:

@@ -72,6 +72,13 @@ class Best(Resource):
     iteration: int | None
 
 
+class Sparkline(Resource):
+    """A few points of the upper loss, from the first iteration on."""
+
+    iteration: list[int]
+    upper_loss: list[Number]
+
+
 class JobError(Resource):
     """Why a job failed: a reason to branch on, a message to read, and what to do about it."""
 
@@ -108,6 +115,7 @@ class JobResource(Resource):
     progress: Progress
     latest: Latest
     best: Best
+    sparkline: Sparkline
     result: dict[str, Any] | None
     error: JobError | None
     created_at: datetime
@@ -155,6 +163,7 @@ class Buckets(Resource):
     hypergradient_norm: Bucket
     lower_loss: Bucket
     selection_loss: Bucket
+    fd_relative_error: Bucket
 
 
 class IterationColumns(Resource):
@@ -221,3 +230,122 @@ class WorkerResource(Resource):
     heartbeat_at: datetime
     offers: list[str] = []
     asked: Literal["drain", "leave"] | None = None
+
+
+class Histogram(Resource):
+    """How many values lie between neighbouring ``edges``; there is one edge more than counts."""
+
+    edges: list[Number]
+    counts: list[int]
+
+
+class Quantiles(Resource):
+    """λ at ``probabilities``, and the weight or strength ``value`` that each means."""
+
+    probabilities: list[float]
+    lam: list[Number]
+    value: list[Number]
+
+
+class HyperparameterGroup(Resource):
+    """Entries of λ that belong together, like all rows, or the features under one penalty."""
+
+    name: str
+    size: int
+    quantiles: Quantiles
+    histogram: Histogram
+
+
+class Hyperparameter(Resource):
+    """One entry of λ: the weight of a row, class or group of rows, or a strength; ``value`` is what ``lam`` means.
+
+    ``name`` is the id of a row, the name of a class or group, or what is held back. ``label`` is that of a row,
+    ``rows`` how many there are of a class or group, ``penalty`` the one that a strength belongs to.
+    """
+
+    name: str
+    lam: Number
+    value: Number
+    label: str | None = None
+    rows: int | None = None
+    penalty: str | None = None
+
+
+class Hyperparameters(Resource):
+    """λ of a job: of its answer once there is one (``final``), and before that after its newest snapshot.
+
+    ``value`` is a weight σ(λ) where ``scale`` is logistic, and a strength e^λ where it is log. ``iteration`` is null
+    and everything empty before the first snapshot. ``next_after`` is what to pass as ``after``; null on the last page.
+    """
+
+    iteration: int | None
+    final: bool
+    scale: Literal["logistic", "log"]
+    size: int
+    groups: list[HyperparameterGroup]
+    items: list[Hyperparameter]
+    next_after: int | None
+
+
+class HistoryGroup(Resource):
+    """The quantiles of one group of λ: a list over the iterations for each probability."""
+
+    name: str
+    size: int
+    lam: list[list[Number]]
+    value: list[list[Number]]
+
+
+class HyperparameterHistory(Resource):
+    """λ over time, by column. ``values`` holds every entry on its own where there are at most 32, named by ``names``.
+
+    ``next_after`` is what to pass as ``after`` to get only newer snapshots.
+    """
+
+    iteration: list[int]
+    scale: Literal["logistic", "log"]
+    probabilities: list[float]
+    groups: list[HistoryGroup]
+    names: list[str] | None
+    values: list[list[Number]] | None
+    next_after: int
+
+
+class Difference(Resource):
+    """A field of the specification in which compared jobs differ, with the value of each; null where it is absent."""
+
+    field: str
+    values: list[Any]
+
+
+class ComparedJob(Resource):
+    """One of several jobs that are compared: where it stands, what came of it, and one metric of it.
+
+    ``iteration``, ``seconds`` (the solver's own, from its start) and ``value`` are columns of equal length, as are
+    ``min`` and ``max`` of what lies between one point and the next. ``result`` is null until there is one.
+    """
+
+    id: str
+    name: str | None
+    kind: Kind
+    state: State
+    progress: Progress
+    best: Best
+    total: int
+    downsampled: bool
+    iteration: list[int]
+    seconds: list[Number | None]
+    value: list[Number | None]
+    min: list[Number | None]
+    max: list[Number | None]
+    result: dict[str, Any] | None
+    error: JobError | None
+
+
+class Comparison(Resource):
+    """Several jobs side by side, in the order asked for."""
+
+    metric: str
+    by: Literal["iteration", "seconds"]
+    jobs: list[ComparedJob]
+    differences: list[Difference]

@@ -131,7 +131,9 @@ def test_scopes(client: httpx.Client, server: Server, key: str) -> None:
     for method, path, _ in operations():
         if path in OPEN:
             continue
-        needed = "admin" if path.startswith(administration) else "read" if method == "GET" else "submit"
+        draining = path.startswith("/v1/workers") and method != "GET"
+        admin = draining or path.startswith(administration)
+        needed = "admin" if admin else "read" if method == "GET" else "submit"
         for scope, token in tokens.items():
             answer = client.request(method, re.sub(r"\{\w+\}", "x", path), headers=bearer(token))
             if rank[scope] < rank[needed]:
@@ -231,6 +233,14 @@ IDS = {
 }
 
 
+# Calls that take ids in their query, and whose; with another's they answer 404, too.
+QUERIES = {("GET", "/v1/compare"): {"jobs": "job"}}
+
+
+# What belongs to no tenant, but to whoever runs the service.
+SHARED = {("GET", "/metrics"), ("POST", "/v1/workers/{worker_id}/drain")}
+
+
 class Owner:
     """A tenant that owns one of everything."""
 
@@ -280,15 +290,19 @@ def test_nothing_of_another_tenant_is_there(
     """Every call of the OpenAPI document: with another's ids it answers 404, without ids it shows nothing of theirs."""
     owner, stranger = two
     for method, path, _ in operations():
-        if path in OPEN:
+        if path in OPEN or (method, path) in SHARED:
             continue
         with subtests.test(method=method, path=path):
             named = re.findall(r"\{(\w+)\}", path)
             assert set(named) <= IDS.keys(), "add what this path names to IDS"
             answer = client.request(
-                method, owner.path(path), headers=bearer(stranger.token), json=BODIES.get((method, path))
+                method,
+                owner.path(path),
+                params={name: owner.ids[whose] for name, whose in QUERIES.get((method, path), {}).items()},
+                headers=bearer(stranger.token),
+                json=BODIES.get((method, path)),
             )
-            if named:
+            if named or (method, path) in QUERIES:
                 assert answer.status_code == 404, answer.text
                 assert answer.headers["Content-Type"] == "application/problem+json"
             for secret in owner.secrets - set(owner.ids.values()):
@@ -310,12 +324,24 @@ def test_its_own_things_are_there_for_each_tenant(
             operations(), key=lambda call: (call[0] == "DELETE", LAST.index(call[1]) if call[1] in LAST else -1)
         )
         for method, path, _ in calls:
-            if "{" not in path or "{dataset_id}" in path:  # data sets are tested where they are made
+            if "{" not in path or "{dataset_id}" in path or (method, path) in SHARED:  # data sets: where they are made
                 continue
             with subtests.test(method=method, path=path, tenant=owner.tenant):
                 body = BODIES.get((method, path))
                 answer = client.request(method, owner.path(path), headers=bearer(owner.token), json=body)
                 assert answer.status_code in (200, 202, 204, 409), answer.text
+
+
+def test_what_all_tenants_share_belongs_to_whoever_runs_the_service(
+    client: httpx.Client, two: tuple[Owner, Owner]
+) -> None:
+    for one in two:
+        for method, path in SHARED:
+            answer = client.request(method, path.format(worker_id="worker-1"), headers=bearer(one.token))
+            if one.tenant == DEFAULT_TENANT:
+                assert answer.status_code in (200, 202, 404), answer.text
+            else:
+                assert "all tenants" in problem(answer, 403, "missing-scope")["detail"]
 
 
 def test_one_idempotency_key_of_two_tenants_is_two_jobs(client: httpx.Client, two: tuple[Owner, Owner]) -> None:

@@ -22,9 +22,9 @@ Every number here is asserted by a test in `tests/bilevel`; the same run wrote t
 An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwise. K is the number of lower steps.
 Measured on {date} with {processor}, {cores} cores, Python {python}.
 
-With products in bf16, networks keep two percent, except wide ones with relu: its kinks alone cost 0.004 in float32, the
-exact oracle is 0.008 off in bf16 too, and products in deeper layers still see perturbed weights. Convergence in K is
-slow where the lower level is badly conditioned: that is the unrolled estimator's own limit, not an error.
+With products in bf16, every model keeps two percent; what is left in wide networks with relu is its kinks, and the
+rounding of the weights and activations themselves. Convergence in K is slow where the lower level is badly conditioned:
+that is the unrolled estimator's own limit, not an error.
 
 | what | errors | asserted below |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""The threaded kernels of a hidden layer compute what Jittor's own operations do."""
+"""The threaded kernels of a hidden layer and of cross-entropy compute what Jittor's own operations do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hposvc.bilevel import fused
-from hposvc.bilevel.models import MLP, Activation, device_array
+from hposvc.bilevel.losses import CrossEntropy
+from hposvc.bilevel.models import MLP, Activation, Scores, device_array
 from hposvc.bilevel.runtime import jt
 
 ROWS, FEATURES, OUTPUTS = 900, 7, 3  # enough rows for a second thread
@@ -23,6 +24,76 @@ def outputs_and_gradients(model: MLP, dtype: str, scale: float) -> list[np.ndarr
     weights = device_array(rng.normal(size=(ROWS, OUTPUTS)), dtype)
     outputs = model.head(model.lift(w, x))
     return [v.numpy() for v in (outputs, *jt.grad((outputs * weights).sum(), w))]
+
+
+def losses_and_gradients(classes: int, dtype: str, scale: float, step: float) -> list[np.ndarray]:
+    """Of cross-entropy at z + step · t, with respect to z and the bias."""
+    rng = np.random.default_rng(0)
+    z, t = (device_array(scale * rng.normal(size=(ROWS, classes)), dtype) for _ in range(2))
+    # Weights of one sign and labels of half the classes: the sums over rows do not cancel.
+    bias, weights = device_array(rng.normal(size=classes), dtype), device_array(rng.random(ROWS), dtype)
+    labels = jt.array(rng.integers(classes // 2, classes, ROWS).astype(np.int32))
+    moved = fused.Moved(z, t, device_array(np.array([step]), dtype)) if step else z
+    losses = CrossEntropy()(Scores(moved, bias), labels)
+    return [v.numpy() for v in (losses, *jt.grad((losses * weights).sum(), [z, bias]))]
+
+
+def moved_outputs_and_gradients(hidden: tuple[int, ...], dtype: str) -> list[np.ndarray]:
+    """Of a hidden layer at z + step · t."""
+    rng = np.random.default_rng(0)
+    model = MLP(hidden)
+    w = [device_array(a + 0.1 * rng.normal(size=a.shape), dtype) for a in model.initial(FEATURES, OUTPUTS, rng)]
+    z, t = (device_array(rng.normal(size=(ROWS, hidden[0])), dtype) for _ in range(2))
+    weights = device_array(rng.normal(size=(ROWS, OUTPUTS)), dtype)
+    outputs = model.head([fused.Moved(z, t, device_array(np.array([0.3]), dtype)), *w])
+    return [v.numpy() for v in (outputs, *jt.grad((outputs * weights).sum(), [z, *w[1:]]))]
+
+
+@pytest.mark.parametrize("step", [0, -0.3], ids=["plain", "moved"])
+@pytest.mark.parametrize("classes", [2, 10, 70])
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+def test_same_losses_and_gradients(classes: int, dtype: str, tolerance: float, step: float) -> None:
+    fast = losses_and_gradients(classes, dtype, 3.0, step)
+    with fused.differentiable_twice():
+        plain = losses_and_gradients(classes, dtype, 3.0, step)
+    for a, b in zip(fast, plain, strict=True):
+        assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
+@pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-13)])
+def test_a_moved_layer_is_the_layer_of_the_moved_array(hidden: tuple[int, ...], dtype: str, tolerance: float) -> None:
+    fast = moved_outputs_and_gradients(hidden, dtype)
+    with fused.differentiable_twice():
+        plain = moved_outputs_and_gradients(hidden, dtype)
+    for a, b in zip(fast, plain, strict=True):
+        assert np.abs(a - b).max() <= tolerance * np.abs(b).max()
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_row_with_a_broken_score_has_no_finite_loss(broken: float) -> None:
+    z = np.random.default_rng(0).normal(size=(40, 5))
+    z[7, 2] = broken
+    scores = Scores(device_array(z, "float32"), device_array(np.zeros(5), "float32"))
+    losses = CrossEntropy()(scores, jt.array(np.zeros(40, dtype=np.int32))).numpy()
+    np.testing.assert_array_equal(np.isfinite(losses), np.arange(40) != 7)
+
+
+def test_a_row_is_correct_where_its_first_largest_output_is_its_label() -> None:
+    outputs = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    scores = Scores(device_array(outputs, "float32"), device_array(np.array([0.0, 0.0, -2.5]), "float32"))
+    labels = jt.array(np.array([1, 2, 0, 1], dtype=np.int32))
+    np.testing.assert_array_equal(scores.correct(labels).numpy(), [1, 0, 1, 0])
+    with fused.differentiable_twice():
+        np.testing.assert_array_equal(scores.correct(labels).numpy(), [1, 0, 1, 0])
+
+
+def test_saturated_losses_are_the_distance_to_the_largest_logit() -> None:
+    losses, *gradients = losses_and_gradients(10, "float32", 1e4, 0)
+    assert np.isfinite(losses).all()
+    assert (losses >= 0).all()
+    assert losses.max() > 1e4
+    assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
 @pytest.mark.parametrize("hidden", HIDDEN.values(), ids=HIDDEN)
@@ -52,7 +123,8 @@ def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     try:
         for count in (1, 2, 3):
             openmp.omp_set_num_threads(count)
-            found.append(outputs_and_gradients(MLP((40, 48)), "float32", 1.0))
+            losses = losses_and_gradients(70, "float32", 1.0, 0.1)
+            found.append([*outputs_and_gradients(MLP((40, 48)), "float32", 1.0), *losses])
     finally:
         openmp.omp_set_num_threads(threads)
     for other in found[1:]:

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from hposvc.bilevel import Schedule
+from hposvc.bilevel import Schedule, fused
 from hposvc.bilevel.models import device_array
-from hposvc.bilevel.optimizers import clip, initial_moments, update
+from hposvc.bilevel.optimizers import Moments, clip, initial_moments, update
 
 GRADIENTS = np.array([[1.0, -2e-6, 0.5], [3.0, -1e-6, -0.5], [-1.0, -4e-6, 0.1]])
 
@@ -36,6 +36,22 @@ def test_adam_moves_small_gradients_as_far_as_large_ones() -> None:
         first, second = 0.9 * first + 0.1 * gradient, 0.999 * second + 0.001 * gradient**2
         lam -= 0.1 * (first / (1 - 0.9**k)) / np.sqrt(second / (1 - 0.999**k))
     np.testing.assert_allclose(moved("adam", 0.1), lam, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float64", 1e-14)])
+def test_adam_in_one_kernel_is_adam_in_operations(dtype: str, tolerance: float) -> None:
+    rng = np.random.default_rng(0)
+    lam, h = ([device_array(rng.normal(size=size), dtype) for size in (40_000, 3)] for _ in range(2))
+    moments = Moments(
+        [device_array(rng.normal(size=size), dtype) for size in (40_000, 3)],
+        [device_array(rng.random(size), dtype) for size in (40_000, 3)],
+    )
+    fast = update("adam", lam, h, moments, rate=0.1, k=7)
+    with fused.differentiable_twice():
+        plain = update("adam", lam, h, moments, rate=0.1, k=7)
+    for ours, theirs in zip((fast[0], *fast[1]), (plain[0], *plain[1]), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(("limit", "expected"), [(1.0, [0.6, 0.8]), (10.0, [3.0, 4.0])])

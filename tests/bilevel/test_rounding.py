@@ -1,7 +1,8 @@
 """With every matrix product rounded to bf16, as on tensor cores, the hypergradient stays close to the exact one.
 
 Products with the perturbed weights would lose the perturbation in their rounding. ``lift`` takes them for the weights
-and for the direction apart, so that the difference of the two evaluations carries none of the rounding of the first.
+and for the direction apart, and the layers after the first for what was there before and for the difference: so the
+difference of the two evaluations carries none of the rounding of what they share.
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class Unlifted(ReweightingProblem):
 
     def lift(self, w: list[Any], batch: Any) -> list[Any]:
         return list(w)
+
+    def moved(self, u: list[Any], t: list[Any], step: Any) -> list[Any]:
+        return [a + step * b for a, b in zip(u, t, strict=True)]
 
     def lower_loss(self, u: list[Any], lam: list[Any], batch: Any) -> Any:
         return super().lower_loss(super().lift(u, batch), lam, batch)
@@ -123,9 +127,8 @@ def test_the_rounding_is_that_of_bf16() -> None:
         (MLP((64,), "tanh"), 0.02),
         (MLP((64, 32), "tanh"), 0.02),
         (MLP((64,), "gelu"), 0.02),
-        # Not two percent: kinks alone cost 0.004 in float32, and the exact oracle is 0.008 off in bf16 too.
-        (MLP((64,), "relu"), 0.03),
-        (MLP((256,), "relu"), 0.04),
+        (MLP((64,), "relu"), 0.02),
+        (MLP((256,), "relu"), 0.02),
     ],
 )
 def test_products_in_bf16_keep_the_hypergradient(

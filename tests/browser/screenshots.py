@@ -13,34 +13,56 @@ from hposvc.db import migrate
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.service import Jobs
 from tests.browser.conftest import CHROMIUM, REMEDY
-from tests.serving import GROUPS, RESULT, STRENGTHS, Server, diverged, running, submit, succeeded
+from tests.serving import (
+    GROUPS,
+    RESULT,
+    STRENGTHS,
+    Server,
+    diverged,
+    running,
+    strengths,
+    submit,
+    succeeded,
+    watch_lambda,
+    weights_of_groups,
+    weights_of_rows,
+)
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
 DIGITS = {"id": "sklearn:digits", "label_noise": {"rate": 0.6}}
-SETTLED = """() => !document.querySelector(".plot > .waiting")
-  || document.querySelector("#about").textContent.includes("Queued")"""
+SETTLED = """() => document.querySelector("#spec").textContent
+  && (document.querySelector("#about").textContent.includes("Queued")
+  || [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null))"""
 
 
 def stage(server: Server) -> dict[str, str]:
     """A service with a job in each state that a person meets; the paths of the pages to show."""
     engine = server.engine
-    groups = succeeded(engine, GROUPS, name="a weight for each annotator")
-    strengths = succeeded(
+    folder = server.settings.data_dir
+    groups = succeeded(engine, GROUPS, [weights_of_groups(folder)], name="a weight for each annotator")
+    tuned, attempt = running(
         engine,
-        STRENGTHS,
+        500,
         name="one strength per feature",
         kind="regularization_tuning",
         dataset={"id": "sklearn:breast_cancer"},
         tags=["baseline"],
     )
-    answer = succeeded(engine, RESULT, name="digits with wrong labels", dataset=DIGITS, tags=["digits", "noise 60 %"])
+    watch_lambda(attempt, range(0, 501, 20), "features")
+    attempt.succeed(STRENGTHS, [strengths(folder)])
+    answer, attempt = running(
+        engine, 500, name="digits with wrong labels", dataset=DIGITS, tags=["digits", "noise 60 %"]
+    )
+    watch_lambda(attempt, range(0, 501, 20))
+    attempt.succeed(RESULT, [weights_of_rows(folder)])
     broken = diverged(engine, name="upper step far too large", dataset=DIGITS, tags=["digits"])
     Jobs(engine).cancel(submit(engine, name="submitted by mistake").id)
     paused, attempt = running(engine, 220, name="waits for the night")
     Jobs(engine).pause(paused.id)
     attempt.stopped()
-    live, _ = running(engine, 180, name="wine, one weight per class", dataset={"id": "sklearn:wine"})
+    live, attempt = running(engine, 180, name="digits, another seed", dataset=DIGITS)
+    watch_lambda(attempt, range(0, 181, 10))
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     beat(
         engine,
@@ -58,9 +80,10 @@ def stage(server: Server) -> dict[str, str]:
         "job-running": f"/jobs/{live.id}",
         "job-succeeded": f"/jobs/{answer.id}",
         "job-groups": f"/jobs/{groups.id}",
-        "job-strengths": f"/jobs/{strengths.id}",
+        "job-strengths": f"/jobs/{tuned.id}",
         "job-diverged": f"/jobs/{broken.id}",
         "job-queued": f"/jobs/{queued.id}",
+        "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",
         "workers": "/workers",

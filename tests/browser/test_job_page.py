@@ -7,13 +7,31 @@ import math
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.resources import JobError
 from tests.browser.conftest import Watch
-from tests.serving import GROUPS, RESULT, STRENGTHS, Server, curve, diverged, running, submit, succeeded
+from tests.serving import (
+    FEATURES,
+    GROUPS,
+    RESULT,
+    STRENGTHS,
+    Server,
+    curve,
+    diverged,
+    drift,
+    running,
+    spread,
+    strengths,
+    submit,
+    succeeded,
+    watch_lambda,
+    weights_of_groups,
+    weights_of_rows,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -56,6 +74,7 @@ def test_a_hidden_tab_does_not_ask_and_catches_up_when_seen(page: Page, server: 
     job, attempt = running(server.engine, 10)
     page.goto(f"/jobs/{job.id}")
     expect(caption(page, "#losses")).to_have_text("10 points")
+    expect(page.locator("#spec")).to_contain_text("kind")  # asked for last
     set_hidden(page, hidden=True)
     page.wait_for_load_state("networkidle")
     before = len(watch.requests)
@@ -219,7 +238,6 @@ def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: P
     page.get_by_role("button", name="Show 50 rows").click()
     expect(suspects).to_have_count(50)
     expect(page.locator("#noise")).to_contain_text("98.1 %")
-    expect(page.locator("#strengths")).to_be_hidden()
     with page.expect_download() as download:
         page.locator("#suspects").get_by_role("button", name="CSV").click()
     download.value.save_as(tmp_path / "suspects.csv")
@@ -228,25 +246,116 @@ def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: P
     assert [row["row_id"] for row in rows] == [item["row_id"] for item in RESULT["suspects"]]
 
 
-def test_the_answer_of_a_job_that_weighs_groups(page: Page, server: Server) -> None:
-    job = succeeded(server.engine, GROUPS)
+def test_the_answer_of_a_job_that_weighs_groups(page: Page, server: Server, tmp_path: Path) -> None:
+    job = succeeded(server.engine, GROUPS, [weights_of_groups(tmp_path)])
     page.goto(f"/jobs/{job.id}")
-    groups = page.locator("#groups tbody tr")
+    groups = page.locator("#entries tbody tr")
     expect(groups).to_have_count(2)
+    expect(page.get_by_role("heading", name="The lowest weights")).to_be_visible()
     expect(groups.first).to_contain_text("annotator 7")
-    expect(groups.first).to_contain_text("0.109")
+    expect(groups.first).to_contain_text("0.1091")
     expect(groups.last).to_contain_text("1,012")
     expect(page.locator("#suspects")).to_be_hidden()
+    expect(page.locator("#history")).to_be_hidden()  # a job from before there were snapshots
 
 
-def test_the_answer_of_a_regularization_job(page: Page, server: Server) -> None:
-    job = succeeded(server.engine, STRENGTHS, kind="regularization_tuning")
+def test_the_answer_of_a_regularization_job(page: Page, server: Server, tmp_path: Path) -> None:
+    job, attempt = running(server.engine, 500, kind="regularization_tuning")
+    watch_lambda(attempt, range(0, 501, 50), "features")
+    attempt.succeed(STRENGTHS, [strengths(tmp_path)])
     page.goto(f"/jobs/{job.id}")
-    expect(page.locator("#strengths tbody tr")).to_have_count(6)
-    expect(page.locator("#strengths tbody tr").first).to_contain_text("mean fractal dimension")
+    entries = page.locator("#entries tbody tr")
+    expect(entries).to_have_count(6)
+    expect(entries.first).to_contain_text("mean fractal dimension")
     expect(page.locator("#warnings")).to_contain_text(STRENGTHS["warnings"][0])
     expect(page.locator("#suspects")).to_be_hidden()
     expect(page.locator("#noise")).to_be_hidden()
+    lines = page.evaluate("document.querySelector('#history .plot').data.map(({ name, y }) => [name, y.at(-1)])")
+    assert [name for name, _ in lines] == list(FEATURES)
+    assert [value for _, value in lines] == pytest.approx(np.exp(spread(500)), rel=1e-5)
+    expect(page.locator("#tiles")).to_contain_text("−6.6 % loss")
+    expect(page.locator("#tiles")).to_contain_text("Strengths: 6")
+
+
+def test_lambda_moves_while_a_job_runs(page: Page, server: Server, tmp_path: Path) -> None:
+    job, attempt = running(server.engine, 100, dataset={"id": "sklearn:digits"})
+    watch_lambda(attempt, (0, 50, 100))
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#history")).to_have_text("1,079 weights at 3 iterations")
+    expect(page.get_by_role("heading", name="The lowest weights so far")).to_be_visible()
+    first = page.locator("#entries tbody tr").first
+    expect(first.get_by_role("img")).to_be_visible()  # digits are images
+    lit = "canvas => canvas.getContext('2d').getImageData(0, 0, 8, 8).data.filter((value, at) => at % 4 < 3 && value)"
+    assert len(first.locator("canvas").evaluate(lit)) > 20
+    attempt.record(curve(101, 150))
+    watch_lambda(attempt, (150,))
+    expect(caption(page, "#history")).to_have_text("1,079 weights at 4 iterations")
+    median = page.evaluate("document.querySelector('#history .plot').data.at(-1).y.at(-1)")
+    assert median == pytest.approx(float(np.median(1 / (1 + np.exp(-drift(150))))), rel=1e-5)
+    page.get_by_role("button", name="Highest").click()
+    expect(page.get_by_role("heading", name="The highest weights so far")).to_be_visible()
+    highest = 1 / (1 + np.exp(-drift(150).max()))
+    expect(first).to_contain_text(f"{highest:.4f}")
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("#entries tbody tr")).to_have_count(50)
+    attempt.succeed(RESULT, [weights_of_rows(tmp_path)])
+    expect(page.locator("#histogram-title")).to_have_text("λ of the answer")
+    page.locator("#histogram summary").click()
+    expect(page.locator("#histogram .data tbody tr")).to_have_count(32)
+
+
+def test_a_job_at_a_glance(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 500)
+    watch_lambda(attempt, (0, 500))
+    page.goto(f"/jobs/{job.id}")
+    tiles = page.locator("#tiles")
+    expect(tiles).to_contain_text("settled")
+    expect(tiles).to_contain_text("262 × smaller than at the start")
+    expect(tiles).to_contain_text("to be trusted")
+    below = int((drift(500) < 0).sum())
+    expect(tiles).to_contain_text(f"{below} below ½")
+    expect(tiles).to_contain_text("known at the end")
+    expect(caption(page, "#certificate")).to_have_text("checked at 10 of 500 points")
+    attempt.succeed(RESULT, [])
+    expect(tiles).to_contain_text("+1.39 points")
+
+
+def test_an_error_of_the_hypergradient_that_is_too_large_is_said(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 40)
+    rows = curve(41, 60)
+    rows[5]["fd_relative_error"] = 0.4
+    attempt.record(rows)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#tiles")).to_contain_text("not to be trusted")
+    expect(page.locator("#tiles")).to_contain_text("40.00 %")
+
+
+def test_an_unchecked_hypergradient_says_how_to_check_it(page: Page, server: Server) -> None:
+    job, _ = running(server.engine, 20)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("20 points")
+    expect(page.locator("#tiles")).to_contain_text("not checked: certify_every: 100")
+    expect(page.locator("#certificate")).to_be_hidden()
+
+
+def test_a_lost_worker_is_said(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 5, max_attempts=1)
+    attempt.lose(JobError(reason="worker_lost", message="No sign of worker-1 for 60 s.", remedy="Look at it; retry."))
+    page.goto(f"/jobs/{job.id}")
+    alert = page.locator("#notice").get_by_role("alert")
+    expect(alert).to_contain_text("Worker lost")
+    expect(alert).to_contain_text("No sign of worker-1 for 60 s.")
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+def test_whoever_is_not_known_is_sent_to_the_login(page: Page, server: Server, watch: Watch) -> None:
+    job = submit(server.engine)
+    answer = {"type": "/problems/x", "title": "Who are you?", "status": 401, "detail": "x"}
+    page.route("**/v1/**", lambda route: route.fulfill(status=401, json=answer))
+    page.route("**/login?*", lambda route: route.fulfill(body="<title>Log in</title>", content_type="text/html"))
+    page.goto(f"/jobs/{job.id}")
+    page.wait_for_url(f"**/login?next=%2Fjobs%2F{job.id}")
+    watch.forgive("401")
 
 
 def test_the_spec_can_be_copied(page: Page, server: Server) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from hposvc.db.engine import write
+from hposvc.db.tables import jobs as jobs_table
+from tests.browser.conftest import Watch
 from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 
 pytestmark = pytest.mark.browser
@@ -91,7 +94,7 @@ def test_the_page_works_by_keyboard(page: Page, server: Server) -> None:
     job = submit(server.engine, name="reached by Tab")
     page.goto("/")
     expect(row(page, "reached by Tab")).to_be_visible()
-    for _ in range(15):
+    for _ in range(20):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "reached by Tab":
             break
@@ -113,3 +116,55 @@ def test_an_unchanged_list_is_answered_without_a_body(page: Page, server: Server
     expect(row(page, "still")).to_be_visible()
     with page.expect_response(lambda response: "/v1/jobs?" in response.url and response.status == 304):
         pass
+
+
+def test_a_curve_stands_beside_each_job_and_grows(page: Page, server: Server) -> None:
+    _, attempt = running(server.engine, 40, name="live")
+    page.goto("/")
+    line = row(page, "live").locator("polyline")
+    expect(line).to_have_count(1)
+
+    def right() -> float:
+        return float((line.get_attribute("points") or "").split()[-1].split(",")[0])
+
+    assert right() == pytest.approx(96 * 40 / 500, abs=0.1)  # as far as the job is
+    attempt.record(curve(41, 250))
+    expect(row(page, "live")).to_contain_text("250 / 500")
+    assert right() == pytest.approx(48, abs=0.1)
+
+
+def test_chosen_jobs_are_compared(page: Page, server: Server) -> None:
+    for name in ("one", "two", "three"):
+        running(server.engine, 20, name=name)
+    page.goto("/")
+    link = page.locator("#compare")
+    page.get_by_label("Compare one").check()
+    expect(link).to_be_hidden()
+    page.get_by_label("Compare three").check()
+    expect(link).to_have_text("Compare 2 jobs")
+    link.click()
+    expect(page.locator("#results thead")).to_contain_text("one")
+    expect(page.locator("#results thead")).not_to_contain_text("two")
+
+
+def test_thousands_of_jobs_are_listed_a_page_at_a_time(page: Page, server: Server, watch: Watch) -> None:
+    first = succeeded(server.engine, RESULT, name="copied")
+    with write(server.engine) as connection:
+        row = dict(connection.execute(jobs_table.select().where(jobs_table.c.id == first.id)).mappings().one())
+        copies = [
+            row | {"id": f"job_{number:020d}", "name": f"job {number}", "created_at": row["created_at"] - number}
+            for number in range(3000)
+        ]
+        connection.execute(jobs_table.insert(), copies)
+    page.goto("/")
+    rows = page.locator("#jobs tbody tr")
+    expect(rows).to_have_count(50)  # however many there are
+    page.get_by_label("Search by name").fill("job 299")
+    expect(rows).to_have_count(11)
+    page.get_by_role("button", name="Clear").click()
+    expect(rows).to_have_count(50)
+    for shown in (100, 150):
+        page.get_by_role("button", name="Show older jobs").click()
+        expect(rows).to_have_count(shown)
+    last = [request.url for request in watch.requests if "/v1/jobs?" in request.url][-1]
+    assert "limit=150" in last  # one request, however many pages are shown

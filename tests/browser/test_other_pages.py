@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from hposvc.db.tables import workers
 from hposvc.jobs import queries
@@ -101,3 +103,67 @@ def test_no_page_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
         page.goto(path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") == 390, path
+
+
+def test_a_dataset_is_uploaded_looked_at_and_deleted(page: Page, tmp_path: Path, watch: Watch) -> None:
+    """Against the contract of the calls, which another module of the service answers."""
+    column = {"name": "age", "dtype": "integer", "role": "feature", "missing": 3, "distinct": 40, "treatment": "scaled"}
+    mine = {
+        "id": "ds_1",
+        "name": "<i>people</i>.csv",
+        "source": "upload",
+        "task": "classification",
+        "rows": 1234,
+        "features": 1,
+        "columns": [column],
+        "target": "churned",
+        "classes": ["no", "yes"],
+        "size": 18_000,
+        "created_at": "2026-01-15T09:30:00Z",
+    }
+    kept: list[dict[str, object]] = []
+    sent: list[tuple[str, str | None]] = []
+
+    def answer(route: Route) -> None:
+        request = route.request
+        if request.method == "POST":
+            sent.append((request.url, request.headers.get("content-type")))
+            if "name=broken.csv" in request.url:
+                fault = {"field": "row 2", "message": "has 3 values, not 2", "remedy": "Quote the comma."}
+                route.fulfill(status=422, json={"title": "The file cannot be read", "errors": [fault]})
+                return
+            kept.append(mine)
+            route.fulfill(status=201, json=mine)
+        elif request.method == "DELETE":
+            kept.clear()
+            route.fulfill(status=204)
+        else:
+            route.fulfill(json={"items": kept, "next_page": None})
+
+    page.route("**/v1/datasets**", answer)
+    page.goto("/datasets")
+    broken, good = tmp_path / "broken.csv", tmp_path / "people.csv"
+    broken.write_text("age,churned\nbroken,1,2\n")
+    good.write_text("age,churned\n41,no\n")
+    page.get_by_label("File").set_input_files(broken)
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#answer")).to_contain_text("row 2 has 3 values, not 2")
+    expect(page.locator("#answer")).to_contain_text("Quote the comma.")
+    watch.forgive("422")
+    page.get_by_label("File").set_input_files(good)
+    page.get_by_label("Column to predict").fill("churned")
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#answer")).to_contain_text("1,234 rows")
+    assert sent[-1][0].endswith("/v1/datasets?name=people.csv&label=churned")
+    assert sent[-1][1] == "text/csv"
+    row = page.locator("#datasets tr[data-dataset=ds_1]")
+    expect(row).to_contain_text("<i>people</i>.csv")
+    expect(page.locator("#datasets .inside")).to_contain_text("scaled")
+    row.get_by_role("button", name="Columns").click()
+    expect(page.locator("#datasets .inside")).to_have_count(0)
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(row).to_be_visible()
+    row.get_by_role("button", name="Delete").click()
+    page.locator("#confirm").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)

@@ -23,6 +23,11 @@ import sqlalchemy as sa
 from hposvc.db.engine import create_engine, write
 
 HELD = "('starting', 'running', 'pausing', 'cancelling')"
+COLUMNS = (
+    "id, tenant_id, kind, name, tags, priority, spec, state, attempt, losses, max_attempts, worker_id, lease_until, "
+    "phase, iteration, iterations, upper_loss, hypergradient_norm, nonfinite, best_upper_loss, best_iteration, result, "
+    "error, last_event, version, traceparent, created_at, queued_at, started_at, finished_at"
+)
 ROWS, BATCHES = 50, 6
 
 SUBMIT = """
@@ -37,12 +42,12 @@ EVENT = """
 INSERT INTO events (job_id, seq, at, attempt, type, data) VALUES (:job, :seq, {now}, 1, :type, {data})"""
 CLAIM = """
 UPDATE jobs SET worker_id = 'release-0001', lease_until = {now} + :lease, state = 'starting', version = version + 1
-WHERE id = :job AND attempt = 1 AND state = 'queued' RETURNING *"""
+WHERE id = :job AND attempt = 1 AND state = 'queued' RETURNING {columns}"""
 ATTEMPT = """
 INSERT INTO attempts (job_id, attempt, worker_id, started_at) VALUES (:job, 1, 'release-0001', {now})"""
 UPDATE = """
 UPDATE jobs SET {values}, version = version + 1
-WHERE id = :job AND attempt = 1 AND state IN {held} AND lease_until > {now} RETURNING *"""
+WHERE id = :job AND attempt = 1 AND state IN {held} AND lease_until > {now} RETURNING {columns}"""
 ITERATION = """
 INSERT INTO iterations (job_id, iteration, attempt, upper_loss, hypergradient_norm, lower_loss, upper_score,
                         selection_loss, fd_relative_error, seconds, nonfinite)
@@ -73,6 +78,7 @@ class Release:
             "spec": "CAST(:spec AS jsonb)" if postgresql else ":spec",
             "data": "CAST(:data AS jsonb)" if postgresql else ":data",
             "held": HELD,
+            "columns": COLUMNS,  # by name, as SQLAlchemy writes them: a prepared "*" would not survive a new column
         }
         self.lease = lease
         self.longest = 0.0

@@ -19,9 +19,11 @@ import sqlalchemy as sa
 
 import hposvc
 from hposvc import failpoints
-from hposvc.db.engine import read
-from hposvc.db.tables import jobs
+from hposvc.db.engine import create_engine, read
+from hposvc.db.tables import doomed_files, jobs
+from hposvc.jobs import retention
 from hposvc.jobs.states import TERMINAL, State
+from hposvc.store import Store
 from tests.workers.harness import Service, eventually, tiny_spec
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
@@ -110,8 +112,33 @@ def test_every_point_in_the_code_is_gone_through() -> None:
     root = Path(hposvc.__file__).parents[1]
     sources = [path for package in ("hposvc", "workers", "api") for path in (root / package).rglob("*.py")]
     in_code = [name for path in sources for name in re.findall(r'failpoint\("([^"]+)"\)', path.read_text())]
-    groups = (failpoints.SUBMIT, failpoints.REQUEST, failpoints.SUPERVISOR, failpoints.RUNNER, failpoints.STOPPING)
+    groups = [points for points in vars(failpoints).values() if isinstance(points, tuple)]
     assert sorted(in_code) == sorted(point for group in groups for point in group), "each once, and each in a group"
+
+
+def test_whoever_removes_old_jobs_dies_at_each_point(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left then is either whole, or gone with its files once somebody removes again."""
+    store = Store((service.directory / "store").as_uri())
+    service.worker()
+    for point in failpoints.RETENTION:
+        job_id = service.jobs.submit(tiny_spec()).id
+        service.assert_succeeded_exactly(job_id)
+        child = os.fork()
+        if child == 0:
+            monkeypatch.setattr(failpoints, "_armed", {point: 1})
+            retention.delete(create_engine(service.url), store, job_id)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, point
+        if point == "retention.before_commit":
+            service.assert_succeeded_exactly(job_id)
+            assert [path for path in (service.directory / "store").rglob("*") if path.is_file()]
+            retention.delete(service.engine, store, job_id)
+        else:
+            retention.clear_files(service.engine, store)
+        with read(service.engine) as connection:
+            assert connection.execute(sa.select(jobs.c.id)).all() == []
+            assert connection.execute(sa.select(doomed_files.c.url)).all() == []
+        assert not [path for path in (service.directory / "store").rglob("*") if path.is_file()]
 
 
 class Api:

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
+from hposvc.db.tables import iteration_blocks, iterations, now
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.db.tables import now
-from hposvc.jobs import queries
+from hposvc.jobs import hyperparameters, queries
+from hposvc.jobs.blocks import FOLDED
 from hposvc.jobs.fence import Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.resources import JobError
@@ -17,9 +19,10 @@ from hposvc.jobs.service import Jobs
 from hposvc.jobs.states import State
 from hposvc.jobs.sweeper import Swept, sweep
 from hposvc.queue import Publisher, deliveries
+from hposvc.snapshots import Group, Snapshot, take
 from tests.workers.harness import tiny_spec
 
-Take = Callable[..., Attempt | None]
+Taking = Callable[..., Attempt | None]
 ERROR = JobError(reason="r", message="m", remedy="do")
 FILE = StoredFile("checkpoint-0000000001", "checkpoint", 3, "0" * 64, "file:///x", 1)
 
@@ -30,6 +33,7 @@ WRITES: dict[str, Callable[[Attempt], object]] = {
     "phase": lambda attempt: attempt.phase("solving"),
     "note": lambda attempt: attempt.note("info", "hello"),
     "record": lambda attempt: attempt.record(rows(1)),
+    "snapshot": lambda attempt: attempt.snapshot(snapshot(1)),
     "checkpoint": lambda attempt: attempt.checkpoint(FILE),
     "succeed": lambda attempt: attempt.succeed({}, []),
     "fail": lambda attempt: attempt.fail(ERROR),
@@ -37,6 +41,11 @@ WRITES: dict[str, Callable[[Attempt], object]] = {
     "release": lambda attempt: attempt.release(),
     "lose": lambda attempt: attempt.lose(ERROR),
 }
+
+
+def snapshot(iteration: int, value: float = 0.5) -> Snapshot:
+    lam = np.array([value, -value])
+    return take(iteration, lam, [Group("rows", 2)], "logistic", lambda place: {"name": f"row {place}"})
 
 
 def rows(*numbers: int, loss: float = 0.5) -> list[dict[str, float | None]]:
@@ -52,7 +61,13 @@ def everything(engine: sa.Engine) -> list[object]:
 @pytest.mark.parametrize("name", WRITES)
 @pytest.mark.parametrize("how", ["taken over", "cancelled", "lease ran out"])
 def test_whoever_lost_the_job_writes_nothing(
-    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None], how: str, name: str
+    engine: sa.Engine,
+    jobs: Jobs,
+    publisher: Publisher,
+    take: Taking,
+    expire: Callable[[str], None],
+    how: str,
+    name: str,
 ) -> None:
     job_id = jobs.submit(tiny_spec()).id
     stale = take(job_id)
@@ -71,13 +86,13 @@ def test_whoever_lost_the_job_writes_nothing(
     assert everything(engine) == before
 
 
-def test_a_delivery_is_taken_up_once_however_often_it_comes(jobs: Jobs, take: Take) -> None:
+def test_a_delivery_is_taken_up_once_however_often_it_comes(jobs: Jobs, take: Taking) -> None:
     job_id = jobs.submit(tiny_spec()).id
     taken = [take(job_id, worker=f"worker-{n}") for n in range(3)]
     assert [attempt is not None for attempt in taken] == [True, False, False]
 
 
-def test_a_delivery_of_a_cancelled_job_or_of_another_attempt_is_dropped(jobs: Jobs, take: Take) -> None:
+def test_a_delivery_of_a_cancelled_job_or_of_another_attempt_is_dropped(jobs: Jobs, take: Taking) -> None:
     job_id = jobs.submit(tiny_spec()).id
     assert take(job_id, 2) is None
     assert take("job_none") is None
@@ -89,7 +104,7 @@ def test_a_delivery_of_a_cancelled_job_or_of_another_attempt_is_dropped(jobs: Jo
 
 
 def test_iterations_of_the_newest_attempt_replace_older_ones(
-    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None]
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Taking, expire: Callable[[str], None]
 ) -> None:
     job_id = jobs.submit(tiny_spec()).id
     first = take(job_id)
@@ -110,7 +125,7 @@ def test_iterations_of_the_newest_attempt_replace_older_ones(
     assert (job.best.upper_loss, job.best.iteration) == (0.25, 2)
 
 
-def test_the_tail_of_iterations_is_read_by_number(engine: sa.Engine, jobs: Jobs, take: Take) -> None:
+def test_the_tail_of_iterations_is_read_by_number(engine: sa.Engine, jobs: Jobs, take: Taking) -> None:
     job_id = jobs.submit(tiny_spec()).id
     attempt = take(job_id)
     assert attempt is not None
@@ -122,7 +137,7 @@ def test_the_tail_of_iterations_is_read_by_number(engine: sa.Engine, jobs: Jobs,
     assert queries.iterations(engine, job_id, after=10).next_after == 10
 
 
-def test_only_the_last_two_checkpoints_are_kept(jobs: Jobs, take: Take) -> None:
+def test_only_the_last_two_checkpoints_are_kept(jobs: Jobs, take: Taking) -> None:
     job_id = jobs.submit(tiny_spec()).id
     attempt = take(job_id)
     assert attempt is not None
@@ -138,7 +153,7 @@ def test_only_the_last_two_checkpoints_are_kept(jobs: Jobs, take: Take) -> None:
 
 
 def test_three_lost_workers_fail_the_job_and_a_retry_starts_counting_anew(
-    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take, expire: Callable[[str], None]
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Taking, expire: Callable[[str], None]
 ) -> None:
     job_id = jobs.submit(tiny_spec(max_attempts=3)).id
     for number in (1, 2, 3):
@@ -156,7 +171,7 @@ def test_three_lost_workers_fail_the_job_and_a_retry_starts_counting_anew(
     assert queries.get(engine, job_id).state is State.QUEUED
 
 
-def test_handing_back_pausing_and_resuming_cost_no_attempt(engine: sa.Engine, jobs: Jobs, take: Take) -> None:
+def test_handing_back_pausing_and_resuming_cost_no_attempt(engine: sa.Engine, jobs: Jobs, take: Taking) -> None:
     job_id = jobs.submit(tiny_spec(max_attempts=1)).id
     number = 1
     for _ in range(3):
@@ -173,7 +188,7 @@ def test_what_was_asked_of_a_lost_worker_is_done_by_the_sweeper(
     engine: sa.Engine,
     jobs: Jobs,
     publisher: Publisher,
-    take: Take,
+    take: Taking,
     expire: Callable[[str], None],
     request_: str,
     end: State,
@@ -187,7 +202,7 @@ def test_what_was_asked_of_a_lost_worker_is_done_by_the_sweeper(
 
 
 def test_a_queued_job_that_nothing_will_deliver_is_enqueued_again(
-    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Take
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Taking
 ) -> None:
     waiting, undelivered = jobs.submit(tiny_spec()).id, jobs.submit(tiny_spec()).id
     with write(engine) as connection:
@@ -201,3 +216,71 @@ def test_a_queued_job_that_nothing_will_deliver_is_enqueued_again(
     assert take(undelivered, 1) is None
     assert take(undelivered, 2) is not None
     assert take(waiting, 1) is not None
+
+
+def test_a_later_attempt_replaces_the_snapshots_that_it_passes_and_only_those(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Taking, expire: Callable[[str], None]
+) -> None:
+    job_id = jobs.submit(tiny_spec()).id
+    first = take(job_id)
+    assert first is not None
+    first.record(rows(*range(1, 31)))
+    for iteration in (0, 10, 17, 20, 30):
+        first.snapshot(snapshot(iteration, 1.0))
+    expire(job_id)
+    sweep(engine, publisher, grace_seconds=60)
+    second = take(job_id, 2)
+    assert second is not None
+
+    def kept() -> list[tuple[int, float]]:
+        found = hyperparameters.history(engine, job_id)
+        highest = found.groups[0].lam[-1]
+        return list(zip(found.iteration, highest, strict=True))
+
+    second.snapshot(snapshot(10, 2.0))  # resumed from the checkpoint of iteration 10
+    assert kept() == [(0, 1.0), (10, 2.0), (17, 1.0), (20, 1.0), (30, 1.0)]
+    assert hyperparameters.current(engine, job_id).iteration == 10
+    second.snapshot(snapshot(22, 2.0))
+    second.snapshot(snapshot(22, 2.0))
+    assert kept() == [(0, 1.0), (10, 2.0), (22, 2.0), (30, 1.0)]
+    second.record(rows(*range(11, 26)))
+    second.succeed({}, [])
+    assert kept() == [(0, 1.0), (10, 2.0), (22, 2.0)]
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50, 333])
+def test_blocks_are_those_of_the_iterations_however_these_came(
+    engine: sa.Engine, jobs: Jobs, publisher: Publisher, take: Taking, expire: Callable[[str], None], batch: int
+) -> None:
+    job_id = jobs.submit(tiny_spec(stop={"iterations": 450})).id
+    first = take(job_id)
+    assert first is not None
+
+    def record(attempt: Attempt, start: int, stop: int, loss: float) -> None:
+        for begin in range(start, stop + 1, batch):
+            attempt.record(rows(*range(begin, min(begin + batch, stop + 1)), loss=loss))
+
+    record(first, 1, 350, 0.5)
+    assert_blocks(engine, job_id, [0, 1, 2])
+    expire(job_id)
+    sweep(engine, publisher, grace_seconds=60)
+    second = take(job_id, 2)
+    assert second is not None
+    record(second, 121, 250, 0.25)  # another device: other numbers
+    assert_blocks(engine, job_id, [0, 1])
+    record(second, 251, 399, 0.25)
+    assert_blocks(engine, job_id, [0, 1, 2, 3])
+    second.succeed({}, [])
+    assert_blocks(engine, job_id, [0, 1, 2, 3])
+
+
+def assert_blocks(engine: sa.Engine, job_id: str, numbers: list[int]) -> None:
+    """These blocks are there, and each says what its iterations do."""
+    with read(engine) as connection:
+        query = iteration_blocks.select().where(iteration_blocks.c.job_id == job_id)
+        found = connection.execute(query.order_by(iteration_blocks.c.block)).all()
+        for block in found:
+            inside = iterations.c.iteration.between(block.block * 100, block.block * 100 + 99)
+            direct = connection.execute(sa.select(*FOLDED).where(iterations.c.job_id == job_id, inside)).one()
+            assert tuple(block)[2:] == tuple(direct)
+    assert [block.block for block in found] == numbers

@@ -15,15 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 import sqlalchemy as sa
 
 from hposvc.db.engine import create_engine, read
-from hposvc.db.tables import attempts, events, iterations, jobs
+from hposvc.db.tables import attempts, events, hyperparameters, iterations, jobs
 from hposvc.jobs import queries
 from hposvc.jobs.resources import JobResource
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL, State
+from hposvc.snapshots import stretch
 from tests.workers.tiny_runner import expected
 
 T = TypeVar("T")
@@ -153,7 +155,22 @@ class Service:
         assert columns.upper_loss == losses
         assert job.result is not None
         assert job.result["lam"] == losses[-1]
+        self.assert_snapshots_are_whole(job_id, job.spec)
         return job
+
+    def assert_snapshots_are_whole(self, job_id: str, spec: JobSpec) -> None:
+        """λ from the start to the end, as it was, and detail in the newest snapshot alone."""
+        with read(self.engine) as connection:
+            query = hyperparameters.select().where(hyperparameters.c.job_id == job_id)
+            rows = connection.execute(query.order_by(hyperparameters.c.iteration)).all()
+        losses = [0.3 + spec.solver.seed / 1000, *expected(spec)]
+        assert [rows[0].iteration, rows[-1].iteration] == [0, spec.stop.iterations]
+        assert [row.summary["values"] for row in rows] == [
+            [pytest.approx(losses[row.iteration], rel=1e-6), row.iteration] for row in rows
+        ]
+        for before, after in pairwise(row.iteration for row in rows):
+            assert 0 < after - before <= stretch(after) + 5  # the tiny runner answers five at a time
+        assert [row.detail is not None for row in rows] == [False] * (len(rows) - 1) + [True]
 
     def assert_history_is_sound(self, job_ids: Iterable[str]) -> None:
         """Event numbers leave nothing out, attempts only grow, and nothing follows a terminal state but a retry."""

@@ -18,6 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from hposvc import snapshots
 from hposvc.jobs.spec import JobSpec
 from workers import runner
 
@@ -92,6 +95,10 @@ class TinyRun:
 
     def checkpoint(self) -> bytes:
         return json.dumps({"iteration": self.iteration, "lam": self.lam}).encode()
+
+    def snapshot(self) -> snapshots.Snapshot:
+        group, lam = snapshots.Group("rows", 2), np.array([self.lam, float(self.iteration)])
+        return snapshots.take(self.iteration, lam, [group], "logistic", lambda index: {"name": str(index)})
 
     def finish(self) -> TinyOutcome:
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))

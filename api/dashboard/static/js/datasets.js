@@ -1,28 +1,198 @@
-// The datasets that a job can name.
+// The datasets that a job can name: uploaded ones, which can be sent and deleted here, and those that came along.
 
-import { get } from "./api.js";
-import { $, h } from "./dom.js";
-import { count } from "./format.js";
+import { ApiProblem, Unreachable, call, get } from "./api.js";
+import { $, h, icon, show } from "./dom.js";
+import { age, bytes, count, local } from "./format.js";
 import { poll } from "./poll.js";
 
-poll(async () => {
-  const { items } = await get("/v1/datasets");
-  $("#datasets tbody").replaceChildren(...items.map(row));
+const TYPES = { csv: "text/csv", tsv: "text/tab-separated-values", parquet: "application/vnd.apache.parquet", npz: "application/x-npz" };
+const FEW = 12; // classes that are named
+
+const form = $("#upload");
+const answer = $("#answer");
+const open = new Set(); // ids whose columns are shown
+let items = [];
+let next = null;
+
+const askNow = poll(async () => {
+  ({ items, next_page: next = null } = await get("/v1/datasets"));
+  render();
   return "done";
 });
 
+$("#more").addEventListener("click", async () => {
+  const page = await get(`/v1/datasets?page=${encodeURIComponent(next)}`);
+  const known = new Set(items.map(({ id }) => id));
+  items.push(...page.items.filter(({ id }) => !known.has(id)));
+  next = page.next_page ?? null;
+  render();
+});
+
+function render() {
+  $("#datasets tbody").replaceChildren(...items.flatMap((dataset) => (open.has(dataset.id) ? [row(dataset), columns(dataset)] : [row(dataset)])));
+  show($("#more"), next !== null);
+}
+
+const uploaded = ({ source }) => source === "upload";
+
 function row(dataset) {
-  const classes = dataset.classes === null ? "–" : `${dataset.classes.length}: ${dataset.classes.join(", ")}`;
-  const tune = dataset.task === "classification" ? "data_reweighting" : "regularization_tuning";
+  const tune = dataset.task === "regression" ? "regularization_tuning" : "data_reweighting";
+  const label = dataset.target === null || dataset.target === undefined ? "" : `&label=${encodeURIComponent(dataset.target)}`;
+  const tools = [h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${uploaded(dataset) ? label : ""}` }, "New job")];
+  if (dataset.columns?.length) {
+    const shown = open.has(dataset.id);
+    tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), onclick: () => toggle(dataset.id) }, "Columns"));
+  }
+  if (uploaded(dataset)) tools.push(h("button", { type: "button", class: "button small danger", "aria-label": `Delete ${dataset.name}`, onclick: () => remove(dataset) }, "Delete"));
   return h(
     "tr",
-    {},
-    h("th", { scope: "row" }, h("code", {}, dataset.id), h("span", { class: "under block" }, dataset.name)),
-    h("td", {}, dataset.task),
+    { "data-dataset": dataset.id },
+    h("th", { scope: "row" }, uploaded(dataset) ? dataset.name : h("code", {}, dataset.id), h("span", { class: "under block" }, uploaded(dataset) ? [h("code", {}, dataset.id), " · ", h("time", { datetime: dataset.created_at, title: local(dataset.created_at), "data-age": true }, age(dataset.created_at))] : dataset.name)),
+    h("td", {}, dataset.task ?? "–"),
     h("td", { class: "right figures" }, count(dataset.rows)),
-    h("td", { class: "right figures" }, count(dataset.features)),
-    h("td", {}, dataset.target),
-    h("td", { class: "under" }, classes),
-    h("td", { class: "right" }, h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}` }, "New job")),
+    h("td", { class: "right figures" }, dataset.features === undefined ? "–" : count(dataset.features)),
+    h("td", {}, dataset.target ?? "–"),
+    h("td", { class: "under" }, classes(dataset.classes)),
+    h("td", { class: "right figures" }, dataset.size ? bytes(dataset.size) : "–"),
+    h("td", { class: "right" }, h("div", { class: "tools end" }, tools)),
   );
+}
+
+function classes(all) {
+  if (!all) return "–";
+  const more = all.length > FEW ? ` and ${count(all.length - FEW)} more` : "";
+  return `${count(all.length)}: ${all.slice(0, FEW).join(", ")}${more}`;
+}
+
+function toggle(id) {
+  if (!open.delete(id)) open.add(id);
+  render();
+  $(`[data-dataset="${CSS.escape(id)}"] [aria-expanded]`).focus();
+}
+
+/** What each column holds, and what is made of it. */
+function columns(dataset) {
+  const head = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
+  return h(
+    "tr",
+    { class: "inside" },
+    h(
+      "td",
+      { colspan: 8 },
+      h(
+        "table",
+        {},
+        h("caption", { class: "unseen" }, `The columns of ${dataset.name}`),
+        h("thead", {}, h("tr", {}, head("Column"), head("Holds"), head("Role"), head("What is done to it"), head("Missing", true), head("Distinct", true))),
+        h(
+          "tbody",
+          {},
+          dataset.columns.map((column) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, column.name),
+              h("td", {}, column.dtype),
+              h("td", {}, column.role),
+              h("td", { class: "under" }, column.treatment ?? ""),
+              h("td", { class: "right figures" }, count(column.missing ?? 0)),
+              h("td", { class: "right figures" }, column.distinct === null || column.distinct === undefined ? "–" : count(column.distinct)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
+
+async function remove(dataset) {
+  const dialog = $("#confirm");
+  $("#doomed").textContent = dataset.name;
+  dialog.returnValue = "no";
+  dialog.showModal();
+  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
+  if (dialog.returnValue !== "yes") return;
+  try {
+    await call(`/v1/datasets/${encodeURIComponent(dataset.id)}`, { method: "DELETE" });
+    say("good", "check", `${dataset.name} is deleted`);
+  } catch (error) {
+    explain(error);
+  }
+  askNow();
+}
+
+/** Sends a file as the body of one request. XMLHttpRequest, because fetch does not say how far it is. */
+function send(file, label, progress) {
+  const request = new XMLHttpRequest();
+  const query = new URLSearchParams({ name: file.name, ...(label ? { label } : {}) });
+  request.open("POST", `/v1/datasets?${query}`);
+  request.setRequestHeader("Accept", "application/json");
+  request.setRequestHeader("Content-Type", TYPES[file.name.split(".").pop().toLowerCase()] ?? "application/octet-stream");
+  request.upload.addEventListener("progress", (event) => progress(event.loaded, file.size));
+  const done = new Promise((resolve, reject) => {
+    request.addEventListener("load", () => {
+      let data = null;
+      try {
+        data = JSON.parse(request.responseText);
+      } catch {
+        // not JSON: the status says it all
+      }
+      if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      if (request.status >= 400) reject(new ApiProblem(data ?? { title: `Status ${request.status}`, status: request.status }));
+      else resolve(data);
+    });
+    request.addEventListener("error", () => reject(new Unreachable("the connection ended")));
+    request.addEventListener("abort", () => resolve(null));
+  });
+  request.send(file);
+  return { done, stop: () => request.abort() };
+}
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const file = form.elements.file.files[0];
+  if (!file) return;
+  const button = $("button.primary", form);
+  const stop = $("#stop");
+  const bar = $("progress", form);
+  answer.replaceChildren();
+  button.disabled = true;
+  show(stop);
+  show($("#sending"));
+  const sending = send(file, form.elements.label.value.trim(), (loaded, total) => {
+    bar.value = total ? loaded / total : 0;
+    $("#sent").textContent = loaded < total ? `${bytes(loaded)} of ${bytes(total)} sent` : `${bytes(total)} sent; it is read and checked`;
+  });
+  stop.onclick = sending.stop;
+  try {
+    const dataset = await sending.done;
+    if (dataset === null) say("warn", "slash", "Stopped", h("p", {}, "Nothing was kept."));
+    else {
+      say("good", "check", `${dataset.name}: ${count(dataset.rows)} rows`, h("p", {}, "A job names it ", h("code", {}, dataset.id), "."));
+      open.add(dataset.id);
+      form.reset();
+      askNow();
+    }
+  } catch (error) {
+    explain(error);
+  } finally {
+    button.disabled = false;
+    show(stop, false);
+    show($("#sending"), false);
+  }
+});
+
+function explain(error) {
+  if (error instanceof Unreachable) {
+    say("bad", "cross", "The service does not answer", h("p", {}, "Nothing was kept; try again when it is back."));
+    return;
+  }
+  if (!(error instanceof ApiProblem)) throw error;
+  const { title, detail, errors = [] } = error.problem;
+  const list = errors.map(({ field, message, remedy }) => h("li", {}, field && h("code", {}, field), ` ${message}`, h("span", { class: "under block" }, remedy)));
+  say("bad", "cross", title, list.length ? h("ul", { class: "faults" }, list) : h("p", {}, detail));
+}
+
+function say(tone, name, title, ...rest) {
+  answer.replaceChildren(h("div", { class: `notice ${tone}` }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...rest)));
 }

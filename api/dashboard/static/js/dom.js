@@ -14,15 +14,17 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** An element of a drawing: like `h`, of attributes alone. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 /** An icon of the page's sprite, invisible to screen readers: text stands beside it. */
 export function icon(name) {
-  const svg = document.createElementNS(SVG, "svg");
-  svg.setAttribute("class", `icon icon-${name}`);
-  svg.setAttribute("aria-hidden", "true");
-  const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#icon-${name}`);
-  svg.append(use);
-  return svg;
+  return svg("svg", { class: `icon icon-${name}`, "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
 }
 
 export const $ = (selector, root = document) => root.querySelector(selector);
@@ -30,6 +32,13 @@ export const $ = (selector, root = document) => root.querySelector(selector);
 /** Shows or hides an element, by the attribute that screen readers know too. */
 export function show(element, visible = true) {
   element.hidden = !visible;
+}
+
+/** A bar beside a number; `share` between 0 and 1. */
+export function bar(share, tone = "") {
+  const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });
+  fill.style.setProperty("--share", Number.isFinite(share) ? Math.max(0, Math.min(1, share)) : 0);
+  return fill;
 }
 
 /** Offers text as a file. */

@@ -20,6 +20,8 @@ export function number(value) {
   return sign + (size >= 1000 ? COUNT.format(Number(size.toPrecision(6))) : size.toFixed(4));
 }
 
+export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 export const count = (value) => COUNT.format(value);
 
 export function percent(value, digits = 1) {

@@ -1,17 +1,21 @@
 // One job: where it stands, its charts, its answer.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
-import { Chart, plotlyReady } from "./chart.js";
+import { Chart } from "./chart.js";
 import { $, copyButton, h, icon, show } from "./dom.js";
-import { age, bytes, count, duration, jobName, kind, local, number } from "./format.js";
+import { age, bytes, count, jobName, kind, local } from "./format.js";
+import { plotlyReady } from "./figure.js";
+import { tiles } from "./glance.js";
+import { Lambda } from "./lambda.js";
 import { poll } from "./poll.js";
 import { renderResult } from "./result.js";
 import { Series } from "./series.js";
-import { ACTIONS, ACTIVE, TERMINAL, progressBar, stateBadge, stateText } from "./states.js";
+import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
 
 const root = $("#job");
 const id = root.dataset.job;
 const series = new Series(id);
+const lambda = new Lambda(id);
 let job = null;
 let etag = null;
 let lastEvent = 0;
@@ -31,6 +35,11 @@ const charts = [
     log: true,
     zoomed,
   }),
+  new Chart($("#certificate"), [{ metric: "fd_relative_error", label: "Relative error, where it was checked", colour: "--lower", points: true }], {
+    name: `${id}-certificate`,
+    log: true,
+    zoomed,
+  }),
 ];
 
 async function zoomed(range) {
@@ -39,8 +48,14 @@ async function zoomed(range) {
 }
 
 async function draw() {
-  await plotlyReady;
+  await plotlyReady();
+  show($("#certificate"), !series.empty && series.has("fd_relative_error"));
   for (const chart of charts) chart.draw(series);
+}
+
+async function drawLambda() {
+  await plotlyReady();
+  await lambda.draw();
 }
 
 async function refresh() {
@@ -55,13 +70,21 @@ async function refresh() {
   }
   const changed = answer.status !== 304;
   if (changed) {
-    if (job && job.attempt !== answer.data.attempt) series.restart();
+    if (job && job.attempt !== answer.data.attempt) {
+      series.restart();
+      lambda.restart();
+    }
     ({ data: job, etag } = answer);
     render();
   }
   if (series.empty || changed) {
-    if (await series.advance()) await draw();
+    const news = series.advance();
+    if (job.progress.iteration > 0) plotlyReady(); // it gets ready while the service answers
+    if (await news) await draw();
+    if (await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null })) await drawLambda();
+    glance();
     notice();
+    if (job.result) await renderResult(job);
     await history();
   }
   if (job.state === "queued") await waiting();
@@ -73,7 +96,6 @@ async function refresh() {
 }
 
 function render() {
-  const started = job.started_at && Date.parse(job.started_at);
   document.title = `${jobName(job)} · ${stateText(job)} · hposvc`;
   $("#name").textContent = jobName(job);
   $("#about").replaceChildren(
@@ -85,31 +107,14 @@ function render() {
   );
   actions();
   notice();
-  const { iteration, iterations } = job.progress;
-  const seconds = started ? ((job.finished_at ? Date.parse(job.finished_at) : Date.now()) - started) / 1000 : null;
-  $("#tiles").replaceChildren(
-    tile("Progress", `${count(iteration)} / ${count(iterations)}`, progressBar(job)),
-    tile("Upper loss", number(job.latest.upper_loss), job.best.iteration === null ? "no iteration yet" : `best ${number(job.best.upper_loss)} at ${count(job.best.iteration)}`),
-    tile("Hypergradient norm", number(job.latest.hypergradient_norm), "latest"),
-    tile("Time", duration(seconds), speed(iteration, seconds)),
-  );
+  glance();
   show($("#result"), Boolean(job.result));
-  if (job.result) renderResult(job);
   show(root);
 }
 
-const BROKEN = new Set(["NaN", "∞", "−∞"]);
-
-const tile = (label, value, ...under) =>
-  h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: `value figures ${BROKEN.has(value) ? "broken" : ""}` }, value), h("span", { class: "under figures" }, ...under));
-
-const rate3 = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
-
-function speed(iteration, seconds) {
-  if (!job.started_at) return `submitted ${age(job.created_at)}`;
-  const attempt = job.attempt > 1 ? ` · attempt ${job.attempt}` : "";
-  const rate = iteration > 0 && seconds > 0 ? `${rate3.format(iteration / seconds)} iterations/s` : "";
-  return rate + attempt;
+/** Where it stands, in six figures. */
+function glance() {
+  $("#tiles").replaceChildren(...tiles(job, series, lambda));
 }
 
 const PHASES = {

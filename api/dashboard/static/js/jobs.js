@@ -1,16 +1,20 @@
 // The list of jobs. The filter lives in the URL; rows are replaced only when their job changed.
 
 import { getAgain } from "./api.js";
-import { $, copyButton, h, show } from "./dom.js";
-import { age, count, jobName, kind, local, number } from "./format.js";
+import { $, copyButton, h, show, svg } from "./dom.js";
+import { age, count, jobName, kind, local, number, toNumber } from "./format.js";
 import { poll } from "./poll.js";
 import { ACTIVE, progressBar, stateBadge } from "./states.js";
 
 const PAGE = 50;
+const LARGEST = 1000; // jobs in one answer
+const UNHURRIED = 200; // more than this are asked for less often
+const MOST_COMPARED = 8;
 const form = $("#filter");
 const body = $("#jobs tbody");
 const more = $("#more");
 const rows = new Map(); // job id → { version, row }
+const chosen = new Set(); // ids to compare
 let pages = 1;
 
 const parameters = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -28,18 +32,17 @@ function writeUrl() {
 
 async function refresh() {
   const wanted = parameters();
-  wanted.set("limit", PAGE);
   const items = [];
   let next = null;
-  for (let page = 0; page < pages; page += 1) {
+  do {
+    wanted.set("limit", Math.min(LARGEST, pages * PAGE - items.length));
     if (next) wanted.set("page", next);
     const data = await getAgain(`/v1/jobs?${wanted}`);
     items.push(...data.items);
     next = data.next_page;
-    if (!next) break;
-  }
+  } while (next && items.length < pages * PAGE);
   render(items, next);
-  return items.some((job) => ACTIVE.has(job.state)) ? "live" : "idle";
+  return items.length <= UNHURRIED && items.some((job) => ACTIVE.has(job.state)) ? "live" : "idle";
 }
 
 function render(items, next) {
@@ -63,7 +66,8 @@ function jobRow(job) {
   return h(
     "tr",
     { "data-job": job.id },
-    cell("State", {}, stateBadge(job)),
+    cell("Compare", { class: "choose" }, choice(job)),
+    cell("State", { class: "state-cell" }, stateBadge(job)),
     h(
       "th",
       { scope: "row", class: "name" },
@@ -76,15 +80,54 @@ function jobRow(job) {
       progressBar(job),
       h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`),
     ),
-    cell("Upper loss", { class: "right figures" }, number(job.latest.upper_loss)),
-    cell("Best", { class: "right figures" }, number(job.best.upper_loss)),
+    cell("Curve", { class: "curve-cell" }, sparkline(job)),
+    cell("Upper loss", { class: "right figures latest-cell" }, number(job.latest.upper_loss)),
+    cell("Best", { class: "right figures best-cell" }, number(job.best.upper_loss)),
     cell("Worker", { class: "worker" }, job.worker ?? ""),
     cell(
       "Submitted",
-      { class: "right" },
+      { class: "right age-cell" },
       h("time", { datetime: job.created_at, "data-age": true, title: local(job.created_at) }, age(job.created_at)),
     ),
   );
+}
+
+/** The upper loss so far, over the iterations that were asked for: it grows from left to right. */
+function sparkline(job) {
+  const { iteration, upper_loss: losses } = job.sparkline;
+  const points = [...iteration.map((at, index) => [at, toNumber(losses[index])]), [job.progress.iteration, toNumber(job.latest.upper_loss)]].filter(
+    ([, loss]) => loss !== null && Number.isFinite(loss),
+  );
+  if (points.length < 2) return "";
+  const values = points.map(([, loss]) => loss);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const x = (at) => ((96 * at) / job.progress.iterations).toFixed(1);
+  const y = (loss) => (26 - (24 * (loss - low)) / (high - low || 1)).toFixed(1);
+  const label = `Upper loss from ${number(points[0][1])} to ${number(points.at(-1)[1])}`;
+  return svg(
+    "svg",
+    { class: "sparkline", viewBox: "0 0 96 28", role: "img", "aria-label": label },
+    svg("line", { x1: 0, x2: 96, y1: 27.5, y2: 27.5 }),
+    svg("polyline", { points: points.map(([at, loss]) => `${x(at)},${y(loss)}`).join(" ") }),
+  );
+}
+
+function choice(job) {
+  const box = h("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": `Compare ${jobName(job)}` });
+  box.addEventListener("change", () => {
+    if (box.checked && chosen.size === MOST_COMPARED) box.checked = false;
+    else if (box.checked) chosen.add(job.id);
+    else chosen.delete(job.id);
+    offerComparison();
+  });
+  return box;
+}
+
+function offerComparison() {
+  const link = $("#compare");
+  link.textContent = chosen.size === MOST_COMPARED ? `Compare ${MOST_COMPARED} jobs (the most)` : `Compare ${chosen.size} jobs`;
+  link.href = `/compare?jobs=${[...chosen].map(encodeURIComponent).join(",")}`;
+  show(link, chosen.size > 1);
 }
 
 readUrl();
@@ -94,7 +137,7 @@ const now = poll(refresh);
 let typing = null;
 form.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(changed, 150);
+  typing = setTimeout(changed, 100);
 });
 form.addEventListener("submit", (event) => {
   event.preventDefault();

@@ -86,7 +86,7 @@ if (wanted.has("from")) {
   const response = await fetch(jobPath(wanted.get("from"), "/spec"));
   text.value = response.ok ? await response.text() : "";
 } else if (wanted.has("dataset")) {
-  text.value = `kind: ${wanted.get("kind") ?? "data_reweighting"}\ndataset:\n  id: ${wanted.get("dataset")}\n`;
+  text.value = `kind: ${wanted.get("kind") ?? "data_reweighting"}\ndataset:\n  id: ${wanted.get("dataset")}\n${wanted.has("label") ? `  label: ${JSON.stringify(wanted.get("label"))}\n` : ""}`;
 } else {
   text.value = EXAMPLES["Find wrong labels"];
 }

@@ -1,32 +1,23 @@
-// The answer of a finished job: the sentence, the rivals, the suspects, the groups, the strengths.
+// The answer of a finished job: the sentence, the rivals, the suspects, and how well they match planted errors.
 
 import { jobPath } from "./api.js";
-import { $, download, h, icon, show } from "./dom.js";
-import { count, csv, number, percent, score, scoreName, toNumber } from "./format.js";
+import { $, bar, download, h, icon, show } from "./dom.js";
+import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
+import { Pictures } from "./pictures.js";
 
-export function renderResult(job) {
+/** Draws the answer; what it waits for is the images of rows. */
+export async function renderResult(job) {
   const { result } = job;
   $("#sentence").textContent = result.sentence;
   show($("#warnings"), result.warnings.length > 0);
   $("#warnings").replaceChildren(...result.warnings.map((warning) => h("li", {}, icon("note"), h("span", {}, warning))));
   $("#models").replaceChildren(models(result));
   noise(result.noise);
-  suspects(job);
-  groups(result.groups);
-  strengths(result.strengths);
+  await suspects(job);
 }
 
 const heading = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
 const figure = (text) => h("td", { class: "right figures" }, text);
-
-const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-
-/** A bar beside a number; `share` between 0 and 1. */
-function bar(share, tone = "") {
-  const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });
-  fill.style.setProperty("--share", Number.isFinite(share) ? Math.max(0, Math.min(1, share)) : 0);
-  return fill;
-}
 
 function models({ models: all, score_name: name }) {
   const selection = all.some((model) => model.selection_loss !== null);
@@ -76,12 +67,14 @@ function noise(scores) {
 }
 
 const FEW = 10;
+let shown = FEW;
 
+/** The rows of low weight; as images, where the dataset holds them. */
 function suspects(job) {
   const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
   show(card, Boolean(all?.length));
-  if (!all?.length) return;
+  if (!all?.length) return null;
   $("#suspects-about").textContent = `${count(total)} of ${count(rows)} training rows have low weight.`;
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability"];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
@@ -92,22 +85,29 @@ function suspects(job) {
     button,
     h("a", { class: "button small", href: jobPath(job.id, "/artifacts/hyperparameters.parquet"), download: true }, icon("download"), "All weights (Parquet)"),
   );
+  const pictures = Pictures.of(job.id);
   const more = $("#all-suspects");
-  const draw = (shown) => {
-    $(".scroll", card).replaceChildren(suspectTable(shown));
-    show(more, shown.length < all.length);
+  const draw = async () => {
+    const some = all.slice(0, shown);
+    $(".scroll", card).replaceChildren(suspectTable(some, pictures));
+    show(more, some.length < all.length);
+    if (await pictures.fetch(some.map((row) => row.row_id))) $(".scroll", card).replaceChildren(suspectTable(some, pictures));
   };
   more.textContent = `Show ${all.length} rows`;
-  more.onclick = () => draw(all);
-  draw(all.slice(0, FEW));
+  more.onclick = () => {
+    shown = all.length;
+    draw();
+  };
+  return draw();
 }
 
-function suspectTable(rows) {
+function suspectTable(rows, pictures) {
   const predicted = (value) => (typeof value === "number" ? number(value) : String(value ?? "–"));
+  const images = pictures.known;
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true))),
+    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true))),
     h(
       "tbody",
       {},
@@ -117,67 +117,11 @@ function suspectTable(rows) {
           {},
           figure(count(row.rank)),
           h("th", { scope: "row", class: "right figures" }, row.row_id),
+          images && h("td", {}, pictures.picture(row.row_id)),
           figure(number(row.weight)),
           h("td", {}, String(row.label)),
           h("td", {}, predicted(row.predicted)),
           figure(percent(row.predicted_probability)),
-        ),
-      ),
-    ),
-  );
-}
-
-function groups(all) {
-  const card = $("#groups");
-  show(card, Boolean(all?.length));
-  if (!all?.length) return;
-  $(".scroll", card).replaceChildren(
-    h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, heading("Name"), heading("Training rows", true), heading("Weight", true), h("td", {}), heading("λ (logit)", true))),
-      h(
-        "tbody",
-        {},
-        all.map((group) =>
-          h(
-            "tr",
-            {},
-            h("th", { scope: "row" }, group.name),
-            figure(count(group.rows)),
-            figure(number(group.weight)),
-            h("td", { class: "bar-cell" }, bar(toNumber(group.weight))),
-            figure(number(group.lam)),
-          ),
-        ),
-      ),
-    ),
-  );
-}
-
-function strengths(all) {
-  const card = $("#strengths");
-  show(card, Boolean(all?.length));
-  if (!all?.length) return;
-  const strongest = Math.max(...all.map((item) => Math.log1p(toNumber(item.strength))));
-  $(".scroll", card).replaceChildren(
-    h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, heading("Name"), heading("Penalty"), heading("Strength", true), h("td", {}), heading("λ (log)", true))),
-      h(
-        "tbody",
-        {},
-        all.map((item) =>
-          h(
-            "tr",
-            {},
-            h("th", { scope: "row" }, item.name),
-            h("td", {}, item.penalty ?? "l2"),
-            figure(number(item.strength)),
-            h("td", { class: "bar-cell" }, bar(Math.log1p(toNumber(item.strength)) / strongest)),
-            figure(number(item.lam)),
-          ),
         ),
       ),
     ),

@@ -3,7 +3,7 @@
 import { get, jobPath } from "./api.js";
 import { toNumber } from "./format.js";
 
-export const METRICS = ["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss"];
+export const METRICS = ["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "fd_relative_error"];
 const MAX_POINTS = 1000;
 
 /** Columns of the API as numbers; `null` stays null, "NaN" becomes NaN. */
@@ -24,10 +24,28 @@ export class Series {
     this.range = null; // [from, to] while zoomed
     this.total = 0;
     this.after = 0;
+    this.overview = []; // the upper loss of the whole, kept while a stretch of it is looked at
   }
 
   get empty() {
     return !this.view || this.view.iteration.length === 0;
+  }
+
+  /** Whether a metric was ever measured in what is drawn. */
+  has(metric) {
+    const bucket = this.view.buckets?.[metric];
+    return (bucket?.max ?? this.view[metric]).some((value) => value !== null) || this.view[metric].some((value) => value !== null);
+  }
+
+  /** The first finite value of a metric in what is drawn. */
+  first(metric) {
+    const bucket = this.view.buckets?.[metric];
+    return toNumber(bucket?.first[0] ?? this.view[metric][0]);
+  }
+
+  /** The errors of the hypergradient in what is drawn; of a bucket the worst. */
+  certificates() {
+    return (this.view.buckets?.fd_relative_error.max ?? this.view.fd_relative_error).filter((value) => value !== null);
   }
 
   /** A new attempt may write earlier iterations again: everything is fetched anew. */
@@ -63,7 +81,9 @@ export class Series {
     const view = decode(await get(jobPath(this.jobId, `/iterations?max_points=${MAX_POINTS}${stretch}`)));
     this.view = view;
     this.total = view.total;
-    if (!this.range) this.after = view.next_after;
+    if (this.range) return;
+    this.after = view.next_after;
+    this.overview = view.upper_loss;
   }
 
   #append(tail) {

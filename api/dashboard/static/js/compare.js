@@ -1,0 +1,207 @@
+// Up to eight jobs side by side: one metric of each, what came of them, and where their specifications differ.
+
+import { ApiProblem, get } from "./api.js";
+import { $, h, icon, show } from "./dom.js";
+import { Figure, axis, css, decades, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
+import { count, duration, number, percent, score, scoreName, toNumber } from "./format.js";
+import { poll } from "./poll.js";
+import { ACTIVE, stateBadge } from "./states.js";
+
+const form = $("#controls");
+const address = new URLSearchParams(location.search);
+const HIGHER_IS_BETTER = new Set(["upper_score"]);
+const DASHES = ["solid", "solid", "solid", "solid", "dash", "dash", "dash", "dash"];
+
+let jobs = (address.get("jobs") ?? "").split(",").filter(Boolean);
+let range = null; // of iterations, while zoomed
+let comparison = null;
+
+for (const name of ["metric", "by"]) if (address.has(name)) form.elements[name].value = address.get(name);
+form.elements.log.checked = address.get("log") === "1";
+let chosenScale = address.has("log"); // or else by what the values need
+if (form.elements.metric.value === "") form.elements.metric.value = "upper_loss";
+if (form.elements.by.value === "") form.elements.by.value = "iteration";
+
+const chart = new Figure($("#lines"), { name: "comparison", redraw: () => draw() });
+const reset = h("button", { type: "button", class: "button small", onclick: () => zoom(null) }, "Show all");
+show(reset, false);
+chart.prepend(reset);
+
+function writeUrl() {
+  const { metric, by, log } = form.elements;
+  const wanted = [`jobs=${jobs.map(encodeURIComponent).join(",")}`];
+  if (metric.value !== "upper_loss") wanted.push(`metric=${metric.value}`);
+  if (by.value !== "iteration") wanted.push(`by=${by.value}`);
+  if (chosenScale) wanted.push(`log=${log.checked ? 1 : 0}`);
+  history.replaceState(null, "", jobs.length ? `?${wanted.join("&")}` : location.pathname);
+}
+
+async function refresh() {
+  show($("#none"), jobs.length === 0);
+  show($("#comparison"), jobs.length > 0);
+  if (jobs.length === 0) return "done";
+  const { metric, by } = form.elements;
+  const stretch = range ? `&from=${range[0]}&to=${range[1]}` : "";
+  try {
+    const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
+    plotlyReady(); // it gets ready while the service answers
+    comparison = await answer;
+  } catch (error) {
+    if (!(error instanceof ApiProblem)) throw error;
+    show($("#comparison"), false);
+    $("#refusal").replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, error.message)));
+    return "done";
+  }
+  await plotlyReady();
+  draw();
+  return comparison.jobs.some((job) => ACTIVE.has(job.state)) ? "live" : "done";
+}
+
+const title = (job) => job.name ?? job.id;
+const colour = (place) => `--line-${place + 1}`;
+
+function draw() {
+  if (!comparison) return;
+  const { metric, by, log } = form.elements;
+  const bySeconds = comparison.by === "seconds";
+  $("#lines-title").textContent = metric.selectedOptions[0].text;
+  const traces = [];
+  const drawn = comparison.jobs.map((job) => ({ ...job, x: bySeconds ? job.seconds.map(toNumber) : job.iteration, y: job.value.map(toNumber) }));
+  for (const [place, job] of drawn.entries()) {
+    const line = css(colour(place));
+    if (job.downsampled) {
+      const edge = { x: job.x, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+      traces.push({ ...edge, y: job.min.map(toNumber).map(plottable) });
+      traces.push({ ...edge, y: job.max.map(toNumber).map(plottable), fill: "tonexty", fillcolor: faded(line, 0.15) });
+    }
+    const sparse = job.y.filter((value) => value !== null).length < job.y.length / 2;
+    const y = sparse ? job.max.map(toNumber) : job.y;
+    traces.push({
+      x: sparse ? job.x.filter((_, index) => y[index] !== null) : job.x,
+      y: (sparse ? y.filter((value) => value !== null) : y).map(plottable),
+      name: escapeName(title(job)),
+      mode: sparse || job.y.length === 1 ? "lines+markers" : "lines",
+      line: { color: line, width: 1.75, dash: DASHES[place], simplify: false },
+      marker: { color: line, size: 5 },
+      hovertemplate: "%{y:.4g}",
+    });
+  }
+  const values = drawn.flatMap(({ y }) => y).filter((value) => value > 0 && Number.isFinite(value));
+  const extent = [Math.min(...values), Math.max(...values)];
+  if (!chosenScale) log.checked = extent[1] > 1e3 * extent[0];
+  const thinned = drawn.filter((job) => job.downsampled);
+  const points = drawn.map((job) => `${count(job.iteration.length)} of ${count(job.total)}`);
+  const first = chart.render({
+    traces,
+    layout: layout(
+      horizontal(bySeconds ? "seconds of solving" : "iteration", bySeconds ? { rangemode: "tozero" } : { tickformat: ",d", hoverformat: ",d", range: range ?? undefined, rangemode: "tozero" }),
+      axis("", { type: log.checked ? "log" : "linear", tickformat: "~g", dtick: log.checked ? decades(...extent) : undefined }),
+      { height: 360 },
+    ),
+    legend: drawn.map((job, place) => ({ label: job.total ? title(job) : `${title(job)}: no iterations yet`, colour: colour(place), dash: DASHES[place] })),
+    caption: [`points: ${points.join(", ")}`, thinned.length && "bands are min to max", range && `iterations ${count(range[0])} to ${count(range[1])}`].filter(Boolean).join(" · "),
+    columns: [
+      { key: "job", label: "Job", text: true },
+      { key: "iteration", label: "Iteration", whole: true },
+      { key: "seconds", label: "Seconds" },
+      { key: comparison.metric, label: metric.selectedOptions[0].text },
+    ],
+    rows: () => drawn.flatMap((job) => job.iteration.map((at, index) => [title(job), at, job.seconds[index], job.value[index]])),
+  });
+  if (first) {
+    chart.on("plotly_relayout", (change) => {
+      const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
+      if (from === undefined) return;
+      if (comparison.by === "iteration") zoom([Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))]);
+      else show(reset);
+    });
+    chart.on("plotly_doubleclick", () => zoom(null));
+  }
+  show(reset, range !== null);
+  results(drawn);
+  differences();
+}
+
+function zoom(wanted) {
+  range = wanted;
+  askNow();
+}
+
+const heads = () =>
+  comparison.jobs.map((job, place) => {
+    const swatch = h("i", { class: `swatch ${DASHES[place]}` });
+    swatch.style.setProperty("--colour", `var(${colour(place)})`);
+    return h("th", { scope: "col" }, h("span", { class: "key" }, swatch, h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, title(job))));
+  });
+
+/** A row of the table of results: its best value stands out, where one is better than the others. */
+function line(label, values, show, better = null) {
+  const known = values.filter((value) => value !== null && value !== undefined && Number.isFinite(toNumber(value))).map(toNumber);
+  const best = better && new Set(known).size > 1 ? Math[better](...known) : null;
+  return h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, label),
+    values.map((value) => h("td", { class: `figures ${best !== null && toNumber(value) === best ? "best" : ""}` }, value === null || value === undefined ? "–" : show(value))),
+  );
+}
+
+function results(drawn) {
+  const all = comparison.jobs;
+  const of = (pick) => all.map((job) => (job.result ? pick(job.result) : null));
+  const name = all.find((job) => job.result)?.result.score_name ?? "accuracy";
+  const rows = [
+    h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge(job)))),
+    line("Iterations", all.map((job) => job.progress.iteration), (value) => count(value)),
+    line("Best upper loss", all.map((job) => job.best.upper_loss), number, "min"),
+    line("Latest of this metric", drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
+    line(`Test ${scoreName(name)}, tuned`, of(({ tuned }) => tuned?.test_score ?? null), (value) => score(value, name), "max"),
+    line("Test loss, tuned", of(({ tuned }) => tuned?.test_loss ?? null), number, "min"),
+    line("Best rival", of(({ best_rival: rival }) => rival && `${score(rival.test_score, name)}: ${rival.label}`), (value) => value),
+    line("Suspect rows", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
+    all.some((job) => job.result?.f1 !== null && job.result) && line("F1 of planted errors", of(({ f1 }) => f1), (value) => percent(value), "max"),
+    line("Seconds of solving", of(({ seconds }) => seconds), duration, "min"),
+    line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),
+    h("tr", {}, h("th", { scope: "row" }, h("span", { class: "unseen" }, "Leave out")), all.map((job) => h("td", {}, h("button", { type: "button", class: "link", onclick: () => leaveOut(job.id) }, "Leave out")))),
+  ];
+  $("#results").replaceChildren(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean))));
+}
+
+function differences() {
+  const { differences: all } = comparison;
+  $("#same").textContent = all.length ? "" : "Nothing but their names.";
+  const text = (value) => {
+    if (Array.isArray(value)) return value.map(text).join(", ") || "none";
+    return value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
+  };
+  $("#differences").replaceChildren(
+    all.length
+      ? h(
+          "table",
+          { class: "side" },
+          h("thead", {}, h("tr", {}, h("td", {}), heads())),
+          h("tbody", {}, all.map(({ field, values }) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, field)), values.map((value) => h("td", { class: "figures" }, text(value)))))),
+        )
+      : "",
+  );
+}
+
+function leaveOut(id) {
+  jobs = jobs.filter((job) => job !== id);
+  writeUrl();
+  askNow();
+}
+
+const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("%", "&#37;");
+
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("change", (event) => {
+  chosenScale = event.target.name === "log";
+  writeUrl();
+  if (chosenScale) return draw();
+  range = null;
+  return askNow();
+});
+
+writeUrl();
+const askNow = poll(refresh);

@@ -1,0 +1,279 @@
+// What λ became: its quantiles over time (or every line, where they are few), its histogram, and its extremes.
+
+import { get, jobPath } from "./api.js";
+import { $, bar, h, show } from "./dom.js";
+import { Figure, axis, css, decades, faded, horizontal, layout, plottable } from "./figure.js";
+import { count, number, sentenceCase, toNumber } from "./format.js";
+import { Pictures } from "./pictures.js";
+
+const PAGE = 10;
+
+/** What the values of λ are called, by its scale. */
+const NOUNS = {
+  logistic: { one: "weight", many: "weights", lam: "λ (logit)" },
+  log: { one: "strength", many: "strengths", lam: "λ (log)" },
+};
+
+export class Lambda {
+  constructor(jobId) {
+    this.jobId = jobId;
+    this.now = null; // the newest values in short
+    this.past = null; // their history
+    this.group = 0;
+    this.order = null;
+    this.rows = PAGE;
+    this.entries = [];
+    this.pictures = Pictures.of(jobId);
+    this.history = new Figure($("#history"), { name: `${jobId}-hyperparameters`, redraw: () => this.draw() });
+    this.histogram = new Figure($("#histogram"), { name: `${jobId}-hyperparameters-histogram`, redraw: () => this.draw() });
+    this.choice = h("select", { class: "small", "aria-label": "Group of hyperparameters" });
+    this.choice.addEventListener("change", () => {
+      this.group = Number(this.choice.value);
+      this.draw();
+    });
+    show(this.choice, false);
+    this.history.prepend(this.choice);
+    for (const order of ["lowest", "highest"]) {
+      $("#entries .tools").append(
+        h("button", { type: "button", class: "button small", "data-order": order, onclick: () => this.#reorder(order) }, sentenceCase(order)),
+      );
+    }
+    $("#more-entries").addEventListener("click", () => {
+      this.rows += 4 * PAGE;
+      this.#list();
+    });
+  }
+
+  /** A new attempt may have gone another way. */
+  restart() {
+    this.past = null;
+  }
+
+  /** Fetches what is new; answers whether anything was. `suspects`: whether the page lists the lowest already. */
+  async advance({ suspects = false, ended = false } = {}) {
+    const after = this.past?.next_after ?? -1;
+    const tail = await get(jobPath(this.jobId, `/hyperparameters/history?after=${after}`));
+    if (this.past === null) this.past = tail;
+    else if (tail.iteration.length) this.#append(tail);
+    const before = this.now;
+    if (before !== null && !tail.iteration.length && before.final === ended) return false;
+    // Of a finished job the lowest weights are the suspects, which stand above.
+    this.order ??= tail.scale === "logistic" && !suspects ? "lowest" : "highest";
+    const query = `order=${this.order}&limit=${this.rows}`;
+    this.now = await get(jobPath(this.jobId, `/hyperparameters?${query}`));
+    this.entries = this.now.items;
+    return this.now.iteration !== null || this.now.size > 0;
+  }
+
+  #append(tail) {
+    this.past.iteration.push(...tail.iteration);
+    this.past.next_after = tail.next_after;
+    this.past.groups.forEach((group, place) => {
+      for (const kind of ["lam", "value"]) group[kind].forEach((line, index) => line.push(...tail.groups[place][kind][index]));
+    });
+    this.past.values?.forEach((line, index) => line.push(...tail.values[index]));
+  }
+
+  get noun() {
+    return NOUNS[this.now.scale];
+  }
+
+  async draw() {
+    if (!this.now?.size) return;
+    show($("#lambda"));
+    show(this.choice, this.now.groups.length > 1);
+    if (this.choice.length !== this.now.groups.length) {
+      this.choice.replaceChildren(...this.now.groups.map(({ name }, place) => h("option", { value: place }, sentenceCase(name))));
+    }
+    if (this.past.iteration.length) this.#drawHistory();
+    show($("#history"), this.past.iteration.length > 0);
+    this.#drawHistogram();
+    await this.#drawEntries();
+  }
+
+  #drawHistory() {
+    const { iteration, probabilities, groups } = this.past;
+    const group = groups[this.group];
+    const log = this.past.scale === "log";
+    const begin = groups.slice(0, this.group).reduce((sum, { size }) => sum + size, 0);
+    const lines = this.past.values?.slice(begin, begin + group.size);
+    const names = this.past.names?.slice(begin, begin + group.size);
+    const colour = css("--upper");
+    const all = (lines ?? group.value).flat().map(toNumber).filter(Number.isFinite);
+    const extent = [Math.min(...all), Math.max(...all)];
+    const mode = iteration.length === 1 ? "markers" : "lines";
+    const quantile = (place) => group.value[place].map(toNumber).map(plottable);
+    let traces;
+    let legend;
+    if (lines) {
+      const order = lines.map((line, place) => [toNumber(line.at(-1)), place]).sort(([a], [b]) => a - b);
+      const rank = new Map(order.map(([, place], index) => [place, index / Math.max(1, order.length - 1)]));
+      traces = lines.map((line, place) => ({
+        x: iteration,
+        y: line.map(toNumber).map(plottable),
+        name: names[place],
+        mode,
+        line: { color: between(css("--lower"), colour, rank.get(place)), width: 1.5 },
+        hovertemplate: `${escapeName(names[place])}: %{y:.4g}<extra></extra>`,
+      }));
+      legend = [
+        { label: `highest ${this.noun.one} at the end`, colour: "--upper" },
+        { label: "lowest", colour: "--lower" },
+      ];
+    } else {
+      const edge = { x: iteration, mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" };
+      const band = (low, high, opacity) => [
+        { ...edge, y: quantile(low) },
+        { ...edge, y: quantile(high), fill: "tonexty", fillcolor: faded(colour, opacity) },
+      ];
+      const end = (place, name) => ({ x: iteration, y: quantile(place), name, mode, line: { color: css("--muted"), width: 1, dash: "dot" }, hovertemplate: "%{y:.4g}" });
+      traces = [
+        ...band(1, 5, 0.16),
+        ...band(2, 4, 0.26),
+        end(0, "lowest"),
+        end(6, "highest"),
+        { x: iteration, y: quantile(3), name: "median", mode, line: { color: colour, width: 2 }, hovertemplate: "%{y:.4g}" },
+      ];
+      legend = [
+        { label: "Median", colour: "--upper" },
+        { label: "Middle half", colour: "--upper", dash: "band inner" },
+        { label: "5 % to 95 %", colour: "--upper", dash: "band" },
+        { label: "Lowest, highest", colour: "--muted", dash: "dot" },
+      ];
+    }
+    const columns = lines ? names.map((name) => ({ key: name, label: name })) : probabilities.map((p) => ({ key: `quantile_${p}`, label: `${Math.round(p * 100)} %` }));
+    const values = lines ?? group.value;
+    const answer = this.now.final ? this.now.iteration : null;
+    this.history.render({
+      traces,
+      layout: layout(
+        horizontal("iteration", { tickformat: ",d", hoverformat: ",d", rangemode: "tozero" }),
+        axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: log ? undefined : [0, 1] }),
+        {
+          hovermode: lines ? "closest" : "x unified",
+          shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: answer, x1: answer, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
+          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: "right", xshift: -4, yanchor: "top", font: { color: css("--good"), size: 12 } }],
+        },
+      ),
+      legend,
+      caption: `${count(group.size)} ${group.size === 1 ? this.noun.one : this.noun.many} at ${count(iteration.length)} iterations`,
+      columns: [{ key: "iteration", label: "Iteration", whole: true }, ...columns],
+      rows: () => iteration.map((at, index) => [at, ...values.map((line) => line[index])]),
+    });
+  }
+
+  #drawHistogram() {
+    const { name, size, histogram } = this.now.groups[this.group];
+    const log = this.now.scale === "log";
+    const edges = histogram.edges.map(toNumber);
+    const middles = histogram.counts.map((_, place) => (log ? Math.sqrt(edges[place] * edges[place + 1]) : (edges[place] + edges[place + 1]) / 2));
+    const colour = css("--upper");
+    const x = log ? middles.map(Math.log10) : middles;
+    const [low, high] = [edges[0], edges.at(-1)];
+    const ticks = log ? logTicks(low, high) : null;
+    $("#histogram-title").textContent = this.now.final ? "λ of the answer" : "λ now";
+    this.histogram.render({
+      traces: [
+        {
+          type: "bar",
+          x,
+          y: histogram.counts,
+          width: log ? (Math.log10(high) - Math.log10(low)) / x.length : (high - low) / x.length,
+          marker: { color: faded(colour, 0.75), line: { width: 1, color: css("--surface") } },
+          customdata: middles.map((_, place) => [number(edges[place]), number(edges[place + 1])]),
+          hovertemplate: "%{customdata[0]} to %{customdata[1]}: %{y:,d}<extra></extra>",
+        },
+      ],
+      layout: layout(
+        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())) } : { range: [0, 1] }),
+        axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
+        { hovermode: "closest", bargap: 0, dragmode: false },
+      ),
+      legend: [{ label: `How many ${name} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
+      caption: `${count(size)} ${size === 1 ? this.noun.one : this.noun.many}${this.now.iteration === null ? "" : ` after iteration ${count(this.now.iteration)}`}`,
+      columns: [
+        { key: "from", label: "From" },
+        { key: "to", label: "To" },
+        { key: "count", label: "How many", whole: true },
+      ],
+      rows: () => histogram.counts.map((counted, place) => [edges[place], edges[place + 1], counted]),
+    });
+  }
+
+  async #reorder(order) {
+    this.order = order;
+    this.rows = PAGE;
+    await this.#list();
+  }
+
+  async #list() {
+    this.now = await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&limit=${this.rows}`));
+    this.entries = this.now.items;
+    await this.#drawEntries();
+  }
+
+  async #drawEntries() {
+    for (const button of document.querySelectorAll("#entries [data-order]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.order === this.order));
+    }
+    $("#entries-heading").textContent = `The ${this.order} ${this.noun.many}${this.now.final ? "" : " so far"}`;
+    $("#entries-about").textContent = this.now.final ? "" : "Of the newest snapshot; all values are there when the job has ended.";
+    show($("#more-entries"), this.now.next_after !== null);
+    this.#table();
+    const rows = this.now.groups[0].name === "rows";
+    if (rows && (await this.pictures.fetch(this.entries.map(({ name }) => name)))) this.#table();
+  }
+
+  #table() {
+    const has = (field) => this.entries.some((entry) => entry[field] !== undefined && entry[field] !== null);
+    const lam = this.now.groups.flatMap(({ quantiles }) => quantiles.lam.map(toNumber)).filter(Number.isFinite);
+    const [low, high] = [Math.min(...lam), Math.max(...lam)];
+    const share = ({ value, lam: own }) => (this.now.scale === "logistic" ? toNumber(value) : (toNumber(own) - low) / (high - low || 1));
+    const images = this.pictures.known && this.now.groups[0].name === "rows";
+    const head = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
+    const figure = (text) => h("td", { class: "right figures" }, text);
+    $("#entries .scroll").replaceChildren(
+      h(
+        "table",
+        { class: "entries" },
+        h("thead", {}, h("tr", {}, head("Name"), images && head("Image"), has("label") && head("Labelled"), has("rows") && head("Training rows", true), has("penalty") && head("Penalty"), head(sentenceCase(this.noun.one), true), h("td", { class: "bar-cell" }), head(this.noun.lam, true))),
+        h(
+          "tbody",
+          {},
+          this.entries.map((entry) =>
+            h(
+              "tr",
+              {},
+              h("th", { scope: "row" }, entry.name),
+              images && h("td", {}, this.pictures.picture(entry.name)),
+              has("label") && h("td", {}, entry.label),
+              has("rows") && figure(count(entry.rows)),
+              has("penalty") && h("td", {}, entry.penalty),
+              figure(number(entry.value)),
+              h("td", { class: "bar-cell" }, bar(share(entry))),
+              figure(number(entry.lam)),
+            ),
+          ),
+        ),
+      ),
+    );
+  }
+}
+
+/** Plotly reads a few HTML tags in hover texts; a name is text. */
+const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("%", "&#37;");
+
+/** A colour between two of `#rrggbb`. */
+function between(from, to, share) {
+  const channel = (place) => {
+    const [a, b] = [from, to].map((colour) => parseInt(colour.slice(place, place + 2), 16));
+    return Math.round(a + (b - a) * share).toString(16).padStart(2, "0");
+  };
+  return `#${channel(1)}${channel(3)}${channel(5)}`;
+}
+
+/** A handful of round values between two positive ones, evenly apart on a logarithmic axis. */
+function logTicks(low, high) {
+  const [from, to] = [Math.log10(low), Math.log10(high)];
+  return Array.from({ length: 5 }, (_, place) => 10 ** (from + ((to - from) * place) / 4));
+}

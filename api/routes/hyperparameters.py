@@ -1,0 +1,86 @@
+"""λ of a job: now, over time, and the rows that it is about."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from api import examples
+from api.dependencies import DatasetsService, Engine, Tenant
+from api.problem_details import Problem
+from api.routes.jobs import LARGEST, JobId
+from hposvc.jobs import hyperparameters, queries, rows
+from hposvc.jobs.hyperparameters import Order
+from hposvc.jobs.resources import HyperparameterHistory, Hyperparameters
+from hposvc.jobs.rows import MOST_ROWS, JobRows
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+
+
+@router.get(
+    "/{job_id}/hyperparameters",
+    summary="Get the hyperparameters",
+    response_model=Hyperparameters,
+    responses={200: examples.answer(examples.HYPERPARAMETERS, "λ with its quantiles, histogram and entries.")},
+)
+def get_hyperparameters(
+    job_id: JobId,
+    engine: Engine,
+    tenant: Tenant,
+    order: Annotated[Order, Query(description="As they came, or from the lowest or highest value on.")] = "given",
+    after: Annotated[int, Query(ge=0, le=LARGEST, description="next_after of the page before.")] = 0,
+    limit: Annotated[int, Query(ge=0, le=10_000, description="At most this many entries; 0 for none.")] = 50,
+) -> Response:
+    """λ of the answer, or while there is none as the newest snapshot has it: then only the extremes, unless few."""
+    try:
+        found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, after=after, limit=limit)
+    except hyperparameters.NotReady as error:
+        raise Problem("hyperparameters-not-ready", f"{error}.") from None
+    except hyperparameters.FileMissing:
+        raise Problem("artifact-missing", "The file of λ is recorded, but the store has it no longer.") from None
+    return Response(found.model_dump_json(exclude_unset=True), media_type="application/json")
+
+
+@router.get(
+    "/{job_id}/hyperparameters/history",
+    summary="Get the hyperparameters over time",
+    response_model=HyperparameterHistory,
+    responses={200: examples.answer(examples.HISTORY, "Columns of equal length, ascending by iteration.")},
+)
+def get_history(
+    job_id: JobId,
+    engine: Engine,
+    tenant: Tenant,
+    after: Annotated[int, Query(ge=-1, le=LARGEST, description="Only snapshots beyond this iteration.")] = -1,
+) -> Response:
+    """Quantiles of each group of λ, and every value where they are at most 32, at less than 700 iterations."""
+    found = hyperparameters.history(engine, job_id, tenant=tenant, after=after)
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.get(
+    "/{job_id}/rows/features",
+    summary="Get rows of a job's dataset",
+    responses={200: examples.answer(examples.ROWS, "The rows, in the order asked for.")},
+)
+def get_row_features(
+    job_id: JobId,
+    engine: Engine,
+    datasets: DatasetsService,
+    tenant: Tenant,
+    id: Annotated[  # noqa: A002 - the name of the parameter
+        list[Annotated[str, Query(max_length=1000)]],
+        Query(min_length=1, max_length=MOST_ROWS, description="The id of a row; give it again for another."),
+    ],
+) -> JobRows:
+    """Features as they came, and the shape of the images that they are; ids that no row has are left out.
+
+    For datasets of images and those that come with the service: rows of an uploaded table have columns instead, which
+    are in `/rows`.
+    """
+    spec = queries.get(engine, job_id, tenant=tenant).spec
+    dataset = datasets.get(spec.dataset.id, tenant=tenant)
+    if dataset.source == "upload" and dataset.image_shape is None:
+        return rows.NO_ROWS
+    return rows.with_ids(datasets.load(spec, tenant=tenant), id)

@@ -1,0 +1,205 @@
+"""λ over HTTP: of a running job and of an answer, over time; rows of the dataset; several jobs side by side."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+from hposvc import snapshots
+from tests.api.problems import problem
+from tests.serving import (
+    RESULT,
+    ROWS,
+    STRENGTHS,
+    Server,
+    curve,
+    diverged,
+    drift,
+    running,
+    spread,
+    strengths,
+    submit,
+    succeeded,
+    watch_lambda,
+    weights_of_rows,
+)
+
+
+def test_before_the_first_snapshot_there_is_nothing(client: httpx.Client, server: Server) -> None:
+    job = submit(server.engine)
+    found = client.get(f"/v1/jobs/{job.id}/hyperparameters").json()
+    assert (found["iteration"], found["size"], found["groups"], found["items"]) == (None, 0, [], [])
+    history = client.get(f"/v1/jobs/{job.id}/hyperparameters/history").json()
+    assert (history["iteration"], history["groups"], history["next_after"]) == ([], [], -1)
+
+
+def test_a_running_job_shows_its_extremes_and_says_that_the_rest_comes_later(
+    client: httpx.Client, server: Server
+) -> None:
+    job, attempt = running(server.engine, 60)
+    watch_lambda(attempt, (0, 30, 60))
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    lam = np.sort(drift(60))
+    lowest = client.get(path, params={"order": "lowest", "limit": 50}).json()
+    assert (lowest["iteration"], lowest["final"], lowest["scale"], lowest["size"]) == (60, False, "logistic", ROWS)
+    assert [item["lam"] for item in lowest["items"]] == pytest.approx(lam[:50])
+    assert [item["value"] for item in lowest["items"]] == pytest.approx(1 / (1 + np.exp(-lam[:50])))
+    assert {"name", "label"} <= lowest["items"][0].keys()
+    highest = client.get(path, params={"order": "highest", "limit": 3}).json()
+    assert [item["lam"] for item in highest["items"]] == pytest.approx(lam[::-1][:3])
+    (group,) = highest["groups"]
+    assert group["quantiles"]["lam"] == pytest.approx(np.quantile(lam, snapshots.PROBABILITIES), rel=1e-6)
+    assert sum(group["histogram"]["counts"]) == ROWS
+    assert client.get(path, params={"limit": 0}).json()["items"] == []
+    for wanted in ({}, {"order": "lowest", "after": 50}):
+        detail = problem(client.get(path, params=wanted), 409, "hyperparameters-not-ready")["detail"]
+        assert "1,079 values only the 50 lowest" in detail
+
+
+def test_the_history_has_a_tail(client: httpx.Client, server: Server) -> None:
+    job, attempt = running(server.engine, 60)
+    watch_lambda(attempt, (0, 30, 60))
+    path = f"/v1/jobs/{job.id}/hyperparameters/history"
+    whole = client.get(path).json()
+    assert whole["iteration"] == [0, 30, 60]
+    (group,) = whole["groups"]
+    medians = [float(np.median(drift(iteration))) for iteration in (0, 30, 60)]
+    assert group["lam"][whole["probabilities"].index(0.5)] == pytest.approx(medians, rel=1e-6)
+    assert whole["values"] is None
+    tail = client.get(path, params={"after": 30}).json()
+    assert (tail["iteration"], tail["next_after"]) == ([60], 60)
+    assert tail["groups"][0]["lam"] == [[line[-1]] for line in group["lam"]]
+
+
+def test_few_hyperparameters_are_kept_one_by_one(client: httpx.Client, server: Server) -> None:
+    job, attempt = running(server.engine, 60, kind="regularization_tuning")
+    watch_lambda(attempt, (0, 60), "features")
+    history = client.get(f"/v1/jobs/{job.id}/hyperparameters/history").json()
+    values = np.exp([spread(0), spread(60)]).T
+    assert np.array(history["values"]) == pytest.approx(values, rel=1e-5)
+    found = client.get(f"/v1/jobs/{job.id}/hyperparameters").json()
+    assert found["scale"] == "log"
+    assert [item["name"] for item in found["items"]] == history["names"]
+    assert [item["value"] for item in found["items"]] == pytest.approx(np.exp(spread(60)))
+
+
+def test_the_answer_is_paged_in_any_order(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    job = succeeded(server.engine, RESULT, [weights_of_rows(tmp_path)])
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    lam = drift(500)
+    for order, expected in (("given", lam), ("lowest", np.sort(lam)), ("highest", np.sort(lam)[::-1])):
+        seen: list[float] = []
+        after = 0
+        while after is not None:
+            page = client.get(path, params={"order": order, "after": after, "limit": 400}).json()
+            seen += [item["lam"] for item in page["items"]]
+            after = page["next_after"]
+        assert seen == pytest.approx(expected)
+    assert (page["final"], page["iteration"]) == (True, RESULT["best_iteration"])
+
+
+def test_a_file_that_is_gone_is_said(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    file = weights_of_rows(tmp_path)
+    job = succeeded(server.engine, RESULT, [file])
+    Path(file.url.removeprefix("file://")).unlink()
+    problem(client.get(f"/v1/jobs/{job.id}/hyperparameters"), 410, "artifact-missing")
+
+
+def test_rows_are_images_where_the_dataset_holds_them(client: httpx.Client, server: Server) -> None:
+    job = submit(server.engine, dataset={"id": "sklearn:digits"})
+    found = client.get(f"/v1/jobs/{job.id}/rows/features", params={"id": ["1154", "3", "no row"]}).json()
+    assert [(row["id"], row["label"]) for row in found["items"]] == [("1154", "8"), ("3", "3")]
+    assert found["image"] == {"height": 8, "width": 8, "channels": 1, "low": 0.0, "high": 16.0}
+    assert len(found["items"][0]["values"]) == 64
+    flowers = submit(server.engine)
+    plain = client.get(f"/v1/jobs/{flowers.id}/rows/features", params={"id": "0"}).json()
+    assert plain["image"] is None
+    assert plain["items"] == [{"id": "0", "label": "setosa", "values": [5.1, 3.5, 1.4, 0.2]}]
+    problem(client.get(f"/v1/jobs/{job.id}/rows/features"), 422, "invalid-parameter")
+    problem(client.get(f"/v1/jobs/{job.id}/rows/features", params={"id": ["1"] * 101}), 422, "invalid-parameter")
+
+
+def test_whoever_asks_for_an_unknown_job_is_told(client: httpx.Client) -> None:
+    for rest in ("/hyperparameters", "/hyperparameters/history", "/rows/features?id=1"):
+        problem(client.get(f"/v1/jobs/job_0{rest}"), 404, "job-not-found")
+    problem(client.get("/v1/compare?jobs=job_0"), 404, "job-not-found")
+
+
+def test_jobs_are_compared(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    slow, _ = running(server.engine, 80, name="slow", solver={"upper": {"learning_rate": 0.01}})
+    fast = succeeded(server.engine, RESULT, name="fast", solver={"upper": {"learning_rate": 0.1}})
+    broken = diverged(server.engine, at=60, solver={"upper": {"learning_rate": 9}})
+    ids = f"{slow.id},{fast.id},{broken.id}"
+    found = client.get("/v1/compare", params={"jobs": ids}).json()
+    assert [job["id"] for job in found["jobs"]] == ids.split(",")
+    assert found["differences"] == [{"field": "solver.upper.learning_rate", "values": [0.01, 0.1, 9.0]}]
+    first, second, third = found["jobs"]
+    assert first["value"] == [row["upper_loss"] for row in curve(1, 80)]
+    assert first["seconds"] == [row["seconds"] for row in curve(1, 80)]
+    assert first["result"] is None
+    assert second["result"]["tuned"]["test_score"] == RESULT["models"][0]["test_score"]
+    assert second["result"]["best_rival"]["name"] == "trusted_only"
+    assert third["value"][-1] == "NaN"
+    assert third["error"]["reason"] == "diverged"
+    near = client.get("/v1/compare", params={"jobs": fast.id, "metric": "lower_loss", "from": 11, "to": 20}).json()
+    assert near["jobs"][0]["iteration"] == list(range(11, 21))
+    folded = client.get("/v1/compare", params={"jobs": fast.id, "max_points": 50}).json()["jobs"][0]
+    assert (len(folded["iteration"]), folded["total"], folded["downsampled"]) == (50, 500, True)
+    assert max(folded["max"]) == max(row["upper_loss"] or 0 for row in curve(1, 500))
+    other = succeeded(
+        server.engine,
+        STRENGTHS,
+        [strengths(tmp_path)],
+        kind="regularization_tuning",
+        solver={"upper": {"learning_rate": 0.1}},
+    )
+    fields = client.get("/v1/compare", params={"jobs": f"{fast.id},{other.id}"}).json()["differences"]
+    assert {difference["field"] for difference in fields} == {"kind"}
+
+
+def test_too_many_jobs_or_none_are_refused(client: httpx.Client) -> None:
+    for jobs in ("", ",", ",".join(f"job_{number}" for number in range(9))):
+        assert problem(client.get("/v1/compare", params={"jobs": jobs}), 422, "invalid-parameter")["errors"]
+
+
+def test_a_spike_is_seen_at_every_zoom_and_blocks_hide_nothing(client: httpx.Client, server: Server) -> None:
+    total = 12_345
+    job, attempt = running(server.engine, 0, stop={"iterations": total})
+    rows = curve(1, total)
+    rows[8_000]["upper_loss"] = 50.0  # iteration 8001
+    rows[9_999]["lower_loss"] = math.nan  # iteration 10,000
+    for begin in range(0, total, 1234):
+        attempt.record(rows[begin : begin + 1234])
+    for start, stop, points in (
+        (None, None, 100),
+        (None, None, 7),
+        (7_001, 12_345, 20),
+        (7_950, 8_050, 10),
+        (8_001, 8_001, 5),
+        (1, 12_299, 45),
+    ):
+        params = {"max_points": points} | ({} if start is None else {"from": start, "to": stop})
+        found = client.get(f"/v1/jobs/{job.id}/iterations", params=params).json()
+        inside = rows[(start or 1) - 1 : stop or total]
+        assert len(found["iteration"]) <= points
+        assert found["iteration"][-1] == inside[-1]["iteration"]
+        if not found["downsampled"]:
+            assert 50.0 in found["upper_loss"]
+            continue
+        buckets = found["buckets"]
+        assert buckets["first_iteration"][0] == inside[0]["iteration"]
+        assert sum(buckets["count"]) == len(inside)
+        for place, (first, last) in enumerate(zip(buckets["first_iteration"], found["iteration"], strict=True)):
+            values = [row["upper_loss"] for row in rows[first - 1 : last]]
+            assert buckets["count"][place] == len(values)
+            assert (buckets["upper_loss"]["min"][place], buckets["upper_loss"]["max"][place]) == (
+                min(value for value in values if value is not None),
+                max(value for value in values if value is not None),
+            )
+        assert max(buckets["upper_loss"]["max"]) == 50.0
+        broken = [place for place, counted in enumerate(buckets["lower_loss"]["nonfinite"]) if counted]
+        assert len(broken) == ((stop or total) >= 10_000)

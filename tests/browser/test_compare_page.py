@@ -1,0 +1,91 @@
+"""Several jobs side by side in a browser."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import Watch
+from tests.serving import RESULT, Server, curve, diverged, running, succeeded
+
+pytestmark = pytest.mark.browser
+
+LINES = """() => document.querySelector("#lines .plot").data.filter(({ name }) => name)
+  .map(({ name, x, y }) => [name, x.length, x.at(-1), y.at(-1)])"""
+
+
+def test_lines_results_and_differences(page: Page, server: Server) -> None:
+    live, attempt = running(server.engine, 60, name="<b>live</b>", solver={"seed": 1})
+    done = succeeded(server.engine, RESULT, name="done")
+    page.goto(f"/compare?jobs={live.id},{done.id}")
+    expect(page.locator("#lines .caption")).to_have_text("points: 60 of 60, 500 of 500")
+    assert [line[1:3] for line in page.evaluate(LINES)] == [[60, 60], [500, 500]]
+    expect(page.locator("#lines .legend")).to_contain_text("<b>live</b>")
+    expect(page.locator("#results")).to_contain_text("95.56 %")
+    expect(page.locator("#results")).to_contain_text("94.17 %: Trusted rows only")
+    differing = page.locator("#differences tbody tr")
+    expect(differing).to_have_count(1)
+    expect(differing).to_contain_text("solver.seed")
+    attempt.record(curve(61, 90))
+    expect(page.locator("#lines .caption")).to_have_text("points: 90 of 90, 500 of 500")  # it grows
+    assert page.locator("#comparison b").count() == 0
+
+
+def test_the_address_holds_the_view(page: Page, server: Server, tmp_path: Path) -> None:
+    first, second = (succeeded(server.engine, RESULT, name=name) for name in ("one", "two"))
+    page.goto(f"/compare?jobs={first.id},{second.id}")
+    page.get_by_label("Metric").select_option("hypergradient_norm")
+    page.locator("select[name=by]").select_option("seconds")
+    page.get_by_label("Log scale").check()
+    expect(page).to_have_url(f"/compare?jobs={first.id},{second.id}&metric=hypergradient_norm&by=seconds&log=1")
+    page.reload()
+    expect(page.get_by_role("heading", name="Hypergradient norm")).to_be_visible()
+    row = curve(500, 500)[0]
+    expect(page.locator("#lines .caption")).to_contain_text("500 of 500")
+    assert page.evaluate(LINES)[0][2:] == [row["seconds"], row["hypergradient_norm"]]
+    assert page.evaluate("document.querySelector('#lines .plot').layout.yaxis.type") == "log"
+    with page.expect_download() as download:
+        page.locator("#lines").get_by_role("button", name="CSV").click()
+    download.value.save_as(tmp_path / "lines.csv")
+    with (tmp_path / "lines.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 1000
+    assert float(rows[-1]["hypergradient_norm"]) == row["hypergradient_norm"]
+    page.get_by_role("button", name="Leave out").last.click()
+    expect(page.locator("#results thead")).not_to_contain_text("two")
+    expect(page).to_have_url(f"/compare?jobs={first.id}&metric=hypergradient_norm&by=seconds&log=1")
+
+
+def test_zooming_shows_finer_points(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 0, name="long", stop={"iterations": 20_000})
+    rows = curve(1, 20_000)
+    rows[12_344]["upper_loss"] = 50.0
+    for begin in range(0, len(rows), 5000):
+        attempt.record(rows[begin : begin + 5000])
+    page.goto(f"/compare?jobs={job.id}&log=0")
+    expect(page.locator("#lines .caption")).to_contain_text("500 of 20,000 · bands are min to max")
+    highest = "Math.max(...document.querySelector('#lines .plot').data.flatMap(({ y }) => y.filter(Number.isFinite)))"
+    assert page.evaluate(highest) == 50.0
+    page.evaluate(
+        "Plotly.relayout(document.querySelector('#lines .plot'), {'xaxis.range[0]': 12100, 'xaxis.range[1]': 12500})"
+    )
+    expect(page.locator("#lines .caption")).to_contain_text("iterations 12,100 to 12,500")
+    assert page.evaluate(LINES)[0][1] == 401
+    assert page.evaluate(highest) == 50.0
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator("#lines .caption")).to_contain_text("500 of 20,000")
+
+
+def test_what_cannot_be_compared_is_said(page: Page, server: Server, watch: Watch) -> None:
+    page.goto("/compare")
+    expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()
+    job = diverged(server.engine, name="broken")
+    page.goto(f"/compare?jobs={job.id},job_0")
+    expect(page.locator("#refusal")).to_contain_text("no job job_0")
+    watch.forgive("404")
+    page.goto(f"/compare?jobs={job.id}")
+    expect(page.locator("#results")).to_contain_text("Diverged")
+    expect(page.get_by_label("Log scale")).to_be_checked()  # its values need it
