@@ -20,12 +20,12 @@ class StoreError(OSError):
 
 
 def locate(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it. Raises StoreError."""
+    """The file system of a URL, and the path in it. Raises StoreError; ImportError: its package is missing."""
     if url.partition("://")[0] in OBJECT_STORES:
         _reach_object_stores()
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
+    except ValueError as error:
         raise StoreError(f"the store {url.partition('://')[0]}:// cannot be reached: {error}") from error
     return filesystem, path
 
@@ -35,7 +35,7 @@ def _reach_object_stores() -> None:
     try:
         from obstore.fsspec import register
     except ImportError as error:
-        raise StoreError("an object store needs obstore: pip install 'hposvc[s3]'") from error
+        raise ImportError("an object store needs obstore: pip install 'hposvc[s3]'") from error
     register(OBJECT_STORES)
 
 

@@ -1,4 +1,4 @@
-"""The store on S3, as moto plays it: a real server on loopback, in an environment that ``make test`` makes."""
+"""The store on S3, as moto plays it: a real server, in an environment of its own that ``make test`` makes."""
 
 from __future__ import annotations
 

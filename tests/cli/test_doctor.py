@@ -223,7 +223,7 @@ def test_clocks_that_are_apart(tmp_path: Path, seconds: int, status: str) -> Non
 
 
 def test_a_store_whose_package_is_not_installed(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['s3fs'] = None\n")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['obstore.fsspec'] = None\n")
     path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
     _, findings = examine(tmp_path, PYTHONPATH=path, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
     assert findings["store"]["status"] == "fault"
