@@ -27,7 +27,7 @@ from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import outbox
 from tests.api.problems import problem
-from tests.serving import SPEC, Server, Worker, curve
+from tests.serving import RESULT, SPEC, Server, Worker, curve
 
 BEARER = "Authorization"
 
@@ -260,7 +260,7 @@ class Owner:
         stored = tmp_path / f"{tenant}.json"
         stored.write_text(f"secret of {tenant}")
         file = StoredFile("report.json", "report", stored.stat().st_size, "0" * 64, stored.as_uri())
-        attempt.succeed({"sentence": f"secret of {tenant}"}, [file])
+        attempt.succeed(RESULT | {"sentence": f"secret of {tenant}"}, [file])
         beat(server.engine, WorkerReport(f"worker-{secrets.token_hex(3)}", "host", "cpu", {}, "busy", self.queued.id))
         webhook = outbox.add(server.engine, tenant, "https://example.org/hook", secret=None, private=False)
         self.ids = {
