@@ -234,14 +234,18 @@ IDS = {
 
 
 # Calls that take ids in their query, and whose; with another's they answer 404, too.
-QUERIES = {("GET", "/v1/compare"): {"jobs": "job"}, ("GET", "/v1/jobs/{job_id}/rows"): {"id": "0"}}
+QUERIES = {
+    ("GET", "/v1/compare"): {"jobs": "job"},
+    ("GET", "/v1/jobs/{job_id}/rows"): {"id": "0"},
+    ("GET", "/v1/jobs/{job_id}/rows/features"): {"id": "0"},
+}
 
 
 # What belongs to no tenant, but to whoever runs the service.
 SHARED = {("GET", "/metrics"), ("POST", "/v1/workers/{worker_id}/drain")}
 
 # Calls that the owner's job, which a real solver never saw, has no answer for; its owner is told so in other words.
-MAY_BE_EMPTY = {("GET", "/v1/jobs/{job_id}/rows")}
+MAY_BE_EMPTY = {("GET", "/v1/jobs/{job_id}/rows"), ("GET", "/v1/jobs/{job_id}/rows/features")}
 
 
 class Owner:
