@@ -27,7 +27,7 @@ from hposvc.jobs.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import outbox
 from tests.api.problems import problem
-from tests.serving import SPEC, Server, Worker, curve
+from tests.serving import RESULT, SPEC, Server, Worker, curve
 
 BEARER = "Authorization"
 
@@ -234,11 +234,18 @@ IDS = {
 
 
 # Calls that take ids in their query, and whose; with another's they answer 404, too.
-QUERIES = {("GET", "/v1/compare"): {"jobs": "job"}}
+QUERIES = {
+    ("GET", "/v1/compare"): {"jobs": "job"},
+    ("GET", "/v1/jobs/{job_id}/rows"): {"id": "0"},
+    ("GET", "/v1/jobs/{job_id}/rows/features"): {"id": "0"},
+}
 
 
 # What belongs to no tenant, but to whoever runs the service.
 SHARED = {("GET", "/metrics"), ("POST", "/v1/workers/{worker_id}/drain")}
+
+# Calls that the owner's job, which a real solver never saw, has no answer for; its owner is told so in other words.
+MAY_BE_EMPTY = {("GET", "/v1/jobs/{job_id}/rows"), ("GET", "/v1/jobs/{job_id}/rows/features")}
 
 
 class Owner:
@@ -257,7 +264,7 @@ class Owner:
         stored = tmp_path / f"{tenant}.json"
         stored.write_text(f"secret of {tenant}")
         file = StoredFile("report.json", "report", stored.stat().st_size, "0" * 64, stored.as_uri())
-        attempt.succeed({"sentence": f"secret of {tenant}"}, [file])
+        attempt.succeed(RESULT | {"sentence": f"secret of {tenant}"}, [file])
         beat(server.engine, WorkerReport(f"worker-{secrets.token_hex(3)}", "host", "cpu", {}, "busy", self.queued.id))
         webhook = outbox.add(server.engine, tenant, "https://example.org/hook", secret=None, private=False)
         self.ids = {
@@ -268,6 +275,9 @@ class Owner:
             "dataset": f"ds_{secrets.token_hex(8)}",
         }
         self.secrets = {f"secret of {tenant}", f"of {tenant}", self.job.id, self.queued.id, key.id, webhook.id}
+
+    def query(self, method: str, path: str) -> dict[str, str]:
+        return {name: self.ids.get(value, value) for name, value in QUERIES.get((method, path), {}).items()}
 
     def path(self, path: str) -> str:
         return re.sub(r"\{(\w+)\}", lambda match: self.ids[IDS[match[1]]], path)
@@ -298,7 +308,7 @@ def test_nothing_of_another_tenant_is_there(
             answer = client.request(
                 method,
                 owner.path(path),
-                params={name: owner.ids[whose] for name, whose in QUERIES.get((method, path), {}).items()},
+                params=owner.query(method, path),
                 headers=bearer(stranger.token),
                 json=BODIES.get((method, path)),
             )
@@ -307,7 +317,7 @@ def test_nothing_of_another_tenant_is_there(
                 assert answer.headers["Content-Type"] == "application/problem+json"
             for secret in owner.secrets - set(owner.ids.values()):
                 assert secret not in answer.text
-            if not named:
+            if not named and (method, path) not in QUERIES:  # an id that was sent may be named in the refusal
                 assert not any(secret in answer.text for secret in owner.secrets)
 
 
@@ -328,8 +338,13 @@ def test_its_own_things_are_there_for_each_tenant(
                 continue
             with subtests.test(method=method, path=path, tenant=owner.tenant):
                 body = BODIES.get((method, path))
-                answer = client.request(method, owner.path(path), headers=bearer(owner.token), json=body)
-                assert answer.status_code in (200, 202, 204, 409), answer.text
+                answer = client.request(
+                    method, owner.path(path), headers=bearer(owner.token), json=body, params=owner.query(method, path)
+                )
+                if (method, path) not in MAY_BE_EMPTY:
+                    assert answer.status_code in (200, 202, 204, 409), answer.text
+                else:
+                    assert answer.json().get("type") != "/problems/job-not-found", answer.text
 
 
 def test_what_all_tenants_share_belongs_to_whoever_runs_the_service(
