@@ -21,6 +21,7 @@ SUPERVISOR = (
     "start.before_commit",
     "record.before_commit",
     "record.committed",
+    "snapshot.before_commit",
     "renew.before_commit",
     "checkpoint.stored",
     "checkpoint.before_commit",
