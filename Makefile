@@ -46,7 +46,7 @@ site: docs
 
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
-	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard
+	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard kept
 
 licences: $(VENV)/.installed-dev
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'

@@ -33,11 +33,10 @@ from tests.postgresql import PostgreSQL
 from tests.serving import RESULT, Server, running, submit, watch_lambda
 
 BATCH = 5000
-DRAWN = """() => [...document.querySelectorAll("#losses, #norm, #history")].every(
-  (figure) => figure.querySelector(".main-svg") && figure.querySelector(".caption").textContent.includes("points")
-    || figure.id === "history" && figure.querySelector(".main-svg"))"""
+DRAWN = """() => ["losses", "norm", "history"].every((id) => document.querySelector(`#${id} .main-svg`)
+  && document.querySelector(`#${id} .caption`).textContent)"""
 FRAME = "() => new Promise((resolve) => requestAnimationFrame(() => setTimeout(() => resolve(performance.now()))))"
-PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+PAINT = "() => performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
 
 
 def long_job(server: Server, iterations: int) -> str:
@@ -111,7 +110,7 @@ def job_page(job_id: str) -> Callable[[Page], list[float]]:
         page.goto(f"/jobs/{job_id}", wait_until="commit")
         page.wait_for_function(DRAWN, polling="raf")
         drawn = page.evaluate(FRAME)
-        return [page.evaluate(PAINT), drawn]
+        return [page.wait_for_function(PAINT).json_value(), drawn]
 
     return measure
 
@@ -124,7 +123,7 @@ def jobs_page(page: Page) -> list[float]:
     page.locator("input[name=text]").fill("job 99")
     only = "() => [...document.querySelectorAll('#jobs .name a')].every((name) => name.textContent.includes('job 99'))"
     page.wait_for_function(only, polling="raf")
-    return [page.evaluate(PAINT), listed, page.evaluate(FRAME) - begun]
+    return [page.wait_for_function(PAINT).json_value(), listed, page.evaluate(FRAME) - begun]
 
 
 def measure(name: str, url: str, browser: Browser, options: argparse.Namespace) -> None:

@@ -13,9 +13,8 @@ from hposvc.settings import Settings
 
 PICTURE = Path(__file__).parent / "images" / "demo.png"
 DEMO = Path(".hposvc/demo")
-DRAWN = (
-    "() => document.querySelectorAll('.js-plotly-plot .main-svg').length && !document.querySelector('.plot > .waiting')"
-)
+DRAWN = """() => document.querySelectorAll(".js-plotly-plot .main-svg").length
+  && [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null)"""
 
 
 def main() -> None:

@@ -1,16 +1,21 @@
-"""Pictures of every page and state, light and dark, wide and narrow: ``python -m tests.browser.screenshots FOLDER``."""
+"""Pictures of every page and state, light and dark, wide and narrow: ``python -m tests.browser.screenshots FOLDER``.
+
+With ``kept`` after the folder, only those that the documentation keeps.
+"""
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, FloatRect, ViewportSize, sync_playwright
 
 from hposvc.db import migrate
 from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.jobs.resources import JobError
 from hposvc.jobs.service import Jobs
 from tests.browser.conftest import CHROMIUM, REMEDY
 from tests.serving import (
@@ -30,6 +35,22 @@ from tests.serving import (
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
+TALLEST = 2400  # pixels of a page that are shown
+KEPT = {
+    "compare-wide-dark",
+    "datasets-wide-light",
+    "empty-wide-light",
+    "job-diverged-wide-light",
+    "job-failed-wide-light",
+    "job-lost-wide-dark",
+    "job-queued-wide-light",
+    "job-running-wide-dark",
+    "job-strengths-wide-light",
+    "job-succeeded-narrow-dark",
+    "job-succeeded-wide-light",
+    "jobs-narrow-dark",
+    "jobs-wide-light",
+}
 DIGITS = {"id": "sklearn:digits", "label_noise": {"rate": 0.6}}
 SETTLED = """() => document.querySelector("#spec").textContent
   && (document.querySelector("#about").textContent.includes("Queued")
@@ -57,6 +78,12 @@ def stage(server: Server) -> dict[str, str]:
     watch_lambda(attempt, range(0, 501, 20))
     attempt.succeed(RESULT, [weights_of_rows(folder)])
     broken = diverged(engine, name="upper step far too large", dataset=DIGITS, tags=["digits"])
+    failed, attempt = running(engine, 60, name="too many hidden units", dataset=DIGITS)
+    words = "The system killed the runner because the machine ran out of memory.", "Set solver.lower.batch_size."
+    attempt.fail(JobError(reason="out_of_memory", message=words[0], remedy=words[1]))
+    lost, attempt = running(engine, 140, name="on a machine that went away", dataset=DIGITS, max_attempts=1)
+    words = "No sign of worker-1 for 60 s, three times.", "See whether the machine is up; then retry the job."
+    attempt.lose(JobError(reason="worker_lost", message=words[0], remedy=words[1]))
     Jobs(engine).cancel(submit(engine, name="submitted by mistake").id)
     paused, attempt = running(engine, 220, name="waits for the night")
     Jobs(engine).pause(paused.id)
@@ -82,6 +109,8 @@ def stage(server: Server) -> dict[str, str]:
         "job-groups": f"/jobs/{groups.id}",
         "job-strengths": f"/jobs/{tuned.id}",
         "job-diverged": f"/jobs/{broken.id}",
+        "job-failed": f"/jobs/{failed.id}",
+        "job-lost": f"/jobs/{lost.id}",
         "job-queued": f"/jobs/{queued.id}",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
@@ -90,25 +119,30 @@ def stage(server: Server) -> dict[str, str]:
     }
 
 
-def shoot(browser: Browser, server: Server, pages: dict[str, str], folder: Path) -> None:
-    """One picture per page, size and colour scheme."""
+def shoot(browser: Browser, server: Server, pages: dict[str, str], folder: Path, kept: Collection[str] = ()) -> None:
+    """One picture per page, size and colour scheme; only those named by ``kept``, if any are."""
     for size, (width, height) in SIZES.items():
         for scheme in SCHEMES:
             viewport: ViewportSize = {"width": width, "height": height}
             context = browser.new_context(base_url=server.url, viewport=viewport, color_scheme=scheme, locale="en-US")
             page = context.new_page()
             for name, path in pages.items():
+                if kept and f"{name}-{size}-{scheme}" not in kept:
+                    continue
                 page.goto(path)
                 page.wait_for_function("() => document.querySelector('main').innerText.length > 40")
                 if path.startswith("/jobs/"):
                     page.wait_for_function(SETTLED)
                 page.wait_for_timeout(500)  # fonts and the last frame of the charts
-                page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=size == "wide" or name == "jobs")
+                whole = size == "wide" or name == "jobs"
+                below = page.evaluate("document.documentElement.scrollHeight")
+                clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(below, TALLEST) if whole else height}
+                page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True, clip=clip)
             context.close()
 
 
-def main(folder: Path) -> None:
-    """Write all pictures into ``folder``."""
+def main(folder: Path, kept: Collection[str] = ()) -> None:
+    """Write the pictures into ``folder``."""
     if not CHROMIUM:
         sys.exit(REMEDY)
     folder.mkdir(parents=True, exist_ok=True)
@@ -118,10 +152,10 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         with Server(url, Path(data)) as server:
             empty = {"empty": "/"}
-            shoot(browser, server, empty, folder)
-            shoot(browser, server, stage(server), folder)
+            shoot(browser, server, empty, folder, kept)
+            shoot(browser, server, stage(server), folder, kept)
         browser.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), KEPT if sys.argv[2:] == ["kept"] else ())
