@@ -53,7 +53,7 @@ JOB: dict[str, Any] = {
     "notice": None,
 }
 JOBS = {"items": [JOB], "next_page": None}
-CHECKED = {"valid": True, "spec": FILLED_SPEC}
+CHECKED = {"valid": True, "spec": FILLED_SPEC, "warnings": []}
 ITERATIONS = {
     "iteration": [119, 120],
     "upper_loss": [0.4131, 0.4127],

@@ -83,7 +83,7 @@ def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Pa
     assert new
     assert datasets.preview(found.id, limit=1).rows == [[0, 0.5, "x"]]
     spec = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": found.id}})
-    assert datasets.check(spec).dataset.label == "y"
+    assert datasets.check(spec).spec.dataset.label == "y"
     datasets.remove(found.id)
     with pytest.raises(DatasetNotFound):
         datasets.get(found.id)

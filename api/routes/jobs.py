@@ -67,10 +67,14 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["
 
 
 class Checked(BaseModel):
-    """The answer to a dry run: the specification is valid; this is how it looks with every default filled in."""
+    """The answer to a dry run: the specification is valid; this is how it looks with every default filled in.
+
+    ``warnings`` name settings that can run and are doubtful all the same.
+    """
 
     valid: Literal[True] = True
     spec: JobSpec
+    warnings: list[str] = []
 
 
 class ArtifactList(BaseModel):
@@ -101,8 +105,9 @@ def submit(
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
     if dry_run:
-        checked = service.check(spec, tenant=tenant)
-        return Response(Checked(spec=checked).model_dump_json(), media_type="application/json")
+        checked, warnings = service.check(spec, tenant=tenant)
+        answer = Checked(spec=checked, warnings=list(warnings))
+        return Response(answer.model_dump_json(), media_type="application/json")
     job = service.submit(spec, tenant=tenant, idempotency_key=idempotency_key, traceparent=tracing.traceparent())
     metrics.submitted.inc()
     log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)

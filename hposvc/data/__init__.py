@@ -3,13 +3,14 @@
 from hposvc.data import bundled
 from hposvc.data.dataset import Dataset, Table, select
 from hposvc.data.noise import PlantedNoise
-from hposvc.data.prepare import Prepared, check, load, prepare, problems
+from hposvc.data.prepare import Checked, Prepared, check, load, prepare, problems
 from hposvc.data.problems import DataError, Problem
 from hposvc.data.ranked import ranked
 from hposvc.data.splits import Part, Scaling, Splits
 from hposvc.data.uploaded import Upload
 
 __all__ = [
+    "Checked",
     "DataError",
     "Dataset",
     "Part",

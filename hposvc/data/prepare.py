@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
+from hposvc import cautions
 from hposvc.data import bundled, uploaded
 from hposvc.data.dataset import Dataset, Table, listed, select
 from hposvc.data.noise import PlantedNoise, plant
@@ -81,17 +83,25 @@ def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
     return Prepared(standardize(dataset, rows, labels), planted, dataset)
 
 
-def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> JobSpec:
-    """Refuse what can be seen at the door, without training. Raises DataError with all problems found.
-
-    Answers ``spec`` with what the data set itself says filled in: its label, its column of ids, and the task.
+class Checked(NamedTuple):
+    """A spec that can run: with what the data set itself says filled in, its label, column of ids and task; and what
+    is doubtful about its settings, in sentences.
     """
+
+    spec: JobSpec
+    cautions: tuple[str, ...]
+
+
+def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked:
+    """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
     dataset = load(spec.dataset, spec.hyperparameters.group_column, uploads)
     found = problems(dataset, spec)
     if found:
         raise DataError(found)
     said = {"label": dataset.target_name, "id_column": dataset.id_name, "task": dataset.task}
-    return spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
+    checked = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
+    sizes = cautions.Sizes(len(divide(dataset, spec).validation), _hyperparameters(dataset, spec))
+    return Checked(checked, tuple(cautions.of_spec(spec, sizes)))
 
 
 def problems(dataset: Dataset, spec: JobSpec) -> list[Problem]:
@@ -226,6 +236,31 @@ def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
             f"a batch of {batch:,} rows by {max(widths):,} units does not fit in memory",
             f"use a batch_size of at most {max(2, MOST_ACTIVATIONS // max(widths)):,}",
         )
+
+
+def _hyperparameters(dataset: Dataset, spec: JobSpec) -> int:
+    """How many strengths are tuned, or at most will be; of weights, which have no cautions of their own, none."""
+    if spec.kind == "data_reweighting":
+        return 0
+    matrices = _matrices(dataset, spec)
+    counts = {
+        "model": 1,
+        "layer": len(matrices),
+        "feature": dataset.width + len(matrices) - 1,
+        "parameter": sum(inputs * outputs for inputs, outputs in matrices),
+    }
+    return counts[spec.per] * (2 if spec.hyperparameters.penalty == "elastic_net" else 1)
+
+
+def _matrices(dataset: Dataset, spec: JobSpec) -> list[tuple[int, int]]:
+    """The shapes of the model's weight matrices; a convolution's has a row for each weight of the kernel."""
+    model, outputs = spec.model, len(dataset.classes or "1")
+    if model.type != "cnn":
+        return list(pairwise([dataset.width, *([] if model.type == "linear" else model.hidden), outputs]))
+    height, width, channels = dataset.image_shape or (0, 0, 0)
+    convolutions = [(model.kernel**2 * a, b) for a, b in pairwise([channels, *model.channels])]
+    flattened = (height >> len(convolutions)) * (width >> len(convolutions)) * model.channels[-1]
+    return [*convolutions, *pairwise([flattened, *model.hidden, outputs])]
 
 
 def _dense_parameters(widths: list[int]) -> int:

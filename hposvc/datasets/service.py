@@ -37,7 +37,7 @@ from hposvc.tabular.problems import DataError, Problem
 from hposvc.tabular.reading import Format
 
 if TYPE_CHECKING:
-    from hposvc.data import Dataset, Upload
+    from hposvc.data import Checked, Dataset, Upload
 
 NO_LIMITS = Quotas()
 MOST_LISTED_COLUMNS = 200
@@ -300,8 +300,11 @@ class Datasets:
             total=row["rows"],
         )
 
-    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> JobSpec:
-        """Check ``spec`` against its data sets; answers it with what they say filled in. Raises DataError."""
+    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Checked:
+        """Check ``spec`` against its data sets; answers it with what they say filled in, and with cautions.
+
+        Raises DataError.
+        """
         from hposvc.data import check  # here: it loads what a process that only reads need not
 
         try:

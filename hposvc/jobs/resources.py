@@ -100,7 +100,8 @@ class JobLinks(Resource):
 class JobResource(Resource):
     """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag.
 
-    ``notice`` is for the answer to a submission: why the job will have to wait, where that can be seen at once.
+    ``notice`` is for the answer to a submission: why the job will have to wait, and which of its settings are
+    doubtful, where that can be seen at once.
     """
 
     id: str

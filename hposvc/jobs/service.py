@@ -53,12 +53,15 @@ class Jobs:
         self._given_check = check
         self._publisher = Publisher(engine)
 
-    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> JobSpec:
-        """Check ``spec`` against its data sets; answers what would be stored. Raises hposvc.data.DataError."""
+    def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> tuple[JobSpec, tuple[str, ...]]:
+        """Check ``spec`` against its data sets; answers what would be stored, and what is doubtful about it.
+
+        Raises hposvc.data.DataError.
+        """
         if self._given_check is None:
             return self._datasets.check(spec, tenant=tenant)
         self._given_check(spec)
-        return spec
+        return spec, ()
 
     def submit(
         self,
@@ -73,7 +76,7 @@ class Jobs:
         Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
         leaves a row behind.
         """
-        spec = self.check(spec, tenant=tenant)
+        spec, notices = self.check(spec, tenant=tenant)
         fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
         try:
             job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
@@ -83,9 +86,10 @@ class Jobs:
             # Another request with this key committed in between; now it is there to be found.
             job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
         needs = spec.resources.needs
-        if job.state is not State.QUEUED or needs == ANY:
-            return job
-        return job.model_copy(update={"notice": unmet(needs, fleet.offered(self._engine))})
+        if job.state is State.QUEUED and needs != ANY:
+            waiting = unmet(needs, fleet.offered(self._engine))
+            notices = notices if waiting is None else (waiting, *notices)
+        return job.model_copy(update={"notice": "\n".join(notices) or None})
 
     def _submit(
         self, spec: JobSpec, tenant: str, key: str | None, fingerprint: str, traceparent: str | None

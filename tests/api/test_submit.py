@@ -88,6 +88,25 @@ def test_a_dry_run_checks_and_stores_nothing(client: httpx.Client, server: Serve
     assert rows(server) == before
 
 
+def test_doubtful_settings_are_said_at_once_and_do_not_refuse(client: httpx.Client) -> None:
+    doubtful = {
+        "kind": "regularization_tuning",
+        "dataset": {"id": "sklearn:digits"},
+        "hyperparameters": {"per": "parameter", "shrinkage": 0},
+        "solver": {"upper": {"learning_rate": 50}},
+    }
+    warnings = client.post("/v1/jobs?dry_run=true", json=doubtful).json()["warnings"]
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        "solver.upper.learning_rate",
+        "hyperparameters.shrinkage",
+    ]
+    assert "640 strengths" in warnings[1]
+    job = client.post("/v1/jobs", json=doubtful)
+    assert job.status_code == 202
+    assert job.json()["notice"] == "\n".join(warnings)
+    assert client.post("/v1/jobs?dry_run=true", json=SPEC).json()["warnings"] == []
+
+
 # path, value, the field that the answer must name, a word that its message or remedy must hold
 BAD_VALUES = [
     ("kind", DELETE, "kind", "required"),
