@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
 from hposvc.db.tables import (
     DELETED,
-    artifacts,
-    attempts,
     events,
-    hyperparameters,
     idempotency_keys,
-    iteration_blocks,
     iterations,
     jobs,
 )
 from hposvc.jobs.queries import JobNotFound
+from hposvc.jobs.retention import clear_files, remove
 from hposvc.jobs.states import TERMINAL
 from hposvc.store import Store
 
 CHUNK = 5000  # rows of one transaction, so that writers of other jobs need not wait long
-FILES = 100
+JOBS = 100
 
 
 class JobNotFinished(Exception):
@@ -62,36 +57,14 @@ def delete(engine: sa.Engine, job_id: str, *, tenant: str, version: int | None =
 
 def purge(engine: sa.Engine, store: Store) -> int:
     """Remove files and rows of deleted jobs; how many jobs are gone. Safe to repeat and to interrupt anywhere."""
+    clear_files(engine, store)  # of a process that did not get so far
     with read(engine) as connection:
-        ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(FILES)).scalars().all()
+        ids = connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(JOBS)).scalars().all()
     for job_id in ids:
-        _remove_files(engine, store, job_id)
-        for table, order in (
-            (iterations, iterations.c.iteration),
-            (iteration_blocks, iteration_blocks.c.block),
-            (hyperparameters, hyperparameters.c.iteration),
-            (events, events.c.seq),
-        ):
+        for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
             _remove_rows(engine, table, order, job_id)
-        with write(engine) as connection:
-            connection.execute(attempts.delete().where(attempts.c.job_id == job_id))
-            connection.execute(jobs.delete().where(jobs.c.id == job_id, jobs.c.tenant_id == DELETED))
+        remove(engine, store, job_id)
     return len(ids)
-
-
-def _remove_files(engine: sa.Engine, store: Store, job_id: str) -> None:
-    query = sa.select(artifacts.c.name, artifacts.c.url).where(artifacts.c.job_id == job_id).limit(FILES)
-    while True:
-        with read(engine) as connection:
-            files = connection.execute(query).all()
-        if not files:
-            return
-        for file in files:  # before its row, which alone knows where it is
-            with suppress(FileNotFoundError):  # another process removes it at the same time
-                store.remove(file.url)
-        with write(engine) as connection:
-            names = [file.name for file in files]
-            connection.execute(artifacts.delete().where(artifacts.c.job_id == job_id, artifacts.c.name.in_(names)))
 
 
 def _remove_rows(engine: sa.Engine, table: sa.Table, order: sa.Column[int], job_id: str) -> None:

@@ -16,10 +16,9 @@ from urllib.parse import unquote, urlsplit
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DEFAULT_TENANT, artifacts, doomed_files, jobs, now
+from hposvc.db.tables import artifacts, doomed_files, jobs, now
 from hposvc.failpoints import failpoint
-from hposvc.jobs.queries import JobNotFound
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.jobs.states import TERMINAL
 from hposvc.queue import deliveries, delivery_id
 from hposvc.store import Store
 
@@ -29,28 +28,11 @@ CHUNK_JOBS = 100  # in one transaction, at most
 CHUNK_ROWS = 20_000  # iterations in one transaction, unless a single job has more
 
 
-class JobNotFinished(Exception):
-    """Only a finished job can be deleted. Carries ``job_id`` and ``state``."""
-
-    def __init__(self, job_id: str, state: State) -> None:
-        self.job_id = job_id
-        self.state = state
-        super().__init__(f"{job_id} is {state}: only a finished job can be deleted; cancel it first")
-
-
-def delete(engine: sa.Engine, store: Store, job_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
-    """Remove one finished job for good. Raises JobNotFound, JobNotFinished."""
+def remove(engine: sa.Engine, store: Store, job_id: str) -> None:
+    """Remove what is left of a job, whatever its state, in one transaction; then its files."""
     with write(engine) as connection:
-        row = connection.execute(
-            sa.select(jobs.c.id, jobs.c.attempt, jobs.c.state)
-            .where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
-            .with_for_update()
-        ).first()
-        if row is None:
-            raise JobNotFound(job_id)
-        if row.state not in TERMINAL:
-            raise JobNotFinished(job_id, State(row.state))
-        _remove_rows(connection, [row])
+        query = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.id == job_id).with_for_update()
+        _remove_rows(connection, connection.execute(query).all())
     clear_files(engine, store)
 
 

@@ -8,10 +8,9 @@ import pytest
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import doomed_files, iterations, jobs, metadata, now
-from hposvc.jobs import retention
+from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata, now
+from hposvc.jobs import deletion, retention
 from hposvc.jobs.fence import Attempt, StoredFile
-from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.resources import JobResource
 from hposvc.queue import deliveries
 from hposvc.store import Store
@@ -94,20 +93,6 @@ def test_many_jobs_go_in_chunks(
     assert [path for path in files(tmp_path) if path.is_file()] == []
 
 
-def test_one_job_is_deleted_by_name_once_it_is_finished(engine: sa.Engine, store: Store, tmp_path: Path) -> None:
-    job, attempt = running(engine, 10)
-    with pytest.raises(retention.JobNotFinished, match=f"{job.id} is running: .* cancel it first"):
-        retention.delete(engine, store, job.id)
-    attempt.succeed({}, [put(store, job, tmp_path, "model.bin")])
-    with pytest.raises(JobNotFound):
-        retention.delete(engine, store, job.id, tenant="another")
-    retention.delete(engine, store, job.id)
-    assert traces(engine, job) == []
-    assert [path for path in files(tmp_path) if path.is_file()] == []
-    with pytest.raises(JobNotFound):
-        retention.delete(engine, store, job.id)
-
-
 def test_files_that_were_left_by_a_crash_go_the_next_time(
     engine: sa.Engine, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +132,7 @@ def test_a_late_write_to_a_removed_job_is_fenced(engine: sa.Engine, store: Store
     job, attempt = running(engine, 10)
     assert isinstance(attempt, Attempt)
     attempt.succeed({}, [])
-    retention.delete(engine, store, job.id)
+    deletion.delete(engine, job.id, tenant=DEFAULT_TENANT)
+    deletion.purge(engine, store)
     with pytest.raises(Fenced):
         attempt.record([{"iteration": 11, "upper_loss": 0.1, "hypergradient_norm": 0.1}])
