@@ -126,13 +126,13 @@ def test_whoever_removes_old_jobs_dies_at_each_point(service: Service, monkeypat
         child = os.fork()
         if child == 0:
             monkeypatch.setattr(failpoints, "_armed", {point: 1})
-            retention.expire(create_engine(service.url), store, older_than=-60)
+            retention.remove(create_engine(service.url), store, job_id)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, point
         if point == "retention.before_commit":
             service.assert_succeeded_exactly(job_id)
             assert [path for path in (service.directory / "store").rglob("*") if path.is_file()]
-            assert retention.expire(service.engine, store, older_than=-60) == 1
+            retention.remove(service.engine, store, job_id)
         else:
             retention.clear_files(service.engine, store)
         with read(service.engine) as connection:
