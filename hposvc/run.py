@@ -112,7 +112,7 @@ class Run:
         runtime.start(None if device == "auto" else device, spec.solver.seed)
         self.spec = spec
         if dataset is None:
-            dataset = data.load(spec.dataset, spec.hyperparameters.group_column, uploads)
+            dataset = data.load(spec.dataset, spec.hyperparameters.group_columns, uploads)
         found = data.problems(dataset, spec)
         if found:
             raise data.DataError(found)

@@ -281,7 +281,7 @@ def test_the_annotator_who_guesses_gets_the_smallest_weight() -> None:
         dataset={"id": "ds_test", "label": "y", "split": {"column": "part"}},
         hyperparameters={"per": "group", "group_column": "who"},
     )
-    run = Run(spec, dataset=data.select(table, spec.dataset, "who"))
+    run = Run(spec, dataset=data.select(table, spec.dataset, ["who"]))
     for _ in run.iterations():
         pass
     outcome = run.finish()

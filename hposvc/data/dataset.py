@@ -159,8 +159,8 @@ def resolved(table: Table, spec: DatasetSpec) -> DatasetSpec:
     return spec.model_copy(update={"label": label, "id_column": None if id_column == label else id_column})
 
 
-def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> Dataset:
-    """Take the label, feature, id and split columns that ``spec`` names out of ``table``, and the column of groups.
+def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -> Dataset:
+    """Take the label, feature, id and split columns that ``spec`` names out of ``table``, and the columns of groups.
 
     Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one.
     The groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a
@@ -176,10 +176,10 @@ def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> 
     if isinstance(spec.split, ColumnSplit):
         roles["dataset.split.column"] = spec.split.column
     usable = _numeric(table) if brought is None else brought.features
-    taken = {table.label, group_column, *roles.values()}
+    taken = {table.label, *group_columns, *roles.values()}
     features = spec.features if spec.features is not None else [name for name in usable if name not in taken]
-    grouping = {} if group_column is None else {"hyperparameters.group_column": group_column}
-    _refuse([*_unknown(table, roles | grouping, features), *_misused(table, roles, features)])
+    grouping = [("hyperparameters.group_column", column) for column in group_columns]
+    _refuse([*_unknown(table, [*roles.items(), *grouping], features), *_misused(table, roles, features)])
 
     row_ids = _row_ids(table, spec.id_column)
     _refuse(
@@ -197,8 +197,8 @@ def select(table: Table, spec: DatasetSpec, group_column: str | None = None) -> 
     )
 
     targets, classes = _targets(table, label, spec.task)
-    groups, group_names = (None, ()) if group_column is None else _coded(table, group_column)
-    all_pixels = spec.features in (None, ["X"]) and label == table.label and group_column in {None, table.label}
+    groups, group_names = _combined(table, group_columns)
+    all_pixels = spec.features in (None, ["X"]) and label == table.label and {*group_columns} <= {table.label}
     arrays = [] if brought is None else [name for name in features if brought.kinds[name] == "array"]
     source = None
     if brought is not None:
@@ -268,9 +268,9 @@ def _refuse(problems: list[Problem]) -> None:
         raise DataError(problems)
 
 
-def _unknown(table: Table, roles: Mapping[str, str], features: list[str]) -> Iterator[Problem]:
-    numbered = {f"dataset.features.{position}": name for position, name in enumerate(features)}
-    for field, column in {**roles, **numbered}.items():
+def _unknown(table: Table, named: Iterable[tuple[str, str]], features: list[str]) -> Iterator[Problem]:
+    numbered = [(f"dataset.features.{position}", name) for position, name in enumerate(features)]
+    for field, column in [*named, *numbered]:
         if column not in table.columns:
             yield Problem(
                 field, f"there is no column {column!r} in {table.id}", f"the columns are {listed(table.columns)}"
@@ -322,6 +322,16 @@ def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[s
             raise DataError([Problem("dataset.task", problem, "use task: classification")])
         return values.astype(np.float64), None
     return _coded(table, label)
+
+
+def _combined(table: Table, columns: Sequence[str]) -> tuple[Integers | None, tuple[str, ...]]:
+    """The combinations of values of ``columns`` that there are, as indices and names; nothing without columns."""
+    if len(columns) < 2:
+        return _coded(table, columns[0]) if columns else (None, ())
+    coded = [_coded(table, column) for column in columns]
+    found, codes = np.unique(np.column_stack([values for values, _ in coded]), axis=0, return_inverse=True)
+    names = [" · ".join(known[value] for value, (_, known) in zip(row, coded, strict=True)) for row in found.tolist()]
+    return codes.reshape(-1).astype(np.int64), tuple(names)
 
 
 def _coded(table: Table, column: str) -> tuple[Integers, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -61,13 +61,13 @@ def find(spec: DatasetSpec, uploads: Mapping[str, Upload] | None = None) -> Tabl
     return bundled.table(spec.id)
 
 
-def load(spec: DatasetSpec, group_column: str | None = None, uploads: Mapping[str, Upload] | None = None) -> Dataset:
-    """The data set that ``spec`` names, bundled or one of ``uploads`` by id, with the groups of ``group_column``.
+def load(spec: DatasetSpec, group_columns: Sequence[str] = (), uploads: Mapping[str, Upload] | None = None) -> Dataset:
+    """The data set that ``spec`` names, bundled or one of ``uploads`` by id, with the groups of ``group_columns``.
 
     Raises:
         DataError: all problems found, each naming its field.
     """
-    return select(find(spec, uploads), spec, group_column)
+    return select(find(spec, uploads), spec, group_columns)
 
 
 def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
@@ -94,7 +94,7 @@ class Checked(NamedTuple):
 
 def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked:
     """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
-    dataset = load(spec.dataset, spec.hyperparameters.group_column, uploads)
+    dataset = load(spec.dataset, spec.hyperparameters.group_columns, uploads)
     found = problems(dataset, spec)
     if found:
         raise DataError(found)
@@ -174,18 +174,21 @@ def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
 
 
 def _group_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
-    field, column = "hyperparameters.group_column", spec.hyperparameters.group_column
-    if column is None:
+    field, columns = "hyperparameters.group_column", spec.hyperparameters.group_columns
+    if not columns:
         return
+    named = " and ".join(map(repr, columns))
     values = 0 if dataset.groups is None else len(np.unique(dataset.groups))
     if values < 2 or values > MOST_GROUPS:
         yield Problem(
             field,
-            f"column {column!r} gives {values:,} groups",
-            f"name a column of 2 to {MOST_GROUPS:,} values, or weight each row by per: row",
+            f"{named} give{'s' if len(columns) == 1 else ''} {values:,} groups",
+            f"name columns that give 2 to {MOST_GROUPS:,}, or weight each row by per: row",
         )
-    if column == spec.dataset.label and spec.dataset.label_noise is not None:
-        yield Problem(field, f"column {column!r} still holds the labels before the noise", "use per: class")
+    if dataset.target_name in columns and spec.dataset.label_noise is not None:
+        yield Problem(
+            field, f"column {dataset.target_name!r} still holds the labels before the noise", "use per: class"
+        )
 
 
 def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:

@@ -317,7 +317,7 @@ class Datasets:
         """What the job learns from, all of it in memory. Raises DataError."""
         from hposvc.data import load
 
-        return load(spec.dataset, spec.hyperparameters.group_column, self._uploads(spec, tenant))
+        return load(spec.dataset, spec.hyperparameters.group_columns, self._uploads(spec, tenant))
 
     def _uploads(self, spec: JobSpec, tenant: str) -> dict[str, Upload]:
         from hposvc.data import Upload

@@ -167,7 +167,8 @@ LossSpec = Annotated[CrossEntropyLoss | SquaredErrorLoss | HuberLoss, Field(disc
 class HyperparametersSpec(SpecModel):
     """What is tuned: λ per row, class or group (reweighting), per model, layer, feature or parameter (regularization).
 
-    ``group_column`` names the column whose values are the groups; it is no feature unless ``dataset.features`` has it.
+    ``group_column`` names the column whose values are the groups, or several whose combinations are; they are no
+    features unless ``dataset.features`` has them.
     ``penalty`` is ½ w² per weight (``l2``), √(w² + ε²) − ε with ε = 0.01 (``l1``), or both (``elastic_net``), each with
     strengths of its own. ``shrinkage`` is ρ of ρ‖λ − λ₀‖², added to the upper loss, λ₀ being where λ starts.
     ``selection`` is the fraction of the validation rows that never enters the hypergradient and decides which iterate
@@ -175,11 +176,18 @@ class HyperparametersSpec(SpecModel):
     """
 
     per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
-    group_column: ColumnName | None = None
+    group_column: ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=16)] | None = None
     penalty: Literal["l2", "l1", "elastic_net"] = "l2"
     initial: Float | Auto = "auto"
     shrinkage: NonNegativeFloat | Auto = "auto"
     selection: Annotated[Float, Field(ge=0, lt=1)] | Auto = "auto"
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """The columns of ``group_column``, none of them if there are no groups."""
+        if self.group_column is None:
+            return ()
+        return (self.group_column,) if isinstance(self.group_column, str) else tuple(self.group_column)
 
     @field_validator("initial")
     @classmethod

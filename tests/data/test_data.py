@@ -119,16 +119,26 @@ def test_columns_take_the_roles_that_the_spec_gives_them() -> None:
 
 def test_a_column_can_group_the_rows() -> None:
     columns = table(who=np.arange(60) % 4, kind=np.array(["cat", "dog", "eel"] * 20))
-    dataset = select(columns, DatasetSpec(id="ds_test", label="y"), "who")
+    dataset = select(columns, DatasetSpec(id="ds_test", label="y"), ["who"])
     assert dataset.feature_names == ("a", "b")
     assert dataset.group_names == ("0", "1", "2", "3")
     assert dataset.groups is not None
     np.testing.assert_array_equal(dataset.groups, np.arange(60) % 4)
-    kept = select(columns, DatasetSpec(id="ds_test", label="y", features=["a", "who"]), "who")
+    kept = select(columns, DatasetSpec(id="ds_test", label="y", features=["a", "who"]), ["who"])
     assert kept.feature_names == ("a", "who")
-    assert select(columns, DatasetSpec(id="ds_test", label="y"), "kind").group_names == ("cat", "dog", "eel")
+    kinds = select(columns, DatasetSpec(id="ds_test", label="y"), ["kind"])
+    assert kinds.group_names == ("cat", "dog", "eel")
+    assert kinds.groups is not None
+    both = select(columns, DatasetSpec(id="ds_test", label="y"), ["who", "kind"])
+    assert both.groups is not None
+    seen = {both.group_names[group] for group in both.groups}
+    assert seen == set(both.group_names)
+    assert all(
+        both.group_names[group] == f"{dataset.group_names[who]} · {kinds.group_names[kind]}"
+        for group, who, kind in zip(both.groups, dataset.groups, kinds.groups, strict=True)
+    )
     with pytest.raises(DataError) as error:
-        select(columns, DatasetSpec(id="ds_test", label="y"), "whom")
+        select(columns, DatasetSpec(id="ds_test", label="y"), ["who", "whom"])
     assert fields_of(error) == {"hyperparameters.group_column"}
     data.check(job("sklearn:wine", hyperparameters={"per": "group", "group_column": "target"}))
 
@@ -233,7 +243,7 @@ def test_what_cannot_work_is_refused_at_the_door(
     described |= {name: fields[name] for name in ("split", "label_noise") if name in fields}
     rest = {name: value for name, value in fields.items() if name not in described}
     spec = job(described, **rest)
-    found = data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_column), spec)
+    found = data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_columns), spec)
     assert expected in {problem.field for problem in found}
     assert all(problem.message and problem.remedy for problem in found)
 
