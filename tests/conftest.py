@@ -9,11 +9,20 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
 from tests import environment  # noqa: F401 - first, before Jittor changes what it notes
 from tests.postgresql import PostgreSQL
+
+# Servers in the process of the tests log through the standard library, whose handlers take turns. structlog's own
+# printer writes to sys.stdout from their threads while subtests put another one in its place, which can crash Python.
+structlog.configure(
+    processors=[structlog.processors.KeyValueRenderer()],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+)
 
 
 @pytest.fixture(scope="session")

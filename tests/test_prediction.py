@@ -69,7 +69,7 @@ def solved(
     known = {upload.id: upload for upload in uploads}
     described = {"id": uploads[0].id} | (dataset or {})
     spec = JobSpec.model_validate({"kind": kind, "dataset": described, "stop": {"iterations": 4}, **fields})
-    run = Run(check(spec, known), uploads=known)
+    run = Run(check(spec, known).spec, uploads=known)
     for _ in run.iterations():
         pass
     return run.finish()
