@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1/compare", tags=["jobs"])
 def compare_jobs(
     engine: Engine,
     tenant: Tenant,
-    jobs: Annotated[str, Query(max_length=1000, description="Up to eight ids, with commas between.")],
+    jobs: Annotated[str, Query(min_length=1, max_length=1000, description="Up to eight ids, with commas between.")],
     metric: Annotated[Metric, Query(description="What to draw.")] = "upper_loss",
     by: Annotated[Literal["iteration", "seconds"], Query(description="What the jobs are aligned by.")] = "iteration",
     from_: Annotated[

@@ -8,7 +8,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from hposvc import backup as archive
 from hposvc.db import migrate
@@ -98,16 +97,10 @@ def test_a_backup_of_an_older_version_is_upgraded(tmp_path: Path) -> None:
             data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/{name}.sqlite3", store_url=(tmp_path / "s").as_uri()
         )
 
-    migrate.upgrade(settings("old").database_url)
-    archive.backup(settings("old"), tmp_path / "copy")
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'copy' / archive.SQLITE}")
-    with engine.begin() as connection:  # as the first version left it
-        for statement in ("DROP TABLE doomed_files", "DROP TABLE retired_counters", "DROP INDEX ix_jobs_finished_at"):
-            connection.execute(sa.text(statement))
-        for table, column in (("workers", "offers"), ("workers", "counters"), ("workers", "asked"), ("jobs", "needs")):
-            connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN {column}"))
-        connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0001'"))
-    engine.dispose()
+    migrate.upgrade(settings("now").database_url)
+    archive.backup(settings("now"), tmp_path / "copy")
+    (tmp_path / "copy" / archive.SQLITE).unlink()
+    migrate.upgrade(f"sqlite:///{tmp_path / 'copy' / archive.SQLITE}", "0001")  # as the first version left it
     archive.restore(settings("new"), tmp_path / "copy")
     migrate.check(settings("new").database_url)
 
