@@ -411,6 +411,7 @@ def test_a_long_run_is_thinned_openly_and_zooming_shows_every_point(page: Page, 
         "Math.max(...document.querySelector('#losses .plot').data.flatMap(trace => trace.y.filter(Number.isFinite)))"
     )
     assert page.evaluate(highest) == 50.0  # one iteration of twenty thousand
+    page.wait_for_load_state("networkidle")  # what comes later moves the chart
     area = page.locator("#losses .plot .nsewdrag").first
     area.scroll_into_view_if_needed()
     box = area.bounding_box()
