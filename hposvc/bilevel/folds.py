@@ -59,7 +59,8 @@ def held_out_losses(
         lam = [device_array(np.full(1, grid[i]), problem.dtype) for _ in one_strength.parts]
 
         def objective(v: list[Var], lam: list[Var] = lam) -> Var:
-            return (outside * row_losses(v)).sum() + one_strength.regularizer(v[::2], lam)
+            loss = (outside * row_losses(v)).sum() + one_strength.regularizer(v[::2], lam)
+            return loss + problem.decay([v[0], *v]) if problem.weight_decay else loss
 
         w = minimize_loss(objective, w, problem.dtype, iterations=iterations, decrease=DECREASE).w
         losses = row_losses([device_array(a, problem.dtype) for a in w])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -53,6 +55,16 @@ def test_held_out_losses_are_those_of_a_model_for_each_fold(
                 loss = log_loss(y[inside], model.fit(x[outside], y[outside]).predict_proba(x[inside]), labels=range(3))
             expected[i] += loss * inside.sum() / len(y)
     np.testing.assert_allclose(found, expected, rtol=2e-3)
+
+
+def test_the_decay_of_the_weights_counts_in_every_fold() -> None:
+    rows = numbers(93)
+    plain = problem(rows, None)
+    decayed = replace(plain, weight_decay=0.05)
+    grid = np.log([0.01, 0.06])
+    expected = held_out_losses(plain, rows, grid, folds=FOLDS, seed=0, iterations=1000)[1]
+    found = held_out_losses(decayed, rows, grid, folds=FOLDS, seed=0, iterations=1000)[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-4)  # 0.01 and the decay of 0.05
 
 
 def test_folds_are_even_in_size_and_in_classes() -> None:

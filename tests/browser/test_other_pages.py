@@ -32,6 +32,16 @@ def test_a_job_is_written_checked_and_submitted(page: Page, server: Server) -> N
     assert [job.name for job in queries.list_(server.engine).items] == ["digits with wrong labels"]
 
 
+def test_doubtful_settings_are_said_when_a_job_is_checked(page: Page) -> None:
+    open_new(page)
+    page.get_by_role("textbox").fill(
+        "kind: data_reweighting\ndataset: {id: 'sklearn:iris'}\nsolver: {upper: {learning_rate: 50}}\n"
+    )
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    expect(page.get_by_text("solver.upper.learning_rate: with adam, 50 moves")).to_be_visible()
+
+
 def test_every_example_is_valid(page: Page) -> None:
     open_new(page)
     for name in ("Find wrong labels", "Tune penalties"):

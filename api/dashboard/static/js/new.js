@@ -44,7 +44,7 @@ async function send(dryRun) {
       body: text.value,
       headers: { "Content-Type": "application/yaml", ...(dryRun ? {} : { "Idempotency-Key": key }) },
     });
-    if (dryRun) say("good", "check", "This specification is valid", h("p", {}, "Nothing was submitted."));
+    if (dryRun) say("good", "check", "This specification is valid", h("p", {}, "Nothing was submitted."), ...data.warnings.map((text) => h("p", {}, text)));
     else location.assign(data.links.dashboard);
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
