@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import time
 from pathlib import Path
 
@@ -131,6 +132,42 @@ def test_an_unreachable_service_is_said_and_recovered_from(page: Page, server: S
     server.start()
     expect(caption(page, "#losses")).to_have_text("25 points")
     expect(page.get_by_text("The service does not answer.")).to_be_hidden()
+
+
+@pytest.mark.parametrize("part", ["spec", "events", "iterations"])
+def test_a_part_that_did_not_come_is_asked_for_again(page: Page, server: Server, watch: Watch, part: str) -> None:
+    job, attempt = running(server.engine, 10)
+    attempt.fail(JobError(reason="out_of_memory", message="The runner was killed.", remedy="Use batches."))
+    lost = 0
+
+    def lose(route: Route) -> None:
+        nonlocal lost
+        lost += 1
+        route.abort() if lost <= 2 else route.fallback()
+
+    watch.offline = True
+    page.route(re.compile(rf"/v1/jobs/{job.id}/{part}"), lose)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    expect(page.locator("#spec")).to_contain_text("sklearn:iris")
+    expect(page.locator("#events")).to_contain_text("Failed")
+    expect(page.locator("#unreachable")).to_be_hidden()
+    assert lost == 3
+
+
+def test_an_answer_that_is_an_error_is_said_and_recovered_from(page: Page, server: Server, watch: Watch) -> None:
+    job, attempt = running(server.engine, 10)
+    page.goto(f"/jobs/{job.id}")
+    expect(caption(page, "#losses")).to_have_text("10 points")
+    problem = {"title": "Too many requests", "detail": "At most 50 a second.", "status": 429}
+    page.route("**/v1/**", lambda route: route.fulfill(status=429, json=problem))
+    attempt.record(curve(11, 25))
+    banner = page.locator("#unreachable")
+    expect(banner).to_contain_text("Too many requests. At most 50 a second. Showing what was known at")
+    page.unroute("**/v1/**")
+    expect(caption(page, "#losses")).to_have_text("25 points")
+    expect(banner).to_be_hidden()
+    watch.forgive("429")
 
 
 def test_a_failed_job_says_why_and_what_to_do(page: Page, server: Server) -> None:

@@ -13,7 +13,10 @@ export class ApiProblem extends Error {
 /** No answer: network, time-out, or a gateway without a service behind it. */
 export class Unreachable extends Error {}
 
-/** One call. Answers `{ status, data, etag }`; `data` is null for 304. Raises ApiProblem or Unreachable. */
+/**
+ * One call. Answers `{ status, data, etag }`; `data` is a value from JSON, a string from any other text, null for 304.
+ * Raises ApiProblem or Unreachable.
+ */
 export async function call(path, { method = "GET", headers = {}, body, etag } = {}) {
   let response;
   let data = null;
@@ -25,7 +28,9 @@ export async function call(path, { method = "GET", headers = {}, body, etag } = 
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT),
     });
-    if (/json/.test(response.headers.get("Content-Type") ?? "")) data = await response.json();
+    const type = response.headers.get("Content-Type") ?? "";
+    if (/json/.test(type)) data = await response.json();
+    else if (/yaml|text/.test(type)) data = await response.text();
   } catch (error) {
     throw new Unreachable(error.message);
   }
@@ -35,7 +40,7 @@ export async function call(path, { method = "GET", headers = {}, body, etag } = 
     await new Promise(() => {}); // this page is being left: nobody who waits for the answer needs it any more
   }
   if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
-  if (response.status >= 400) throw new ApiProblem(data ?? { title: `Status ${response.status}`, status: response.status });
+  if (response.status >= 400) throw new ApiProblem(data?.title ? data : { title: `Status ${response.status}`, status: response.status });
   return { status: response.status, data, etag: response.headers.get("ETag"), headers: response.headers };
 }
 

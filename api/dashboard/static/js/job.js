@@ -74,7 +74,7 @@ async function refresh() {
       series.restart();
       lambda.restart();
     }
-    ({ data: job, etag } = answer);
+    job = answer.data;
     render();
   }
   if (series.empty || changed) {
@@ -86,6 +86,7 @@ async function refresh() {
     notice();
     if (job.result) await renderResult(job);
     await history();
+    if (changed) ({ etag } = answer); // only now: what failed on the way is asked for again
   }
   if (job.state === "queued") await waiting();
   if (TERMINAL.has(job.state)) {
@@ -227,7 +228,7 @@ async function files() {
 }
 
 async function specification() {
-  const text = await (await fetch(jobPath(id, "/spec"))).text();
+  const text = await get(jobPath(id, "/spec"));
   $("#spec").textContent = text;
   const curl = () =>
     `curl -X POST ${location.origin}/v1/jobs -H 'Content-Type: application/yaml' --data-binary @- <<'END'\n${text}END\n`;

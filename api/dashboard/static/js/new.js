@@ -1,6 +1,6 @@
 // A new job as text, checked by the service; or an old one to begin with.
 
-import { ApiProblem, Unreachable, call, jobPath } from "./api.js";
+import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { $, h, icon } from "./dom.js";
 
 const EXAMPLES = {
@@ -83,8 +83,12 @@ $("#check").addEventListener("click", () => send(true));
 
 const wanted = new URLSearchParams(location.search);
 if (wanted.has("from")) {
-  const response = await fetch(jobPath(wanted.get("from"), "/spec"));
-  text.value = response.ok ? await response.text() : "";
+  try {
+    text.value = await get(jobPath(wanted.get("from"), "/spec"));
+  } catch (error) {
+    if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
+    explain(error);
+  }
 } else if (wanted.has("dataset")) {
   text.value = `kind: ${wanted.get("kind") ?? "data_reweighting"}\ndataset:\n  id: ${wanted.get("dataset")}\n${wanted.has("label") ? `  label: ${JSON.stringify(wanted.get("label"))}\n` : ""}`;
 } else {

@@ -1,6 +1,6 @@
 // Asking again and again, politely: one request at a time, never while the tab is hidden, slower when nothing changes.
 
-import { Unreachable } from "./api.js";
+import { ApiProblem, Unreachable } from "./api.js";
 import { $, icon, show } from "./dom.js";
 
 const FASTEST = 1_000;
@@ -8,7 +8,8 @@ const SLOWEST = 15_000;
 
 /**
  * Calls `ask` until it answers "done". `ask` answers "live" (ask again in a second), "idle" (ask again later and
- * later, up to 15 s) or "done". While the service is unreachable the page keeps its data and says how old they are.
+ * later, up to 15 s) or "done". While the service does not answer, or answers with an error, the page keeps its data
+ * and says how old they are.
  * Returns a function that asks now.
  */
 export function poll(ask) {
@@ -17,7 +18,6 @@ export function poll(ask) {
   let busy = false;
   let again = false;
   let answeredAt = Date.now();
-  let down = false;
   let finished = false;
 
   async function turn() {
@@ -33,13 +33,11 @@ export function poll(ask) {
     try {
       next = await ask();
       answeredAt = Date.now();
-      down = false;
       finished = next === "done";
-      say(next === "done" ? "" : "live");
+      sayLive(!finished);
     } catch (error) {
-      if (!(error instanceof Unreachable)) throw error;
-      down = true;
-      say("down", answeredAt);
+      if (!(error instanceof Unreachable || error instanceof ApiProblem)) throw error;
+      sayTrouble(error, answeredAt);
     } finally {
       busy = false;
     }
@@ -47,7 +45,7 @@ export function poll(ask) {
       again = false;
       turn();
     } else if (!finished) {
-      delay = next === "live" && !down ? FASTEST : Math.min(SLOWEST, delay * 1.5);
+      delay = next === "live" ? FASTEST : Math.min(SLOWEST, delay * 1.5);
       timer = setTimeout(turn, delay);
     }
   }
@@ -70,15 +68,22 @@ export function poll(ask) {
   return now;
 }
 
-function say(state, answeredAt) {
+function sayLive(live) {
   const pill = $("#connection");
-  const banner = $("#unreachable");
-  pill.className = `connection ${state}`;
-  pill.replaceChildren(...(state === "live" ? ["Live"] : state === "down" ? [icon("cross"), "Offline"] : []));
-  show(pill, state !== "");
-  show(banner, state === "down");
-  if (state === "down") {
-    const time = new Date(answeredAt).toLocaleTimeString();
-    $("#unreachable-age").textContent = `Showing what was known at ${time}. Trying again by itself.`;
-  }
+  pill.className = "connection live";
+  pill.textContent = "Live";
+  show(pill, live);
+  show($("#unreachable"), false);
+}
+
+function sayTrouble(error, answeredAt) {
+  const refused = error instanceof ApiProblem;
+  const pill = $("#connection");
+  pill.className = "connection down";
+  pill.replaceChildren(icon("cross"), refused ? "Refused" : "Offline");
+  show(pill);
+  const time = new Date(answeredAt).toLocaleTimeString();
+  $("#unreachable strong").textContent = refused ? `${error.problem.title}.` : "The service does not answer.";
+  $("#unreachable-age").textContent = `${refused ? `${error.message} ` : ""}Showing what was known at ${time}. Trying again by itself.`;
+  show($("#unreachable"));
 }
