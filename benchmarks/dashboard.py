@@ -11,6 +11,7 @@ PostgreSQL is started for the benchmark, as the tests do it; ``--database sqlite
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 import secrets
 import statistics
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import structlog
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from hposvc.db import migrate
@@ -168,6 +170,8 @@ def main() -> None:
     options = parser.parse_args()
     if not CHROMIUM:
         sys.exit(REMEDY)
+    # A line for each request, as the service writes them, without drawing them into the figures.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         if options.database != "postgresql":

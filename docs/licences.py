@@ -73,8 +73,9 @@ def page() -> str:
     packages, missing = needed()
     lines = [
         "# Licences of what hposvc needs\n",
-        "hposvc is under Apache-2.0. Nothing of other people's is copied into it; these packages are installed beside",
-        f"it, extras ({', '.join(EXTRAS)}) included. As their metadata says it, written by `make licences`.\n",
+        "hposvc is under Apache-2.0. It carries one file of other people's, plotly.js (MIT; `api/dashboard/vendor`).",
+        f"These packages are installed beside it, extras ({', '.join(EXTRAS)}) included. As their metadata says it,",
+        "written by `make licences`.\n",
         "| package | version | licence |",
         "|---|---|---|",
         *(f"| {normal(package.name)} | {package.version} | {licence(package)} |" for package in packages),

@@ -2,6 +2,7 @@
 # # One strength per feature, as a notebook
 # The cells open in any editor that knows `# %%`, and the file runs as a script:
 #
+#     pip install plotly
 #     python examples/notebook.py http://127.0.0.1:8080
 
 # %%

@@ -6,8 +6,6 @@ import hashlib
 import json
 import re
 from functools import cache
-from importlib import metadata
-from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -23,6 +21,8 @@ from hposvc.jobs.states import State
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
+VENDOR = HERE / "vendor"
+PLOTLY = "plotly-basic-4.1.1.min.js"
 PAGES = {"/": "Jobs", "/new": "New job", "/datasets": "Datasets", "/workers": "Workers", "/docs": "API"}
 
 environment = Environment(
@@ -67,11 +67,10 @@ def _modules(entry: str) -> list[str]:
 
 
 def install(app: FastAPI) -> None:
-    """Add the pages, their files, and plotly.js out of the plotly package."""
+    """Add the pages, their files, and plotly.js."""
     static = f"/static/{_version(STATIC)}"
-    plotly = f"/static/plotly-{metadata.version('plotly')}"
     app.mount(static, VersionedFiles(directory=STATIC), name="static")
-    app.mount(plotly, VersionedFiles(directory=str(files("plotly") / "package_data")), name="plotly")
+    app.mount("/static/vendor", VersionedFiles(directory=VENDOR), name="vendor")
 
     @cache
     def module(entry: str) -> Markup:
@@ -79,7 +78,7 @@ def install(app: FastAPI) -> None:
         ahead = Markup('<link rel="modulepreload" href="{}/js/{}.js">')
         return Markup("\n").join([*(ahead.format(static, name) for name in _modules(entry)[1:]), script])
 
-    links = {"static": static, "plotly": f"{plotly}/plotly.min.js", "pages": PAGES, "module": module}
+    links = {"static": static, "plotly": f"/static/vendor/{PLOTLY}", "pages": PAGES, "module": module}
 
     def page(template: str, path: str, **values: object) -> HTMLResponse:
         text = environment.get_template(template).render(links, page=path, **values)

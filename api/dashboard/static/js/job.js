@@ -44,18 +44,12 @@ const charts = [
 
 async function zoomed(range) {
   await series.zoom(range);
-  await draw();
+  draw();
 }
 
-async function draw() {
-  await plotlyReady();
+function draw() {
   show($("#certificate"), !series.empty && series.has("fd_relative_error"));
   for (const chart of charts) chart.draw(series);
-}
-
-async function drawLambda() {
-  await plotlyReady();
-  await lambda.draw();
 }
 
 async function refresh() {
@@ -78,10 +72,13 @@ async function refresh() {
     render();
   }
   if (series.empty || changed) {
-    const news = series.advance();
+    const coming = series.advance();
     if (job.progress.iteration > 0) plotlyReady(); // it gets ready while the service answers
-    if (await news) await draw();
-    if (await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null })) await drawLambda();
+    const news = await coming;
+    const moved = await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null });
+    if ((news && !series.empty) || moved) await plotlyReady();
+    if (news) draw();
+    if (moved) await lambda.draw();
     glance();
     notice();
     if (job.result) await renderResult(job);
