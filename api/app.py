@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 import structlog
 from anyio import to_thread
@@ -72,6 +73,7 @@ class UnsafeAddressError(ValueError):
 
 def create_app(settings: Settings) -> FastAPI:
     """The API with its dashboard, on the database of ``settings``. Raises UnsafeAddressError, DatabaseURLError."""
+    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what a data set took while it was checked
     engine = create_engine(settings.database_url)
     exposed = not settings.trust_network and not is_loopback(settings.host)
     if exposed and not _has_keys(engine):

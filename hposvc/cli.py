@@ -151,7 +151,10 @@ def submit(
     document = _read(file)
     with _client(url) as client:
         if check:
-            _print_json(client.check(document).model_dump(mode="json"))
+            checked = client.check(document)
+            _print_json((checked if as_json else checked.spec).model_dump(mode="json"))
+            if not as_json:
+                _warn("\n".join(checked.warnings))
             return
         job = client.submit(document, idempotency_key=key)
         if not watch:
@@ -565,8 +568,12 @@ def _exit_like(job: JobResource) -> None:
 
 def _say_submitted(client: Client, job: JobResource) -> None:
     typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
-    if job.notice:
-        typer.secho(job.notice, fg=typer.colors.YELLOW, err=True)
+    _warn(job.notice)
+
+
+def _warn(text: str | None) -> None:
+    if text:
+        typer.secho(text, fg=typer.colors.YELLOW, err=True)
 
 
 def _read(file: Path) -> bytes:

@@ -31,7 +31,15 @@ from hposvc.access.resources import (
     WebhookResource,
 )
 from hposvc.datasets.resources import DatasetPage, DatasetResource
-from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, WorkerResource
+from hposvc.jobs.resources import (
+    ArtifactResource,
+    Checked,
+    EventPage,
+    IterationColumns,
+    JobPage,
+    JobResource,
+    WorkerResource,
+)
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
 
@@ -147,12 +155,15 @@ class Client:
         headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
         return JobResource.model_validate(self._call("POST", "/v1/jobs", headers=headers, content=content))
 
-    def check(self, spec: Spec) -> JobSpec:
-        """What ``submit`` would store, with every default filled in; nothing is submitted. Raises ProblemError."""
+    def check(self, spec: Spec) -> Checked:
+        """What ``submit`` would store, with every default filled in, and which settings are doubtful.
+
+        Nothing is submitted. Raises ProblemError naming every field that is wrong.
+        """
         content, media_type = _encode(spec)
         headers = {"Content-Type": media_type}
         answer = self._call("POST", "/v1/jobs", params={"dry_run": "true"}, headers=headers, content=content)
-        return JobSpec.model_validate(answer["spec"])
+        return Checked.model_validate(answer)
 
     def job(self, job_id: str) -> JobResource:
         """The job as it stands now."""

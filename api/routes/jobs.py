@@ -40,8 +40,16 @@ from api.report import render_report
 from hposvc import tracing
 from hposvc.jobs import deletion, downsampling, queries
 from hposvc.jobs.queries import InvalidPageToken, Order
-from hposvc.jobs.resources import ArtifactResource, EventPage, IterationColumns, JobPage, JobResource, JobUpdate
-from hposvc.jobs.spec import JobSpec, Kind, Tag
+from hposvc.jobs.resources import (
+    ArtifactResource,
+    Checked,
+    EventPage,
+    IterationColumns,
+    JobPage,
+    JobResource,
+    JobUpdate,
+)
+from hposvc.jobs.spec import Kind, Tag
 from hposvc.jobs.states import TERMINAL, State
 
 log = structlog.get_logger(__name__)
@@ -64,17 +72,6 @@ def _no_number(value: Any) -> Any:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["2026-01-15T09:30:00Z"])]
-
-
-class Checked(BaseModel):
-    """The answer to a dry run: the specification is valid; this is how it looks with every default filled in.
-
-    ``warnings`` name settings that can run and are doubtful all the same.
-    """
-
-    valid: Literal[True] = True
-    spec: JobSpec
-    warnings: list[str] = []
 
 
 class ArtifactList(BaseModel):

@@ -127,6 +127,17 @@ class JobResource(Resource):
     notice: str | None = None
 
 
+class Checked(Resource):
+    """The answer to a dry run: the specification is valid; this is how it looks with every default filled in.
+
+    ``warnings`` name settings that can run and are doubtful all the same.
+    """
+
+    valid: Literal[True] = True
+    spec: JobSpec
+    warnings: list[str] = []
+
+
 class JobUpdate(Resource):
     """What can be changed of a job after it was submitted; a field that is left out stays as it is."""
 

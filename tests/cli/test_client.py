@@ -55,7 +55,7 @@ def test_the_caller_s_key_holds_across_clients(api: Server) -> None:
 def test_a_spec_is_the_same_as_model_mapping_and_document(api: Server) -> None:
     document = b"kind: data_reweighting\ndataset:\n  id: sklearn:wine\n"
     with Client(api.url) as client:
-        specs = [client.check(spec) for spec in (JobSpec.model_validate(SPEC), SPEC, document)]
+        specs = [client.check(spec).spec for spec in (JobSpec.model_validate(SPEC), SPEC, document)]
         assert specs[0] == specs[1] == specs[2]
     given = JobSpec.model_validate(SPEC)
     said = {"label": "target", "task": "classification"}  # what the data set itself says

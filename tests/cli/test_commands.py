@@ -82,6 +82,17 @@ def test_check_shows_the_defaults_and_submits_nothing(spec: Path) -> None:
 
 
 @pytest.mark.usefixtures("at")
+def test_check_says_what_is_doubtful() -> None:
+    doubtful = SPEC + "solver: {upper: {learning_rate: 50}}\n"
+    shown = run("submit", "-", "--check", input=doubtful)
+    assert json.loads(shown.stdout)["solver"]["upper"]["learning_rate"] == 50
+    assert "solver.upper.learning_rate: with adam, 50 moves" in shown.stderr
+    for_scripts = run("submit", "-", "--check", "--json", input=doubtful)
+    assert for_scripts.stderr == ""
+    assert json.loads(for_scripts.stdout)["warnings"] == [shown.stderr.strip()]
+
+
+@pytest.mark.usefixtures("at")
 def test_a_wrong_job_is_refused_by_field_and_leaves_nothing(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(SPEC + "solver: {radius: -1}\nstop: {iterations: many}\n")
