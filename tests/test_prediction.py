@@ -133,6 +133,38 @@ def test_numbers_of_ones_own_csv(tmp_path: Path) -> None:
     assert_predicts_its_report(outcome, path)
 
 
+def test_codes_are_categories_where_one_says_so(tmp_path: Path) -> None:
+    path = people(tmp_path / "people.csv")
+    lines = path.read_text().splitlines()
+    codes = {"Lima": "51", "Oslo": "47", "Rome": "39", "Bern": "41", "NA": ""}
+    path.write_text("\n".join(f"{line},{codes.get(line.split(',')[2], 'code')}" for line in lines) + "\n")
+    upload = uploaded(path, label="churned", id_column="customer")
+    features = ["age", "active", "code"]
+    outcome = solved(upload, kind="regularization_tuning", dataset={"features": features, "categorical": ["code"]})
+    assert {row["name"] for row in outcome.result["strengths"]} >= {
+        "code = 39",
+        "code = 47",
+        "code = 51",
+        "code = (other)",
+    }
+    assert_predicts_its_report(outcome, path)
+    as_amount = solved(upload, kind="regularization_tuning", dataset={"features": features})
+    assert {"code", "code is missing"} <= {row["name"] for row in as_amount.result["strengths"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("since", "holds date"), ("churned", "is no feature"), ("nowhere", "is no feature")]
+)
+def test_what_can_be_no_category_is_refused(name: str, said: str, tmp_path: Path) -> None:
+    upload = uploaded(people(tmp_path / "people.csv"), label="churned", id_column="customer")
+    spec = DatasetSpec(id=upload.id, categorical=["city", name])
+    with pytest.raises(DataError) as refusal:
+        load(spec, uploads={upload.id: upload})
+    (problem,) = refusal.value.problems
+    assert problem.field == "dataset.categorical.1"
+    assert said in problem.message
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_a_convolutional_network_computes_what_it_does_in_training(activation: Literal["relu", "tanh"]) -> None:
     """Random parameters: training one takes long, and would show no more."""

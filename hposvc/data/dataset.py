@@ -165,8 +165,9 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one.
     The groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a
     column. A label column of text, booleans or integers holds classes, one of floats holds numbers, unless
-    ``spec.task`` says otherwise; integers of many values that somebody brought are numbers too. Raises DataError with
-    all problems found.
+    ``spec.task`` says otherwise; integers of many values that somebody brought are numbers too. The columns of
+    ``spec.categorical`` are read as text, so that each value becomes a feature. Raises DataError with all problems
+    found.
     """
     spec = resolved(table, spec)
     label, brought = str(spec.label), table.brought
@@ -179,7 +180,13 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     taken = {table.label, *group_columns, *roles.values()}
     features = spec.features if spec.features is not None else [name for name in usable if name not in taken]
     grouping = [("hyperparameters.group_column", column) for column in group_columns]
-    _refuse([*_unknown(table, [*roles.items(), *grouping], features), *_misused(table, roles, features)])
+    _refuse(
+        [
+            *_unknown(table, [*roles.items(), *grouping], features),
+            *_misused(table, roles, features),
+            *_no_categories(table, spec.categorical or (), features),
+        ]
+    )
 
     row_ids = _row_ids(table, spec.id_column)
     _refuse(
@@ -202,7 +209,8 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     arrays = [] if brought is None else [name for name in features if brought.kinds[name] == "array"]
     source = None
     if brought is not None:
-        kinds = {name: brought.kinds[name] for name in features}
+        categories: set[str] = set(spec.categorical or ())
+        kinds: dict[str, Kind] = {name: "text" if name in categories else brought.kinds[name] for name in features}
         source = Source(brought.columns, kinds, brought.arrays, brought.distinct)
         all_pixels = features == arrays
     return Dataset(
@@ -294,6 +302,18 @@ def _misused(table: Table, roles: Mapping[str, str], features: list[str]) -> Ite
                 f"column {column!r} is the {field} too",
                 "leave it out: a model would learn it from itself",
             )
+
+
+def _no_categories(table: Table, named: Sequence[str], features: list[str]) -> Iterator[Problem]:
+    brought = table.brought
+    for position, name in enumerate(named):
+        field = f"dataset.categorical.{position}"
+        if brought is None:
+            yield Problem(field, f"the features of {table.id} are numbers that mean amounts", "leave it out")
+        elif name not in features:
+            yield Problem(field, f"column {name!r} is no feature", f"name some of {listed(features)}")
+        elif brought.kinds[name] in ("date", "array"):
+            yield Problem(field, f"column {name!r} holds {brought.kinds[name]}", "name columns of codes or text")
 
 
 def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Problem]:

@@ -78,13 +78,15 @@ class DatasetSpec(SpecModel):
     """Which data, which columns of it, and how they are divided.
 
     ``label`` and ``id_column`` are by default those that the data set says, ``features`` all columns that have no other
-    role. ``task`` makes classes or numbers of a label that could be either.
+    role. ``task`` makes classes or numbers of a label that could be either. ``categorical`` names features of an
+    uploaded set whose numbers are codes, such as of places or products: they are taken as categories.
     """
 
     id: DatasetId
     label: ColumnName | None = None
     task: Literal["classification", "regression"] | None = None
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
+    categorical: Annotated[list[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
     id_column: ColumnName | None = None
     split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
     label_noise: LabelNoise | None = None

@@ -197,6 +197,7 @@ def long_table(**changes: Any) -> Dataset:
         ({}, {"features": ["a", "y"]}, "dataset.features"),
         ({"y": np.full(60, np.inf)}, {}, "dataset.label"),
         ({"name": np.array(["same"] * 60)}, {"id_column": "name"}, "dataset.id_column"),
+        ({}, {"categorical": ["a"]}, "dataset.categorical.0"),
     ],
 )
 def test_unusable_columns_are_refused(columns: dict[str, Any], described: dict[str, Any], field: str) -> None:
