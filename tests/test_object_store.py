@@ -16,7 +16,7 @@ from hposvc.datasets.service import DatasetNotFound, Datasets
 from hposvc.db.engine import create_engine
 from hposvc.jobs.spec import JobSpec
 from hposvc.store import Store, StoreError, locate
-from hposvc.tabular.ingest import Wishes
+from hposvc.tabular.wishes import Wishes
 from tests.datasets.bad_files import csv
 
 MOTO = Path(__file__).parents[1] / ".peers" / "moto" / "bin" / "moto_server"

@@ -19,8 +19,9 @@ from hposvc.jobs.spec import DatasetSpec, JobSpec
 from hposvc.prediction import ModelError, Predictor
 from hposvc.run import Outcome, Run
 from hposvc.tabular import DataError
-from hposvc.tabular.ingest import Wishes, ingest
+from hposvc.tabular.ingest import ingest
 from hposvc.tabular.reading import format_of, read_table
+from hposvc.tabular.wishes import Wishes
 
 ROWS = 240
 

@@ -16,9 +16,9 @@ from hposvc.datasets.resources import DatasetPage, DatasetResource, RowsPreview
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
 from hposvc.jobs.queries import MAX_PAGE, InvalidPageToken
-from hposvc.tabular.ingest import Task, Wishes
 from hposvc.tabular.problems import DataError
 from hposvc.tabular.reading import Format, format_of
+from hposvc.tabular.wishes import Task, Wishes
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

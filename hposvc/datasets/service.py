@@ -32,9 +32,10 @@ from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import TERMINAL
 from hposvc.store import Store
-from hposvc.tabular.ingest import Wishes, ingest
+from hposvc.tabular.ingest import ingest
 from hposvc.tabular.problems import DataError, Problem
 from hposvc.tabular.reading import Format
+from hposvc.tabular.wishes import Wishes
 
 if TYPE_CHECKING:
     from hposvc.data import Checked, Dataset, Upload

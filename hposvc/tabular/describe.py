@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -13,9 +13,7 @@ from hposvc.tabular.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tabular.kinds import Kind
 from hposvc.tabular.problems import DataError, Problem
 from hposvc.tabular.reading import Rows
-
-if TYPE_CHECKING:
-    from hposvc.tabular.ingest import Wishes
+from hposvc.tabular.wishes import Wishes
 
 FEWEST_ROWS = 10
 FEWEST_TO_A_CLASS = 3

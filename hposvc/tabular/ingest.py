@@ -13,28 +13,18 @@ import resource
 import signal
 import subprocess
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from hposvc.tabular.problems import DataError, Problem
 from hposvc.tabular.reading import Format
-
-Task = Literal["classification", "regression"]
+from hposvc.tabular.wishes import Wishes
 
 MEMORY_BYTES = 6 * 2**30  # of address space, most of which is never touched
 SECONDS = 600
 PR_SET_PDEATHSIG = 1
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What the person who sends a file says about it."""
-
-    label: str | None = None
-    id_column: str | None = None
-    task: Task | None = None
 
 
 def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[str, Any]:
