@@ -7,7 +7,8 @@ finite differences, and the peak resident size. The bound is five products of th
 oneDNN reaches here.
 
 ``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile``
-shows where the time of this solver goes instead.
+shows where the time of this solver goes instead, and ``--growth N`` how the time of an iteration changes over N
+iterations of one run.
 """
 
 from __future__ import annotations
@@ -155,6 +156,27 @@ def measure(
     ]
 
 
+def growth(case: cases.Case, contenders: list[Contender], threads: int, iterations: int) -> str:
+    """A table: the milliseconds of an iteration in ten stretches of one run of so many, contenders side by side."""
+    length = max(1, iterations // 10)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        shared = written(case, Path(folder), threads)
+        running = [
+            stack.enter_context(Running(contender, shared))
+            for contender in contenders
+            if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
+        ]
+        lines = [
+            f"| {case.name}, iterations | {' | '.join(f'{r.contender.name}, ms' for r in running)} |",
+            f"|---|{'---:|' * len(running)}",
+        ]
+        for begin in range(1, iterations + 1, length):
+            answers = [r.run(length) for r in running]
+            times = (f"{1e3 * answer['seconds'] / length:.2f}" for answer in answers)
+            lines.append(f"| {begin} to {begin + length - 1} | {' | '.join(times)} |")
+    return "\n".join(lines)
+
+
 def written(case: cases.Case, folder: Path, threads: int) -> dict[str, Any]:
     """The case's arrays in a file in ``folder``, and what a contender is told of it."""
     path = folder / "case.npz"
@@ -256,6 +278,9 @@ def main() -> None:
         help="processor_seconds where others use the machine, too; with --threads 1, because waiting threads spin",
     )
     parser.add_argument("--profile", action="store_true", help="show where an iteration of this solver spends its time")
+    parser.add_argument(
+        "--growth", type=int, metavar="N", help="show how the time of an iteration changes over N of them"
+    )
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
     if arguments.profile:
@@ -263,8 +288,13 @@ def main() -> None:
         for name in arguments.cases:
             print(f"\n{profile(cases.CASES[name], arguments.threads)}", end="", flush=True)
         return
-    rate = matrix_rate(arguments.threads)
     contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
+    if arguments.growth:
+        print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
+        for name in arguments.cases:
+            print(f"\n{growth(cases.CASES[name], contenders, arguments.threads, arguments.growth)}", flush=True)
+        return
+    rate = matrix_rate(arguments.threads)
     rows: list[dict[str, Any]] = []
     print(heading(rate, arguments.threads), flush=True)
     for name in arguments.cases:
