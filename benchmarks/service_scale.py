@@ -28,7 +28,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -48,7 +47,6 @@ from tests.workers.harness import Service, children_of, eventually, tiny_spec
 
 TIMING = {"lease": 30.0, "terminate": 5.0, "ask": 10.0, "hang": 60.0}
 ITERATIONS = 60
-AT_WORK = range(1, ITERATIONS // 2)  # iterations in the database of a job that will not end by itself right now
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -240,7 +238,7 @@ def replace_all(service: Service, apis: list[Api], crew: list[subprocess.Popen[b
     met = 0
     for index, worker in enumerate(crew):
         crew[index] = service.worker(**TIMING)
-        job_id, attempt = eventually(partial(at_work, service, worker.pid), "the worker is within a job")
+        job_id, attempt = service.until_at_work(worker)
         worker.terminate()
         assert worker.wait(60) == 0, service.logs()
         met += service.attempts(job_id)[attempt - 1]["outcome"] == "released"
@@ -248,18 +246,6 @@ def replace_all(service: Service, apis: list[Api], crew: list[subprocess.Popen[b
             apis[index].restart()
     assert met, "every job that a worker had ended before the worker did"
     return met
-
-
-def at_work(service: Service, pid: int) -> tuple[str, int] | None:
-    """The job and the attempt that a worker is in the middle of."""
-    query = sa.select(jobs.c.id, jobs.c.attempt).where(
-        jobs.c.state == State.RUNNING,
-        jobs.c.worker_id.like(f"%-{pid}-%"),
-        jobs.c.iteration.between(AT_WORK.start, AT_WORK.stop),
-    )
-    with read(service.engine) as connection:
-        row = connection.execute(query).first()
-    return row and (row.id, row.attempt)
 
 
 def ready(service: Service) -> int:
