@@ -264,6 +264,15 @@ def test_the_api_s_image_has_all_but_jittor() -> None:
     assert set(project["dependency-groups"]["api"]) == everything - left_out
 
 
+def test_the_api_s_image_can_back_up_the_database_of_compose() -> None:
+    """pg_dump must not be older than its server; Debian's number for a release is that of its PostgreSQL."""
+    debian = {"bookworm": "15"}
+    (stage,) = re.findall(r"^FROM base AS api\n(.*?)^FROM ", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert "postgresql-client" in stage
+    (release,) = re.findall(r"^FROM python:[\d.]+-slim-(\w+) AS base$", DOCKERFILE, re.MULTILINE)
+    assert SERVICES["database"]["image"] == f"postgres:{debian[release]}-{release}"
+
+
 def test_what_the_images_copy_is_there() -> None:
     for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE):
         for source in sources.split():
