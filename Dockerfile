@@ -33,6 +33,9 @@ VOLUME /data
 ENTRYPOINT ["hposvc"]
 
 FROM base AS api
+# pg_dump and pg_restore, for backups: Debian's PostgreSQL 15, which compose runs
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install --yes --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
 COPY --from=build-api /opt/hposvc /opt/hposvc
 USER 10001
 EXPOSE 8080

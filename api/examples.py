@@ -229,6 +229,12 @@ PREVIEW = {
     "rows": [["c-0001", 41, "Lima", False], ["c-0002", None, "Oslo", True]],
     "total": 4000,
 }
+RESULT_IN_SHORT: dict[str, Any] = {
+    "sentence": "Test accuracy 0.794 → 0.956 against all rows as they came; trusted rows alone reach 0.942.",
+    "iterations": 500,
+    "best_iteration": 487,
+    "stopped_by": "iterations",
+}
 RANKED_CSV = """\
 row_id,part,rank,weight,label,predicted,probability,label_probability,customer,age,city,churned
 c-0412,train,1,0.0013,true,false,0.97,0.03,c-0412,29,Lima,true

@@ -116,6 +116,10 @@ def _families(census: Census) -> Iterator[Metric]:
         "hposvc_queue_oldest_seconds", "How long the oldest queued job has waited.", "needs",
         {"any": 0.0} | {needs: value.oldest_seconds for needs, value in waiting.items()},
     )  # fmt: skip
+    yield _gauge(
+        "hposvc_jobs_held", "Jobs that a worker has in hand, by what they need of one.", "needs",
+        {"any": 0} | census.held,
+    )  # fmt: skip
     unmet = sum(value.jobs for needs, value in waiting.items() if needs not in census.offers)
     yield GaugeMetricFamily("hposvc_queue_unmet", "Queued jobs that no live worker can take.", value=unmet)
     yield _gauge("hposvc_workers", "Workers by state; silent ones were not heard of lately.", "state", census.workers)

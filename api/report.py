@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from jinja2 import Environment, PackageLoader
 
 from hposvc.jobs.resources import JobResource
+from hposvc.jobs.results import Candidate, read_result
 
 LISTED = 20
+SCORES = {"accuracy": "accuracy", "r2": "R²"}
 
 environment = Environment(loader=PackageLoader("api"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def render_report(job: JobResource) -> str:
-    """The page. It loads nothing: its styles are within it."""
-    result: dict[str, Any] = job.result or {}
-    score = {"accuracy": "accuracy", "r2": "R²"}.get(result.get("score_name", ""), "score")
+    """The page. It loads nothing: its styles are within it. What the result lacks is left out, and said."""
+    result = read_result(job.result)
     return environment.get_template("report.html").render(
-        job=job, result=result, score=score, listed=LISTED, rows=_bars(result.get("models") or [])
+        job=job,
+        result=result,
+        score=SCORES.get(result.score_name or "", "score"),
+        listed=LISTED,
+        rows=list(zip(result.models, _lengths(result.models), strict=True)),
     )
 
 
-def _bars(models: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The candidates with the share of the largest test score, as a length in percent."""
-    scores = [float(model["test_score"]) for model in models]
-    largest = max([*scores, 0.0]) or 1.0
-    return [
-        model | {"length": round(100 * max(0.0, score) / largest, 1)}
-        for model, score in zip(models, scores, strict=True)
-    ]
+def _lengths(models: list[Candidate]) -> list[float]:
+    """The test scores as lengths in percent of the largest."""
+    scores = [0.0 if model.test_score is None or math.isnan(model.test_score) else model.test_score for model in models]
+    largest = max([score for score in scores if math.isfinite(score)] + [0.0]) or 1.0
+    return [round(100 * min(1.0, max(0.0, score / largest)), 1) for score in scores]
 
 
-def _number(value: Any, digits: int = 4) -> str:
-    return "–" if value is None else f"{float(value):.{digits}g}"
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
 
 
-environment.filters["number"] = _number
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _text(value: str | None) -> str:
+    return "–" if value is None else value
+
+
+environment.filters |= {"number": _number, "count": _count, "text": _text}

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from hposvc.causes import Cause
+
 NEWEST = 12
 NEWEST_CUDNN = 8
 INSTALL = "Install the CUDA 12.2 toolkit with cuDNN 8, or name the nvcc of one in the variable nvcc_path."
@@ -24,6 +26,7 @@ INSTALL = "Install the CUDA 12.2 toolkit with cuDNN 8, or name the nvcc of one i
 class Obstacle(NamedTuple):
     """Something that keeps Jittor from the GPU, and how to mend it."""
 
+    cause: Cause
     message: str
     remedy: str
 
@@ -40,13 +43,16 @@ class Toolkit:
     def obstacles(self) -> Iterator[Obstacle]:
         """Why Jittor cannot compile with it."""
         if self.release is None:
-            yield Obstacle(f"{self.nvcc} does not run", INSTALL)
+            yield Obstacle(Cause.NVCC_BROKEN, f"{self.nvcc} does not run", INSTALL)
         elif int(self.release.partition(".")[0]) > NEWEST:
-            yield Obstacle(f"{self.nvcc} is of CUDA {self.release}, which Jittor 1.3.11 does not compile with", INSTALL)
+            message = f"{self.nvcc} is of CUDA {self.release}, which Jittor 1.3.11 does not compile with"
+            yield Obstacle(Cause.CUDA_TOO_NEW, message, INSTALL)
         if not self.runtime:
-            yield Obstacle(f"{self.nvcc} has no CUDA runtime (libcudart) beside it", INSTALL)
+            message = f"{self.nvcc} has no CUDA runtime (libcudart) beside it"
+            yield Obstacle(Cause.CUDA_RUNTIME_MISSING, message, INSTALL)
         if self.cudnn is not None and self.cudnn > NEWEST_CUDNN:
-            yield Obstacle(f"cuDNN {self.cudnn} lies beside {self.nvcc}; Jittor 1.3.11 needs cuDNN 8", INSTALL)
+            message = f"cuDNN {self.cudnn} lies beside {self.nvcc}; Jittor 1.3.11 needs cuDNN 8"
+            yield Obstacle(Cause.CUDNN_TOO_NEW, message, INSTALL)
 
 
 def toolkit() -> Toolkit | None:
@@ -59,25 +65,37 @@ def toolkit() -> Toolkit | None:
     return Toolkit(nvcc, _release(nvcc), bool(libraries), _cudnn(root))
 
 
-def driver_obstacle() -> Obstacle | None:
-    """Why no GPU can be reached, by the driver's own library; None where at least one can."""
+def driver_obstacle(release: str | None = None) -> Obstacle | None:
+    """Why no GPU can be reached, by the driver's own library; None where at least one can.
+
+    ``release``: of the toolkit whose programs the driver is to run, like ``12.2``.
+    """
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return Obstacle("the NVIDIA driver (libcuda.so.1) is not installed", "Install it, or use HPOSVC_DEVICE=cpu.")
-    count = ctypes.c_int()
+        message = "the NVIDIA driver (libcuda.so.1) is not installed"
+        return Obstacle(Cause.GPU_DRIVER_MISSING, message, "Install it, or use HPOSVC_DEVICE=cpu.")
+    count, version = ctypes.c_int(), ctypes.c_int()
     if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-        return Obstacle(
-            "the NVIDIA driver sees no GPU", "See whether `nvidia-smi` lists one, or use HPOSVC_DEVICE=cpu."
-        )
+        remedy = "See whether `nvidia-smi` lists one, or use HPOSVC_DEVICE=cpu."
+        return Obstacle(Cause.GPU_MISSING, "the NVIDIA driver sees no GPU", remedy)
+    if driver.cuDriverGetVersion(ctypes.byref(version)) or release is None:
+        return None
+    newest = version.value // 1000  # 12020 is 12.2; within a major version older drivers run newer programs
+    if newest < int(release.partition(".")[0]):
+        message = f"the NVIDIA driver runs programs of CUDA {newest} and older, and nvcc is of CUDA {release}"
+        return Obstacle(Cause.GPU_DRIVER_TOO_OLD, message, "Install a newer driver, or the toolkit of an older CUDA.")
     return None
 
 
 def obstacles() -> list[Obstacle]:
     """Everything that keeps a worker with HPOSVC_DEVICE=cuda from starting here."""
     found = toolkit()
-    missing = [Obstacle("no CUDA compiler (nvcc) was found", INSTALL)] if found is None else list(found.obstacles())
-    driver = driver_obstacle()
+    if found is None:
+        missing = [Obstacle(Cause.NVCC_MISSING, "no CUDA compiler (nvcc) was found", INSTALL)]
+    else:
+        missing = list(found.obstacles())
+    driver = driver_obstacle(found.release if found else None)
     return [*missing, *([driver] if driver else [])]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import socket
@@ -10,17 +11,23 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from hposvc import cuda
+from hposvc.causes import Cause
 from hposvc.embedded import announced
 from hposvc.settings import SECRET, Settings
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 PYTHON = f"python{sys.version_info.major}.{sys.version_info.minor}"
 MARKS = {"good": ("✓", "green"), "note": ("•", "yellow"), "fault": ("✗", "red")}
@@ -34,52 +41,95 @@ CLOCK_FAULT_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: ``good``, a ``note`` that stops nothing, or a ``fault`` with its ``remedy``."""
+    """One thing that was looked at: ``good``, a ``note`` that stops nothing, or a ``fault`` with its ``remedy``.
+
+    ``cause`` names what is wrong, for scripts; None when nothing is.
+    """
 
     name: str
     status: Literal["good", "note", "fault"]
     message: str
     remedy: str = ""
+    cause: Cause | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)
 
 
+def good(name: str, message: str) -> Finding:
+    """Nothing is wrong."""
+    return Finding(name, "good", message)
+
+
+def note(name: str, cause: Cause, message: str, remedy: str) -> Finding:
+    """Something is not as it could be, and stops nothing."""
+    return Finding(name, "note", message, remedy, cause)
+
+
+def fault(name: str, cause: Cause, message: str, remedy: str) -> Finding:
+    """Something keeps the service from running."""
+    return Finding(name, "fault", message, remedy, cause)
+
+
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one finding each; changes nothing on the machine."""
-    yield python_version()
-    yield compiler()
-    yield python_headers()
-    yield python_config()
-    yield onednn()
-    yield gpu(settings)
-    yield jittor_cache(settings)
-    yield data_directory(settings)
-    reached = database(settings)
-    yield reached
-    if reached.status == "good":
-        yield clocks(settings)
-    yield store(settings)
-    yield port(settings)
+    looks: list[tuple[str, Callable[[], Finding]]] = [
+        ("Python", python_version),
+        ("compiler", compiler),
+        ("Python's headers", python_headers),
+        ("python-config", python_config),
+        ("oneDNN", onednn),
+        ("CUDA", partial(gpu, settings)),
+        ("Jittor", partial(jittor_cache, settings)),
+        ("data directory", partial(data_directory, settings)),
+        ("database", partial(database, settings)),
+        ("clock", partial(clocks, settings)),
+        ("store", partial(store, settings)),
+        ("port", partial(port, settings)),
+    ]
+    answers = True
+    for name, look in looks:
+        if name == "clock" and not answers:
+            continue
+        try:
+            finding = look()
+        except Exception as error:  # noqa: BLE001 - one look that fails must not hide what the others see
+            remedy = "This is a fault of doctor's own; the other lines are right. Report it."
+            message = f"could not be looked at: {type(error).__name__}: {error}"
+            finding = fault(name, Cause.EXAMINATION_FAILED, message, remedy)
+        if name == "database":
+            answers = finding.status == "good"
+        yield finding
 
 
-def table(findings: list[Finding]) -> Table:
-    """The findings for a person, each with its remedy below it."""
+def table(findings: list[Finding]) -> Group:
+    """The findings for a person, each with its remedy below it, and what they come to."""
     rows = Table(box=None, show_header=False, pad_edge=False)
     for finding in findings:
         mark, style = MARKS[finding.status]
-        message = finding.message + (f"\n{finding.remedy}" if finding.remedy else "")
-        rows.add_row(Text(mark, style), finding.name, Text(message))
-    return rows
+        message = Text(finding.message)
+        if finding.remedy:
+            message.append(f"\n{finding.remedy}", style="dim")
+        rows.add_row(Text(mark, style), finding.name, message)
+    return Group(rows, "", _summary(findings))
+
+
+def _summary(findings: list[Finding]) -> Text:
+    faults = [finding.name for finding in findings if finding.status == "fault"]
+    notes = sum(finding.status == "note" for finding in findings)
+    besides = f" {notes} note{'s' if notes > 1 else ''}, which stop nothing." if notes else ""
+    if faults:
+        return Text(f"{len(faults)} to mend before the service runs here: {', '.join(faults)}.{besides}", "red")
+    return Text(f"The service can run here.{besides}", "green")
 
 
 def python_version() -> Finding:
     """Jittor runs on Python 3.11 and 3.12."""
     version = ".".join(map(str, sys.version_info[:3]))
     if (3, 11) <= sys.version_info[:2] < (3, 13):
-        return Finding("Python", "good", version)
-    return Finding("Python", "fault", f"{version} cannot run Jittor", "Use Python 3.11 or 3.12.")
+        return good("Python", version)
+    return fault("Python", Cause.PYTHON_UNSUPPORTED, f"{version} cannot run Jittor", "Use Python 3.11 or 3.12.")
 
 
 def compiler() -> Finding:
@@ -87,22 +137,22 @@ def compiler() -> Finding:
     name = os.environ.get("cc_path", "g++")
     if shutil.which(name) is None:
         remedy = "Install it. Debian: apt install g++. Or name another in the variable cc_path."
-        return Finding("compiler", "fault", f"{name} is not on PATH", remedy)
+        return fault("compiler", Cause.COMPILER_MISSING, f"{name} is not on PATH", remedy)
     try:
         version = subprocess.run([name, "-dumpfullversion"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding(
-            "compiler", "fault", f"{name} does not run: {error}", "Install it anew. Debian: apt install g++."
-        )
-    return Finding("compiler", "good", f"{name} {version.stdout.strip()}")
+        remedy = "Install it anew. Debian: apt install --reinstall g++."
+        return fault("compiler", Cause.COMPILER_BROKEN, f"{name} does not run: {error}", remedy)
+    return good("compiler", f"{name} {version.stdout.strip()}")
 
 
 def python_headers() -> Finding:
     """Python.h, which Jittor's kernels include."""
     header = Path(sysconfig.get_paths()["include"], "Python.h")
     if header.is_file():
-        return Finding("Python's headers", "good", str(header.parent))
-    return Finding("Python's headers", "fault", f"{header} is missing", f"Debian: apt install {PYTHON}-dev")
+        return good("Python's headers", str(header.parent))
+    remedy = f"Debian: apt install {PYTHON}-dev"
+    return fault("Python's headers", Cause.HEADERS_MISSING, f"{header} is missing", remedy)
 
 
 def python_config() -> Finding:
@@ -118,10 +168,11 @@ def python_config() -> Finding:
     ]
     for place in places:
         if place.is_file():
-            return Finding("python-config", "good", str(place))
+            return good("python-config", str(place))
     base = Path(sys.base_prefix, "bin", f"{PYTHON}-config")
     remedy = f"Set python_config_path={base}" if base.is_file() else f"Debian: apt install {PYTHON}-dev"
-    return Finding("python-config", "fault", f"{PYTHON}-config is nowhere that Jittor looks", remedy)
+    message = f"{PYTHON}-config is nowhere that Jittor looks"
+    return fault("python-config", Cause.PYTHON_CONFIG_MISSING, message, remedy)
 
 
 def onednn() -> Finding:
@@ -133,8 +184,8 @@ def onednn() -> Finding:
     ]
     if missing:
         remedy = "Run: pip install onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0"
-        return Finding("oneDNN", "fault", f"missing: {', '.join(missing)}", remedy)
-    return Finding("oneDNN", "good", "2.2, from its wheels")
+        return fault("oneDNN", Cause.ONEDNN_MISSING, f"missing: {', '.join(missing)}", remedy)
+    return good("oneDNN", "2.2, from its wheels")
 
 
 def gpu(settings: Settings) -> Finding:
@@ -142,14 +193,14 @@ def gpu(settings: Settings) -> Finding:
     if settings.device == "cuda":
         if obstacles := cuda.obstacles():
             message = "HPOSVC_DEVICE is cuda, but " + "; ".join(obstacle.message for obstacle in obstacles)
-            return Finding("CUDA", "fault", message, obstacles[0].remedy)
-        return Finding("CUDA", "good", "a GPU, its driver and a toolkit that Jittor compiles with")
+            return fault("CUDA", obstacles[0].cause, message, obstacles[0].remedy)
+        return good("CUDA", "a GPU, its driver and a toolkit that Jittor compiles with")
     found = cuda.toolkit()
     if found is None:
-        return Finding("CUDA", "good", "no nvcc on PATH; workers use the CPU")
-    for message, remedy in found.obstacles():
-        return Finding("CUDA", "note", message, f"Workers on the CPU ignore it. For GPU work: {remedy}")
-    return Finding("CUDA", "good", f"{found.nvcc}; workers use the CPU unless HPOSVC_DEVICE is cuda")
+        return good("CUDA", "no nvcc on PATH; workers use the CPU")
+    for cause, message, remedy in found.obstacles():
+        return note("CUDA", cause, message, f"Workers on the CPU ignore it. For GPU work: {remedy}")
+    return good("CUDA", f"{found.nvcc}; workers use the CPU unless HPOSVC_DEVICE is cuda")
 
 
 def jittor_cache(settings: Settings) -> Finding:
@@ -159,10 +210,11 @@ def jittor_cache(settings: Settings) -> Finding:
     folder = Path.home() / ".cache" / "jittor"
     if not _is_writable(folder):
         remedy = "Give this user a home directory that it may write: set HOME."
-        return Finding("Jittor", "fault", f"{folder} cannot be written", remedy)
+        return fault("Jittor", Cause.CACHE_UNWRITABLE, f"{folder} cannot be written", remedy)
     if is_warm(settings.device):
-        return Finding("Jittor", "good", f"compiled, in {folder}")
-    return Finding("Jittor", "note", "not compiled yet", "`hposvc warmup` does it: five to ten minutes on two cores.")
+        return good("Jittor", f"compiled, in {folder}")
+    remedy = "`hposvc warmup` does it: five to ten minutes on two cores."
+    return note("Jittor", Cause.JITTOR_NOT_COMPILED, "not compiled yet", remedy)
 
 
 def data_directory(settings: Settings) -> Finding:
@@ -170,39 +222,61 @@ def data_directory(settings: Settings) -> Finding:
     folder = settings.data_dir
     if not _is_writable(folder):
         remedy = "Mend its permissions, or choose another one with HPOSVC_DATA_DIR."
-        return Finding("data directory", "fault", f"{folder} cannot be written", remedy)
-    return Finding("data directory", "good", str(folder))
+        return fault("data directory", Cause.DATA_DIRECTORY_UNWRITABLE, f"{folder} cannot be written", remedy)
+    return good("data directory", str(folder))
 
 
 def database(settings: Settings) -> Finding:
     """Whether the database answers and is at this version."""
     import sqlalchemy as sa
 
-    from hposvc.db import migrate
     from hposvc.db.engine import DatabaseURLError, parse_url
 
     try:
         url = parse_url(settings.database_url)
-        shown = url.render_as_string(hide_password=True)
-        kind = _file_system(Path(str(url.database))) if url.get_backend_name() == "sqlite" else ""
-        if kind in NETWORK_FILE_SYSTEMS:
-            message = f"{shown} is on a network file system ({kind}), where SQLite's locks do not hold"
-            return Finding("database", "fault", message, "Choose a local HPOSVC_DATA_DIR, or use PostgreSQL.")
-        if url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists():
-            return Finding(
-                "database", "note", f"{shown} is not there yet", "`hposvc up` or `hposvc db upgrade` makes it."
-            )
-        migrate.check(settings.database_url)
     except DatabaseURLError as error:
-        return Finding("database", "fault", str(error), "Mend HPOSVC_DATABASE_URL.")
-    except migrate.SchemaError as error:
-        return Finding("database", "fault", str(error), "Before an upgrade, `hposvc db backup FOLDER` makes a copy.")
+        return fault("database", Cause.DATABASE_URL_INVALID, str(error), "Mend HPOSVC_DATABASE_URL.")
+    shown = url.render_as_string(hide_password=True)
+    try:
+        return _sqlite_file(url, shown) or _schema(settings) or good("database", shown)
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-        return Finding(
-            "database", "fault", f"{shown} does not answer: {reason}", "Start it, or mend HPOSVC_DATABASE_URL."
-        )
-    return Finding("database", "good", shown)
+        remedy = "Start it, or mend HPOSVC_DATABASE_URL."
+        return fault("database", Cause.DATABASE_UNREACHABLE, f"{shown} does not answer: {reason}", remedy)
+
+
+def _sqlite_file(url: sa.URL, shown: str) -> Finding | None:
+    """What is wrong with where the file of SQLite is."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    file = Path(str(url.database))
+    kind = _file_system(file)
+    if kind in NETWORK_FILE_SYSTEMS:
+        message = f"{shown} is on a network file system ({kind}), where SQLite's locks do not hold"
+        remedy = "Choose a local HPOSVC_DATA_DIR, or use PostgreSQL."
+        return fault("database", Cause.DATABASE_ON_NETWORK_FILE_SYSTEM, message, remedy)
+    if not file.exists():
+        remedy = "`hposvc up` or `hposvc db upgrade` makes it."
+        return note("database", Cause.DATABASE_ABSENT, f"{shown} is not there yet", remedy)
+    return None
+
+
+def _schema(settings: Settings) -> Finding | None:
+    """What is wrong with the tables."""
+    from hposvc.db import migrate
+
+    try:
+        migrate.check(settings.database_url)
+    except migrate.BehindError as error:
+        remedy = "Before an upgrade, `hposvc db backup FOLDER` makes a copy."
+        return fault("database", Cause.DATABASE_BEHIND, str(error), remedy)
+    except migrate.NewerError as error:
+        remedy = "Install the version of hposvc that the other processes on this database have."
+        return fault("database", Cause.DATABASE_NEWER, str(error), remedy)
+    except migrate.ChangedError as error:
+        remedy = "`hposvc db restore FOLDER` brings a backup back."
+        return fault("database", Cause.DATABASE_CHANGED, str(error), remedy)
+    return None
 
 
 def clocks(settings: Settings) -> Finding:
@@ -222,17 +296,18 @@ def clocks(settings: Settings) -> Finding:
             there = connection.execute(sa.select(now())).scalar_one()
             here = (before + time.time()) / 2
     except sa.exc.SQLAlchemyError as error:
-        return Finding("clock", "note", f"the database did not tell its time: {error}")
+        remedy = "See whether the database answers now, and look again."
+        return note("clock", Cause.CLOCK_UNKNOWN, f"the database did not tell its time: {error}", remedy)
     finally:
         engine.dispose()
     apart = here - there
     message = f"{abs(apart):.1f} s {'ahead of' if apart > 0 else 'behind'} the database's"
     remedy = "Keep both machines' clocks right: `timedatectl set-ntp true`, or run chrony."
     if abs(apart) > CLOCK_FAULT_SECONDS:
-        return Finding("clock", "fault", message, remedy)
+        return fault("clock", Cause.CLOCKS_APART, message, remedy)
     if abs(apart) > CLOCK_NOTE_SECONDS:
-        return Finding("clock", "note", message, remedy)
-    return Finding("clock", "good", "within two seconds of the database's")
+        return note("clock", Cause.CLOCKS_APART, message, remedy)
+    return good("clock", "within two seconds of the database's")
 
 
 def store(settings: Settings) -> Finding:
@@ -242,38 +317,55 @@ def store(settings: Settings) -> Finding:
     shown = SECRET.sub(r"\g<before>***", settings.store_url)
     try:
         filesystem, path = locate(settings.store_url)
-        if settings.store_url.startswith("file:"):
-            writable = _is_writable(Path(path))
+        if settings.store_url.startswith("file:") and not _is_writable(Path(path)):
             remedy = "Mend its permissions, or choose another one with HPOSVC_STORE_URL."
-            return (
-                Finding("store", "good", shown)
-                if writable
-                else Finding("store", "fault", f"{shown} cannot be written", remedy)
-            )
-        there = filesystem.exists(path)
-    except ImportError as error:
-        extra = "pip install 'hposvc[s3]'" if settings.store_url.startswith("s3:") else "Install what it names."
-        return Finding("store", "fault", f"{shown} needs a package that is missing: {error}", extra)
+            return fault("store", Cause.STORE_UNWRITABLE, f"{shown} cannot be written", remedy)
+        filesystem.exists(path)  # what is not there yet will be made; a bucket that is not there raises
     except Exception as error:  # noqa: BLE001 - each kind of store raises its own
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        remedy = "Look at HPOSVC_STORE_URL, and at the address and the keys of the store (AWS_ENDPOINT_URL, …)."
-        return Finding("store", "fault", f"{shown} does not answer: {reason}", remedy)
-    if not there and settings.store_url.startswith("s3:"):
-        return Finding("store", "fault", f"{shown} is not there", "Make the bucket, or mend HPOSVC_STORE_URL.")
-    return Finding("store", "good", shown)
+        return _broken_store(settings.store_url, shown, error)
+    return good("store", shown)
+
+
+def _broken_store(url: str, shown: str, error: Exception) -> Finding:
+    """What an error of the store means."""
+    from hposvc.aws import CredentialsError
+    from hposvc.store import OBJECT_STORES
+
+    scheme, _, rest = url.partition("://")
+    if isinstance(error, ImportError):
+        remedy = "Run: pip install 'hposvc[s3]'" if scheme in OBJECT_STORES else "Install what it names."
+        return fault("store", Cause.STORE_PACKAGE_MISSING, f"{shown} needs a package that is missing: {error}", remedy)
+    if isinstance(error, CredentialsError):
+        remedy = "Mend that file, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+        return fault("store", Cause.STORE_CREDENTIALS_INVALID, f"{shown} cannot be used: {error}", remedy)
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if scheme in OBJECT_STORES and "404 Not Found" in reason:
+        message = f"{shown} does not answer: there is no bucket {rest.partition('/')[0]}"
+        return fault("store", Cause.BUCKET_MISSING, message, "Make the bucket, or mend HPOSVC_STORE_URL.")
+    remedy = "Look at HPOSVC_STORE_URL, and at the address and the keys of the store (AWS_ENDPOINT_URL, …)."
+    return fault("store", Cause.STORE_UNREACHABLE, f"{shown} does not answer: {reason}", remedy)
 
 
 def port(settings: Settings) -> Finding:
     """Whether the API could listen, or does."""
-    if server := announced(settings).get("url"):
-        return Finding("server", "good", f"announced at {server}")
+    from hposvc.client import Client
+
+    server = announced(settings).get("url")
+    if server:
+        with Client(server) as client:
+            if client.is_ready():
+                return good("port", f"a server runs at {server}")
     address = f"{settings.host}:{settings.port}"
     try:
         socket.create_server((settings.host, settings.port), family=_family(settings.host)).close()
     except OSError as error:
-        remedy = "Choose another port with HPOSVC_PORT or --port (0 takes a free one)."
-        return Finding("port", "fault", f"cannot listen on {address}: {error.strerror}", remedy)
-    return Finding("port", "good", f"{address} is free" if settings.port else "a free one is taken at start")
+        message = f"cannot listen on {address}: {error.strerror}"
+        if error.errno == errno.EADDRINUSE:
+            remedy = "Choose another port with HPOSVC_PORT or --port (0 takes a free one)."
+            return fault("port", Cause.PORT_TAKEN, message, remedy)
+        remedy = "HPOSVC_HOST must be an address of this machine, and ports below 1024 are root's."
+        return fault("port", Cause.PORT_REFUSED, message, remedy)
+    return good("port", f"{address} is free" if settings.port else "a free one is taken at start")
 
 
 def _family(host: str) -> socket.AddressFamily:

@@ -12,6 +12,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from importlib import import_module
+from importlib.metadata import version
 from typing import Any
 
 import sqlalchemy as sa
@@ -31,6 +33,7 @@ HIGHEST_PRIORITY = 1000  # of a job, where larger is sooner; DBOS counts the oth
 
 # A worker that dies keeps its deliveries to itself, so the names of DBOS's logger are ours to quieten.
 logging.getLogger("dbos").setLevel(logging.WARNING)
+log = logging.getLogger(__name__)
 
 
 def migrate(url: sa.URL) -> None:
@@ -46,6 +49,10 @@ def delivery_id(job_id: str, attempt: int) -> str:
 def queue_of(needs: str) -> str:
     """The queue of the jobs that need this of a worker: see ``hposvc.capabilities``."""
     return QUEUE if needs == ANY else f"{QUEUE}_{needs}"
+
+
+class QueueError(RuntimeError):
+    """The delivery engine that is installed is not one that this version can use; the message says what to do."""
 
 
 class Publisher:
@@ -118,8 +125,10 @@ class Consumer:
     ) -> None:
         """Start receiving what needs one of ``offers``.
 
-        ``deliver(job_id, attempt)`` runs on a thread of the queue; while it runs, nothing comes.
+        ``deliver(job_id, attempt)`` runs on a thread of the queue; while it runs, nothing comes. Raises QueueError
+        before anything is started.
         """
+        _Gate.check()
         config: DBOSConfig = {
             "name": APPLICATION_NAME,
             "system_database_url": url.render_as_string(hide_password=False),
@@ -162,6 +171,7 @@ class _Gate:
     several would take one of each and keep them from others that are idle.
     """
 
+    DOOR = "start_queued_workflows"
     START_SECONDS = 10.0  # between taking a delivery and its start; one that does not start is forgotten
 
     def __init__(self) -> None:
@@ -170,10 +180,26 @@ class _Gate:
         self._claimed_at = -float("inf")
         self._shut = False
 
+    @classmethod
+    def check(cls) -> None:
+        """Raise QueueError unless DBOS takes deliveries out of its queues where this expects it."""
+        try:
+            there = hasattr(import_module("dbos._sys_db").SystemDatabase, cls.DOOR)
+        except (ImportError, AttributeError):
+            there = False
+        if not there:
+            raise QueueError(
+                f"DBOS {version('dbos')} takes deliveries out of its queues in another way than this version of hposvc "
+                "knows, so a worker could not keep to one job at a time. Run: pip install 'dbos>=3.4,<3.5'"
+            )
+
     def guard(self, dbos: DBOS) -> None:
-        """Stand before whatever takes deliveries out of this process's queues."""
+        """Stand before whatever takes deliveries out of this process's queues.
+
+        DBOS 3.4 limits what runs for each queue (``worker_concurrency``), and nothing over all queues of a process.
+        """
         database: Any = dbos._sys_db  # noqa: SLF001 - there is no public place for it
-        take = database.start_queued_workflows
+        take = getattr(database, self.DOOR)
 
         def take_one(*arguments: Any, **options: Any) -> tuple[list[str], Any]:
             with self._lock:
@@ -184,12 +210,14 @@ class _Gate:
                     self._claimed_at = time.monotonic()
                 return taken
 
-        database.start_queued_workflows = take_one
+        setattr(database, self.DOOR, take_one)
 
     @contextlib.contextmanager
     def occupied(self) -> Iterator[None]:
         """While a delivery is under way."""
         with self._lock:
+            if self._claimed_at == -float("inf"):
+                log.error("a delivery came past the gate: this worker may take several jobs at once. Report it.")
             self._running += 1
         try:
             yield

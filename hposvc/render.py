@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hposvc.datasets.resources import DatasetResource
 from hposvc.jobs.resources import JobResource, WorkerResource
+from hposvc.jobs.results import GroupWeight, Noise, StoredResult, Strength, read_result
 from hposvc.jobs.states import State
 
 STATE_STYLES = {
@@ -38,6 +39,11 @@ def console(*, stderr: bool = False) -> Console:
 def number(value: float | str | None, digits: int = 4) -> str:
     """Significant digits for a person; an en dash for what is not known."""
     return "–" if value is None else f"{float(value):.{digits}g}"
+
+
+def count(value: int | None) -> str:
+    """A whole number for a person; an en dash for what is not known."""
+    return "–" if value is None else f"{value:,}"
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
@@ -134,83 +140,93 @@ def failure(job: JobResource) -> RenderableType:
     return Group(Text(headline, STATE_STYLES[job.state]), Text(job.error.remedy))
 
 
-def results(result: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
-    """The answer of a job: the sentence, the models, the rows or strengths, and what to be careful about."""
-    parts: list[RenderableType] = [Text(result["sentence"], "bold"), Text(), _models(result)]
-    if result.get("suspects"):
+def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
+    """The answer of a job: the sentence, the models, the rows or strengths, and what to be careful about.
+
+    What the stored result lacks is left out, and said.
+    """
+    result = read_result(stored)
+    parts: list[RenderableType] = []
+    if result.sentence:
+        parts += [Text(result.sentence, "bold"), Text()]
+    if result.models:
+        parts += [_models(result)]
+    if result.suspects:
         parts += [Text(), _suspects(result, suspects)]
-    if result.get("noise"):
-        parts += [Text(), _noise(result["noise"])]
-    if result.get("groups"):
-        parts += [Text(), _groups(result["groups"], suspects)]
-    if result.get("strengths"):
-        parts += [Text(), _strengths(result["strengths"], suspects)]
-    parts += [Text(f"! {warning}", "yellow") for warning in result.get("warnings", [])]
+    if result.noise:
+        parts += [Text(), _noise(result.noise)]
+    if result.groups:
+        parts += [Text(), _groups(result.groups, suspects)]
+    if result.strengths:
+        parts += [Text(), _strengths(result.strengths, suspects)]
+    parts += [Text(f"! {warning}", "yellow") for warning in result.warnings]
+    if result.missing:
+        lacks = ", ".join(result.missing)
+        parts += [Text(f"! the stored result lacks {lacks}: another release wrote it", "yellow")]
     return Group(*parts)
 
 
-def _models(result: Mapping[str, Any]) -> Table:
-    score = {"accuracy": "test accuracy", "r2": "test R²"}[result["score_name"]]
+def _models(result: StoredResult) -> Table:
+    score = {"accuracy": "test accuracy", "r2": "test R²"}.get(result.score_name or "", "test score")
     table = Table(
         title="Trained from scratch, judged on the test rows", title_justify="left", title_style="dim", box=None
     )
     table.add_column("trained on")
     for heading in (score, "test loss", "selection loss", "training loss"):
         table.add_column(heading, justify="right")
-    for model in result["models"]:
+    for model in result.models:
         table.add_row(
-            model["label"],
-            *(number(model[field]) for field in ("test_score", "test_loss", "selection_loss", "train_loss")),
-            style="bold" if model["name"] == "tuned" else "",
+            model.label or model.name or "–",
+            *(number(value) for value in (model.test_score, model.test_loss, model.selection_loss, model.train_loss)),
+            style="bold" if model.name == "tuned" else "",
         )
     return table
 
 
-def _suspects(result: Mapping[str, Any], count: int) -> Table:
-    shown = result["suspects"][:count]
+def _suspects(result: StoredResult, most: int) -> Table:
+    shown = result.suspects[:most]
     title = (
-        f"The {len(shown)} rows to look at first, of {result['suspects_total']:,} suspects in {result['rows']:,} rows"
+        f"The {len(shown)} rows to look at first, of {count(result.suspects_total)} suspects in "
+        f"{count(result.rows)} rows"
     )
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
     for heading in ("row", "weight", "its label", "the model says", "with probability"):
         table.add_column(heading, justify="right")
     for row in shown:
         table.add_row(
-            str(row["row_id"]),
-            number(row["weight"], 2),
-            str(row["label"]),
-            str(row["predicted"]),
-            "–" if row["predicted_probability"] is None else f"{float(row['predicted_probability']):.2f}",
+            row.row_id or "–",
+            number(row.weight, 2),
+            row.label or "–",
+            row.predicted or "–",
+            "–" if row.predicted_probability is None else f"{row.predicted_probability:.2f}",
         )
     return table
 
 
-def _noise(noise: Mapping[str, Any]) -> Text:
+def _noise(noise: Noise) -> Text:
     return Text(
-        f"Finding the {noise['planted']:,} planted errors: F1 {number(noise['f1'], 3)} "
-        f"({noise['flagged']:,} rows flagged, precision {number(noise['precision'], 3)}, "
-        f"recall {number(noise['recall'], 3)}, area under the ROC curve {number(noise['auc'], 3)})."
+        f"Finding the {count(noise.planted)} planted errors: F1 {number(noise.f1, 3)} "
+        f"({count(noise.flagged)} rows flagged, precision {number(noise.precision, 3)}, "
+        f"recall {number(noise.recall, 3)}, area under the ROC curve {number(noise.auc, 3)})."
     )
 
 
-def _groups(groups: Sequence[Mapping[str, Any]], count: int) -> Table:
-    title = f"The {min(count, len(groups))} with the smallest weights"
+def _groups(groups: Sequence[GroupWeight], most: int) -> Table:
+    title = f"The {min(most, len(groups))} with the smallest weights"
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
     table.add_column("group")
     for heading in ("rows", "weight"):
         table.add_column(heading, justify="right")
-    for row in groups[:count]:
-        table.add_row(str(row["name"]), f"{row['rows']:,}", number(row["weight"], 2))
+    for row in groups[:most]:
+        table.add_row(row.name or "–", count(row.rows), number(row.weight, 2))
     return table
 
 
-def _strengths(strengths: Sequence[Mapping[str, Any]], count: int) -> Table:
-    table = Table(
-        title=f"The {min(count, len(strengths))} strongest", title_justify="left", title_style="dim", box=None
-    )
+def _strengths(strengths: Sequence[Strength], most: int) -> Table:
+    table = Table(title=f"The {min(most, len(strengths))} strongest", title_justify="left", title_style="dim", box=None)
     table.add_column("regularized")
     table.add_column("penalty")
     table.add_column("strength", justify="right")
-    for row in strengths[:count]:
-        table.add_row(str(row["name"]), str(row.get("penalty", "l2")), number(row["strength"], 3))
+    for row in strengths[:most]:
+        table.add_row(row.name or "–", row.penalty or "l2", number(row.strength, 3))
     return table

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, cast
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from hposvc import aws
+
 OBJECT_STORES = ("s3", "gs", "az")  # reached by obstore, the extra `s3`: s3fs cannot be installed beside DBOS
 
 
@@ -20,13 +22,17 @@ class StoreError(OSError):
 
 
 def locate(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it. Raises StoreError; ImportError: its package is missing."""
-    if url.partition("://")[0] in OBJECT_STORES:
+    """The file system of a URL, and the path in it.
+
+    Raises StoreError; aws.CredentialsError; ImportError: its package is missing.
+    """
+    scheme = url.partition("://")[0]
+    if scheme in OBJECT_STORES:
         _reach_object_stores()
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = fsspec.core.url_to_fs(url, **(aws.options() if scheme == "s3" else {}))
     except ValueError as error:
-        raise StoreError(f"the store {url.partition('://')[0]}:// cannot be reached: {error}") from error
+        raise StoreError(f"the store {scheme}:// cannot be reached: {error}") from error
     return filesystem, path
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
@@ -14,23 +15,31 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hposvc.client import Client
+from hposvc.capabilities import ANY, CLASSES
+from hposvc.client import Client, ServerUnreachableError
 from hposvc.jobs.resources import JobResource, WorkerResource
+from hposvc.jobs.states import HELD, State
 from hposvc.render import STATE_STYLES, number
 
 SILENT_SECONDS = 30.0
+RATE_SECONDS = 30.0  # over which a rate is taken: workers tell their counts every five, and /metrics keeps them as long
 WORKER_STYLES = {"busy": "bold cyan", "ready": "green", "compiling": "yellow", "draining": "yellow", "silent": "red"}
 Numbers = dict[tuple[str, str], float]
 
 
 @dataclass(frozen=True)
 class Glance:
-    """What is known at one moment; ``numbers`` are those of /metrics, by name and by the value of their one label."""
+    """What is known at one moment; ``numbers`` are those of /metrics, by name and by the value of their one label.
+
+    ``url`` is where the service is; ``silent`` for how many seconds it has not answered, when this is all there is.
+    """
 
     at: float
     numbers: Numbers
     workers: list[WorkerResource]
     running: list[JobResource]
+    url: str = ""
+    silent: float | None = None
 
     def number(self, name: str, label: str = "") -> float:
         """One of the numbers, 0 where there is none."""
@@ -42,16 +51,24 @@ class Glance:
 
 
 def glances(client: Client, interval: float, *, limit: int) -> Iterator[Glance]:
-    """A glance every ``interval`` seconds, with at most ``limit`` running jobs; without end."""
+    """A glance every ``interval`` seconds, with at most ``limit`` jobs; without end.
+
+    Raises ServerUnreachableError when nothing answers at first; later the last glance is given again.
+    """
+    last = glance(client, limit=limit)
     while True:
-        yield glance(client, limit=limit)
+        yield last
         time.sleep(interval)
+        try:
+            last = glance(client, limit=limit)
+        except ServerUnreachableError:
+            last = replace(last, silent=time.monotonic() - last.at)
 
 
 def glance(client: Client, *, limit: int) -> Glance:
     """What is to be seen now."""
-    running = list(islice(client.jobs(state="running"), limit))
-    return Glance(time.monotonic(), parse(client.metrics()), client.workers(), running)
+    held = list(islice(client.jobs(state=[str(state) for state in HELD]), limit))
+    return Glance(time.monotonic(), parse(client.metrics()), client.workers(), held, client.url)
 
 
 def parse(text: str) -> Numbers:
@@ -66,82 +83,118 @@ def parse(text: str) -> Numbers:
 
 def show(seen: Iterator[Glance], console: Console) -> None:
     """Draw each glance over the one before, until Ctrl-C."""
-    before: Glance | None = None
+    recent: deque[Glance] = deque()
     with Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
         for now in seen:
-            live.update(view(now, before), refresh=True)
-            before = now
+            recent.append(now)
+            while now.at - recent[0].at > RATE_SECONDS:
+                recent.popleft()
+            live.update(view(now, recent[0]), refresh=True)
 
 
 def view(now: Glance, before: Glance | None) -> RenderableType:
-    """One picture; rates are over the time since the glance before."""
-    return Group(_headline(now, before), Text(), _workers(now), Text(), _jobs(now))
+    """One picture; rates are over the time since ``before``."""
+    return Group(*_headlines(now, before), Text(), _workers(now), Text(), _jobs(now))
 
 
-def _headline(now: Glance, before: Glance | None) -> RenderableType:
-    table = Table.grid(padding=(0, 3))
-    rate = "–"
-    if before is not None and now.at > before.at:
-        done = now.number("hposvc_iterations_total") - before.number("hposvc_iterations_total")
-        rate = f"{max(0.0, done) / (now.at - before.at):,.0f}/s"
+def _headlines(now: Glance, before: Glance | None) -> Iterator[Text]:
     states = now.by_label("hposvc_jobs")
-    depth = now.by_label("hposvc_queue_depth")
-    needs = ", ".join(f"{count:,.0f} {name}" for name, count in depth.items() if count and name != "any")
-    table.add_row(
-        Text.assemble(("jobs  ", "dim"), f"{states.get('running', 0) + states.get('starting', 0):,.0f} running"),
-        Text.assemble(f"{states.get('queued', 0):,.0f} queued" + (f" ({needs})" if needs else "")),
-        Text.assemble((f"{states.get('succeeded', 0):,.0f} succeeded", "green")),
-        Text.assemble((f"{states.get('failed', 0):,.0f} failed", "red" if states.get("failed") else "dim")),
-    )
-    oldest = max(now.by_label("hposvc_queue_oldest_seconds").values(), default=0.0)
-    unmet = now.number("hposvc_queue_unmet")
-    table.add_row(
-        Text.assemble(("iterations  ", "dim"), rate),
-        Text.assemble(("oldest waits  ", "dim"), duration(oldest)),
-        Text.assemble(("leases lost  ", "dim"), f"{now.number('hposvc_leases_lost_total'):,.0f}"),
-        Text(f"{unmet:,.0f} wait for a worker that is not there", "bold yellow") if unmet else Text(),
-    )
+    depth = {needs: jobs for needs, jobs in now.by_label("hposvc_queue_depth").items() if jobs}
+    queued = f"{states.get('queued', 0):,.0f} queued"
+    if set(depth) - {"any"}:
+        queued += f" ({', '.join(f'{jobs:,.0f} {needs}' for needs, jobs in depth.items() if needs != 'any')})"
+    running = sum(states.get(state, 0) for state in HELD)
+    failed = states.get("failed", 0)
+    if now.url:
+        yield Text(f"hposvc at {now.url}", "dim")
+    if now.silent is not None:
+        yield Text(f"It has not answered for {duration(now.silent)}; this is what it said last.", "bold red")
+    yield Text.assemble(
+        ("jobs        ", "dim"), f"{running:,.0f} running, {queued}, ",
+        (f"{states.get('succeeded', 0):,.0f} succeeded", "green"), ", ",
+        (f"{failed:,.0f} failed", "red" if failed else "dim"),
+    )  # fmt: skip
+    yield Text.assemble(
+        ("iterations  ", "dim"), _rate(now, before),
+        ("   oldest queued job waits  ", "dim"), _oldest(now) if depth else "–",
+        ("   leases lost  ", "dim"), f"{now.number('hposvc_leases_lost_total'):,.0f}",
+    )  # fmt: skip
+    if unmet := now.number("hposvc_queue_unmet"):
+        offered = now.by_label("hposvc_workers_offering")
+        needs = ", ".join(name for name in depth if not offered.get(name))
+        many = f"{unmet:,.0f} queued jobs wait" if unmet > 1 else "1 queued job waits"
+        yield Text(f"{many} for a worker that is not there, one that offers: {needs}", "yellow")
     if not now.number("hposvc_database_up"):
-        table.add_row(Text("the database does not answer", "bold red"))
-    return table
+        yield Text("the database does not answer", "bold red")
+
+
+def _rate(now: Glance, before: Glance | None) -> str:
+    done = now.number("hposvc_iterations_total")
+    if before is None or now.at - before.at < RATE_SECONDS / 3:
+        return f"{done:,.0f}"
+    return f"{max(0.0, done - before.number('hposvc_iterations_total')) / (now.at - before.at):,.0f}/s"
+
+
+def _oldest(now: Glance) -> str:
+    return duration(max(now.by_label("hposvc_queue_oldest_seconds").values(), default=0.0))
 
 
 def _workers(now: Glance) -> RenderableType:
     if not now.workers:
-        return Text("No worker is there: hposvc worker", "yellow")
-    table = Table(
-        "worker", "state", "device", "offers", "job", "heard of", box=None, pad_edge=False, header_style="dim"
-    )
+        return Text("No worker is there. Start one: hposvc worker", "yellow")
+    table = _table("worker", "state", "offers", "job", "heard of", yields="offers")
     for worker in now.workers:
         age = (datetime.now(UTC) - worker.heartbeat_at).total_seconds()
         state = "silent" if age > SILENT_SECONDS else worker.state
         table.add_row(
             worker.id,
             Text(state, WORKER_STYLES[state]),
-            worker.device,
-            ", ".join(worker.offers),
+            _cut(offers_in_short(worker.offers)),
             worker.job_id or worker.progress_message or "",
             f"{duration(age)} ago",
         )
     return table
 
 
+def offers_in_short(offers: Iterable[str]) -> str:
+    """The devices, and the largest class of memory: ``cpu, large`` for any, cpu, any-large and cpu-large."""
+    names = [name.partition("-") for name in offers]
+    devices = list(dict.fromkeys(device for device, _, _ in names if device != ANY))
+    classes: list[str] = list(CLASSES)
+    memory = max((size for _, _, size in names if size), key=classes.index, default="")
+    return ", ".join([*(devices or [ANY]), *([memory] if memory else [])])
+
+
 def _jobs(now: Glance) -> RenderableType:
     if not now.running:
         return Text("Nothing runs.", "dim")
-    table = Table("job", "name", "phase", "progress", "upper loss", "for", box=None, pad_edge=False, header_style="dim")
+    table = _table("job", "name", "phase", "progress", "upper loss", "for", yields="name")
+    for place in (3, 4, 5):
+        table.columns[place].justify = "right"
     for job in now.running:
-        progress = f"{job.progress.iteration:,} of {job.progress.iterations:,}"
+        done, all_ = job.progress.iteration, job.progress.iterations
         begun = job.started_at or job.created_at
         table.add_row(
             Text(job.id, STATE_STYLES[job.state]),
-            job.name or "",
-            job.phase or "",
-            progress,
+            _cut(job.name or ""),
+            job.phase or "" if job.state is State.RUNNING else str(job.state),
+            f"{done:,}/{all_:,} {100 * done // max(1, all_):3d} %",
             number(job.latest.upper_loss),
             duration((datetime.now(UTC) - begun).total_seconds()),
         )
     return table
+
+
+def _table(*headings: str, yields: str) -> Table:
+    """Nothing wraps, and ids are whole, to be copied: the column that ``yields`` is the first to be cut."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading != yields, overflow="ellipsis")
+    return table
+
+
+def _cut(text: str) -> Text:
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def duration(seconds: float) -> str:

@@ -43,6 +43,11 @@ class PostgreSQL:
     def url(self, database: str) -> str:
         return f"postgresql+psycopg://hposvc@127.0.0.1:{self.port}/{database}"
 
+    @property
+    def pid(self) -> int:
+        """The server's process id, while it runs."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def start(self) -> None:
         self._run("pg_ctl", "start", "-w", "-D", self._data, "-l", self._directory / "log")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import math
 import secrets
-import socket
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -28,6 +27,7 @@ from hposvc.jobs.resources import JobError, JobResource
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
 from hposvc.queue import Publisher
+from hposvc.serve import listen
 from hposvc.settings import Settings
 
 FEATURES = (
@@ -55,7 +55,7 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        listener = listen(Settings(port=self.port))
         self.port = listener.getsockname()[1]
         config = uvicorn.Config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)

@@ -1,60 +1,38 @@
-"""The store on S3, as moto plays it: a real server, in an environment of its own that ``make test`` makes."""
+"""The store on S3, as moto plays it: a real server."""
 
 from __future__ import annotations
 
+import re
 import shutil
-import socket
 import subprocess
-import time
-import urllib.request
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hposvc import aws
 from hposvc.datasets.service import DatasetNotFound, Datasets
 from hposvc.db.engine import create_engine
 from hposvc.jobs.spec import JobSpec
 from hposvc.store import Store, StoreError, locate
 from hposvc.tabular.wishes import Wishes
 from tests.datasets.bad_files import csv
-
-MOTO = Path(__file__).parents[1] / ".peers" / "moto" / "bin" / "moto_server"
+from tests.environment import FOUND
+from tests.moto import Moto, moto
 
 
 @pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    assert MOTO.exists(), "run: make .peers/moto/.installed"
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    log = (tmp_path_factory.mktemp("moto") / "log").open("wb")
-    server = subprocess.Popen([MOTO, "-H", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"{url}/moto-api/data.json", timeout=10).close()
-                break
-            except OSError:
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-        urllib.request.urlopen(urllib.request.Request(f"{url}/bucket", method="PUT"), timeout=60).close()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in {
-                "AWS_ACCESS_KEY_ID": "somebody",
-                "AWS_SECRET_ACCESS_KEY": "secret",
-                "AWS_REGION": "us-east-1",
-                "AWS_ENDPOINT_URL": url,
-                "AWS_ALLOW_HTTP": "true",
-            }.items():
-                patch.setenv(name, value)
-            yield "s3://bucket/hposvc"
-    finally:
-        server.terminate()
-        server.wait()
-        log.close()
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Moto]:
+    with moto(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(server: Moto, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in server.variables.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{server.bucket}/hposvc"
 
 
 def test_files_come_and_go(bucket: str, tmp_path: Path) -> None:
@@ -95,3 +73,60 @@ def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Pa
 def test_a_store_that_cannot_be_reached_is_named() -> None:
     with pytest.raises(StoreError, match="nonsense"):
         Store("nonsense://bucket").remove_all("x")
+
+
+def put_in_a_process(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Store a file, in a process that has only these variables of AWS."""
+    (tmp_path / "here").write_text("hello")
+    code = (
+        "import sys; from pathlib import Path; from hposvc.store import Store\n"
+        "Store(sys.argv[1]).put(Path('here'), 'a')"
+    )
+    clean = {name: value for name, value in FOUND.items() if not name.startswith("AWS_")}
+    return subprocess.run(
+        [sys.executable, "-c", code, variables.pop("url")],
+        env=clean | {"HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"} | variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("where", ["AWS_SHARED_CREDENTIALS_FILE", "HOME"])
+def test_keys_are_read_from_the_file_of_aws_s_own_tools(server: Moto, tmp_path: Path, where: str) -> None:
+    """And an endpoint without TLS is used when it is written so. Neither is obstore's own doing."""
+    file = tmp_path / ("keys" if where != "HOME" else ".aws/credentials")
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("[default]\naws_access_key_id = x\n[ours]\naws_access_key_id = a\naws_secret_access_key = %b\n")
+    variables = {"AWS_ENDPOINT_URL": server.url, "AWS_REGION": "us-east-1", "AWS_PROFILE": "ours"}
+    if where != "HOME":
+        variables[where] = str(file)
+    run = put_in_a_process(tmp_path, url=f"s3://{server.bucket}/{where}", **variables)
+    assert run.returncode == 0, run.stderr
+    keys = aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "ours"})
+    assert keys == {"config": {"aws_access_key_id": "a", "aws_secret_access_key": "%b"}}
+
+
+WRONG_FILES = [
+    (None, "is not there"),
+    ("[other]\naws_access_key_id = hunter2\n", "has no profile [default]"),
+    ("[default]\naws_access_key_id = hunter2\n", "has no aws_secret_access_key"),
+    ("hunter2 = hunter2\n", "is not a file of credentials, at line 1"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), WRONG_FILES, ids=[message for _, message in WRONG_FILES])
+def test_a_file_of_keys_that_cannot_be_used_is_named(tmp_path: Path, content: str | None, message: str) -> None:
+    file = tmp_path / "credentials"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(aws.CredentialsError, match=re.escape(message)) as caught:
+        aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(file)})
+    assert "hunter2" not in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_variables_go_before_files(tmp_path: Path) -> None:
+    assert aws.options({"AWS_ACCESS_KEY_ID": "a", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path)}) == {}
+    assert aws.options({"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "a", "AWS_ENDPOINT_URL": "https://x"}) == {}

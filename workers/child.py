@@ -15,6 +15,7 @@ from pathlib import Path
 
 from workers import protocol
 from workers.clock import clock
+from workers.environment import of_runner
 from workers.protocol import Message
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,6 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LOG_LINES = 50
 LOG_LINE_BYTES = 4096
 GARBAGE = "garbage"  # a message of this class, not of the runner: what came was not a frame
-SECRETS = ("DATABASE_URL", "STORE_URL")  # what the runner has no business with
 
 
 class Child:
@@ -32,8 +32,10 @@ class Child:
 
     def __init__(self, command: Sequence[str]) -> None:
         read_end, write_end = os.pipe()
-        environment = {name: value for name, value in os.environ.items() if not name.endswith(SECRETS)}
-        environment |= {protocol.RUNNER_FD: str(write_end), protocol.RUNNER_PARENT: str(os.getpid())}
+        environment = of_runner(os.environ) | {
+            protocol.RUNNER_FD: str(write_end),
+            protocol.RUNNER_PARENT: str(os.getpid()),
+        }
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

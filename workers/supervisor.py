@@ -34,7 +34,7 @@ from hposvc.jobs.fence import Attempt, claim
 from hposvc.jobs.fleet import WorkerReport, WorkerState
 from hposvc.jobs.retention import expire
 from hposvc.jobs.sweeper import redeliver, sweep
-from hposvc.queue import Consumer, Publisher
+from hposvc.queue import Consumer, Publisher, QueueError
 from hposvc.settings import Settings
 from hposvc.store import Store
 from hposvc.warmup import Progress, WarmupError, is_warm, warm_up
@@ -373,6 +373,8 @@ def main(settings: Settings) -> int:
         supervisor.run(partial(prepare, device=settings.device))
     except WarmupError as error:
         return _refuse(f"Jittor could not be prepared: {error}")
+    except QueueError as error:
+        return _refuse(str(error))
     return 0
 
 

@@ -12,7 +12,7 @@ import structlog
 import yaml
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
-from fastapi.responses import HTMLResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
 from api import columns, examples, rows
@@ -397,15 +397,28 @@ def get_rows(
     summary="Get a finished job's report as a page",
     response_class=HTMLResponse,
     responses={
-        200: {"description": "A page to read or to print.", "content": {"text/html": {"example": "<!doctype html>…"}}}
+        200: {
+            "description": "A page to read or to print, or the result as JSON.",
+            "content": {
+                "text/html": {"example": "<!doctype html>…"},
+                "application/json": {"schema": {"type": "object"}, "example": examples.RESULT_IN_SHORT},
+            },
+        }
     },
 )
-def get_report(job_id: JobId, engine: Engine, tenant: Tenant) -> HTMLResponse:
-    """What was found, on a page that needs nothing else; the same as JSON is the file `report.json`."""
+def get_report(job_id: JobId, engine: Engine, tenant: Tenant, accept: Accept = None) -> Response:
+    """What was found, on a page that needs nothing else; with `Accept: application/json` the result as it was stored.
+
+    A result that another release wrote may lack parts: the page shows what is there, and says what is not.
+    """
+    media_type = preferred(accept, ("text/html", columns.JSON))
     job = queries.get(engine, job_id, tenant=tenant)
     if job.result is None:
         raise Problem("rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state)
-    return HTMLResponse(render_report(job))
+    headers = {"Vary": "Accept"}
+    if media_type == columns.JSON:
+        return JSONResponse(job.result, headers=headers)
+    return HTMLResponse(render_report(job), headers=headers)
 
 
 def _accepted(job: JobResource) -> Response:

@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from hposvc.bilevel.folds import held_out_losses
 from hposvc.bilevel.models import Arrays
@@ -233,7 +232,7 @@ def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.
     hits, planted = int((flagged & wrong).sum()), int(wrong.sum())
     precision = hits / max(1, int(flagged.sum()))
     recall = hits / max(1, planted)
-    ranks = rankdata(-weights)
+    ranks = _ranks(-weights)
     # Mann and Whitney: the chance that a wrong row is suspected more than a right one.
     pairs = planted * (len(wrong) - planted)
     above = float(ranks[wrong].sum()) - planted * (planted + 1) / 2
@@ -245,6 +244,16 @@ def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.
         f1=2 * precision * recall / max(precision + recall, 1e-12),
         auc=above / pairs if pairs else 0.5,
     )
+
+
+def _ranks(values: Floats) -> Floats:
+    """Ranks from 1, with the mean of theirs for equal values.
+
+    As ``scipy.stats.rankdata`` has them, whose import alone takes each job a third of a second of a processor.
+    """
+    _, place, number = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(number) - (number - 1) / 2)[place]
+    return ranks
 
 
 def _fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) -> Arrays:

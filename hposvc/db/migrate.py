@@ -26,6 +26,18 @@ class SchemaError(RuntimeError):
     """The database is not at the version of this code; the message says what to do."""
 
 
+class BehindError(SchemaError):
+    """It has no tables yet, or those of an earlier version."""
+
+
+class NewerError(SchemaError):
+    """It is of a version that this code does not know."""
+
+
+class ChangedError(SchemaError):
+    """Someone changed its tables by hand."""
+
+
 def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", os.fspath(files("migrations")).replace("%", "%%"))  # type: ignore[call-overload]
@@ -103,10 +115,10 @@ def check(url: str) -> None:
             _refuse_newer(revision)
             if revision != head():
                 at = "has no tables yet" if revision is None else f"is at revision {revision}, behind {head()}"
-                raise SchemaError(f"the database {at}; run `hposvc db upgrade`")
+                raise BehindError(f"the database {at}; run `hposvc db upgrade`")
             drift = _drift(connection)
         if drift:
-            raise SchemaError(
+            raise ChangedError(
                 "the tables differ from what this version made, so someone changed them by hand:\n  "
                 + "\n  ".join(drift)
                 + "\nRestore them from a backup, or undo the change."
@@ -117,7 +129,7 @@ def check(url: str) -> None:
 
 def _refuse_newer(revision: str | None) -> None:
     if revision is not None and revision not in revisions():
-        raise SchemaError(f"the database is at revision {revision}, which this version does not know; upgrade hposvc")
+        raise NewerError(f"the database is at revision {revision}, which this version does not know; upgrade hposvc")
 
 
 def _drift(connection: sa.Connection) -> list[str]:

@@ -23,12 +23,13 @@ class Waiting:
 @dataclass(frozen=True)
 class Census:
     """One count of everything. ``workers`` by state, where ``silent`` ones were not heard of lately; ``overdue`` jobs
-    are held by workers whose lease has run out; ``offers`` counts live workers by what they offer; ``totals`` are what
-    the workers have counted, by name.
+    are held by workers whose lease has run out; ``held`` counts those that workers have in hand by what they need;
+    ``offers`` counts live workers by what they offer; ``totals`` are what the workers have counted, by name.
     """
 
     jobs: dict[str, int]
     waiting: dict[str, Waiting]
+    held: dict[str, int]
     workers: dict[str, int]
     offers: dict[str, int]
     overdue: int
@@ -44,6 +45,9 @@ def take(engine: sa.Engine) -> Census:
             sa.select(jobs.c.needs, sa.func.count(), now() - sa.func.min(jobs.c.queued_at))
             .where(jobs.c.state == State.QUEUED)
             .group_by(jobs.c.needs)
+        ).all()
+        held = connection.execute(
+            sa.select(jobs.c.needs, sa.func.count()).where(jobs.c.state.in_(HELD)).group_by(jobs.c.needs)
         ).all()
         overdue = connection.execute(
             sa.select(sa.func.count()).where(jobs.c.state.in_(HELD), jobs.c.lease_until < now())
@@ -62,6 +66,7 @@ def take(engine: sa.Engine) -> Census:
     return Census(
         jobs=dict.fromkeys(State, 0) | {State(state): count for state, count in by_state},
         waiting={needs: Waiting(count, max(0.0, oldest)) for needs, count, oldest in queued},
+        held=dict(held),
         workers=states,
         offers=offers,
         overdue=overdue,

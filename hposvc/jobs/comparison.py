@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hposvc.db.tables import BANDS, DEFAULT_TENANT
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.resources import ComparedJob, Comparison, Difference, JobResource
+from hposvc.jobs.results import read_result
 
 MOST_JOBS = 8
 Metric = Literal["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "upper_score", "fd_relative_error"]
@@ -87,14 +88,14 @@ def _compared(job: JobResource, metric: Metric, columns: Any) -> ComparedJob:
 
 def _in_short(result: dict[str, Any]) -> dict[str, Any]:
     """The figures of a result that compare, and the best rival of its tuned model."""
-    models = result.get("models") or []
+    readable = read_result(result)
+    models = [model.model_dump() for model in readable.models]
     tuned = next((model for model in models if model["name"] == "tuned"), None)
-    rivals = [model for model in models if model["name"] != "tuned"]
+    rivals = [model for model in models if model["name"] != "tuned" and model["test_score"] is not None]
     rival = max(rivals, key=lambda model: float(model["test_score"]), default=None)
-    noise = result.get("noise")
     kept = ("stopped_by", "iterations", "best_iteration", "seconds", "score_name", "sentence", "suspects_total", "rows")
     return {name: result.get(name) for name in kept} | {
         "tuned": tuned,
         "best_rival": rival,
-        "f1": None if noise is None else noise["f1"],
+        "f1": None if readable.noise is None else readable.noise.f1,
     }

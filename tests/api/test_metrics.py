@@ -58,6 +58,7 @@ def test_the_database_in_numbers(server: Server, client: httpx.Client) -> None:
         ("hposvc_jobs", "failed"): 0,
         ("hposvc_queue_depth", "any"): 1,
         ("hposvc_queue_depth", "cuda"): 1,
+        ("hposvc_jobs_held", "any"): 1,
         ("hposvc_queue_unmet",): 1,
         ("hposvc_workers", "ready"): 1,
         ("hposvc_workers", "silent"): 0,

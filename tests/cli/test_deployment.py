@@ -25,6 +25,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from api.metrics import ApiMetrics
+from hposvc import aws
 from hposvc.cli import app
 from hposvc.client import Client
 from hposvc.db.engine import create_engine
@@ -34,6 +35,7 @@ from hposvc.jobs.fleet import WorkerReport
 from hposvc.settings import Settings
 from tests.cli.conftest import HPOSVC, SECONDS, until
 from tests.environment import without_settings
+from tests.moto import moto
 from tests.postgresql import PostgreSQL
 from workers.tally import ATTEMPTS, Tally, WorkerMetrics
 
@@ -49,7 +51,7 @@ MANIFESTS = {
     for path in sorted((ROOT / "deploy/kubernetes").glob("*.yaml"))
 }
 VARIABLES = {f"HPOSVC_{name.upper()}" for name in Settings.model_fields}
-OTHERS = re.compile(r"AWS_|POSTGRES_|MINIO_|GF_")  # the variables of other people's programs
+OTHERS = re.compile(r"AWS_|POSTGRES_|MINIO_|MC_|GF_")  # the variables of other people's programs
 
 
 def docker_commands() -> list[list[str]]:
@@ -104,10 +106,60 @@ def test_the_manifests_of_kubernetes_fit_their_schemas() -> None:
         [TOOLS / "kubernetes-validate", "--strict", *files], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    named = {(item["kind"], item["metadata"]["name"]) for documents in MANIFESTS.values() for item in documents}
+
+
+def test_what_keda_scales_is_there_and_is_not_taken_from_its_jobs() -> None:
+    """KEDA's own schema is on no package index; these are the fields of its ScaledObject that matter."""
+    there = {
+        (item["apiVersion"], item["kind"], item["metadata"]["name"])
+        for documents in MANIFESTS.values()
+        for item in documents
+    }
     for scaled in MANIFESTS["scaling.yaml"]:
-        target = scaled["spec"]["scaleTargetRef"]
-        assert (target["kind"], target["name"]) in named
+        assert (scaled["apiVersion"], scaled["kind"]) == ("keda.sh/v1alpha1", "ScaledObject")
+        spec = scaled["spec"]
+        assert spec.keys() == {"scaleTargetRef", "minReplicaCount", "maxReplicaCount", "cooldownPeriod", "triggers"}
+        target = spec["scaleTargetRef"]
+        assert (target["apiVersion"], target["kind"], target["name"]) in there
+        assert 0 <= spec["minReplicaCount"] < spec["maxReplicaCount"]
+        (trigger,) = spec["triggers"]
+        assert trigger["type"] == "prometheus"
+        metadata = trigger["metadata"]
+        assert metadata.keys() == {"serverAddress", "query", "threshold"}
+        assert httpx.URL(metadata["serverAddress"]).scheme == "http"
+        assert isinstance(metadata["threshold"], str)  # metadata is text, numbers too
+        assert float(metadata["threshold"]) == 1
+        named = {selector.name for selector in selectors(promql_parser.parse(metadata["query"]))}
+        assert named == {"hposvc_jobs_held", "hposvc_queue_depth"}
+
+
+def test_the_bucket_is_made_by_the_store_s_own_client_and_may_be_there_already(tmp_path: Path) -> None:
+    """The script of the service `bucket`, in a shell, with a client that only writes down how it was called."""
+    service = SERVICES["bucket"]
+    shell, option, script = service["entrypoint"]
+    assert (shell, option) == ("sh", "-euc")
+    assert service["image"] == SERVICES["store"]["image"]
+    assert service["depends_on"] == {"store": {"condition": "service_healthy"}}
+    secrets = make_secrets(tmp_path)
+    client = tmp_path / "mc"
+    client.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest "$1" != "$FAIL"\n')
+    client.chmod(0o755)
+    script = script.replace("$$", "$").replace("/run/secrets", str(secrets))
+
+    def run(fail: str) -> int:
+        variables = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "FAIL": fail}
+        return subprocess.run([shell, option, script], env=variables, check=False).returncode
+
+    assert run(fail="") == 0
+    password = (secrets / "store_password").read_text()
+    bucket = SERVICES["api"]["environment"]["HPOSVC_STORE_URL"].removeprefix("s3://")
+    endpoint = SERVICES["api"]["environment"]["AWS_ENDPOINT_URL"]
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        f"alias set store {endpoint} hposvc {password}",
+        f"mb --ignore-existing store/{bucket}",
+    ]
+    assert run(fail="alias") != 0
+    assert run(fail="mb") != 0
 
 
 @pytest.mark.parametrize("script", ["deploy/secrets.sh", "deploy/slurm.sh"])
@@ -144,12 +196,17 @@ def test_what_services_refer_to_is_declared() -> None:
     assert set(re.findall(r"COPY --from=([\w-]+)", DOCKERFILE)) <= stages
 
 
-def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
-    (tmp_path / "deploy").mkdir()
-    script = tmp_path / "deploy" / "secrets.sh"
+def make_secrets(directory: Path) -> Path:
+    """Run the script in a checkout of its own; the folder that it made."""
+    (directory / "deploy").mkdir()
+    script = directory / "deploy" / "secrets.sh"
     script.write_bytes((ROOT / "deploy/secrets.sh").read_bytes())
     subprocess.run(["sh", script], check=True)
-    folder = tmp_path / "secrets"
+    return directory / "secrets"
+
+
+def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
+    folder = make_secrets(tmp_path)
     assert folder.stat().st_mode & 0o077 == 0
     assert {Path(secret["file"]).name for secret in COMPOSE["secrets"].values()} == {
         path.name for path in folder.iterdir()
@@ -158,7 +215,10 @@ def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
     password = (folder / "postgres_password").read_text()
     assert settings.database_url == f"postgresql+psycopg://hposvc:{password}@database/hposvc"
     assert len(password) == 48
-    again = subprocess.run(["sh", script], capture_output=True, text=True, check=False)
+    keys = aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws_credentials")})["config"]
+    assert keys["aws_access_key_id"] == (folder / "store_user").read_text()
+    assert keys["aws_secret_access_key"] == (folder / "store_password").read_text()
+    again = subprocess.run(["sh", tmp_path / "deploy/secrets.sh"], capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert (folder / "postgres_password").read_text() == password
 
@@ -202,6 +262,15 @@ def test_the_api_s_image_has_all_but_jittor() -> None:
     left_out = {name for name in everything if name.startswith(("jittor", "onednn"))}
     assert len(left_out) == 3
     assert set(project["dependency-groups"]["api"]) == everything - left_out
+
+
+def test_the_api_s_image_can_back_up_the_database_of_compose() -> None:
+    """pg_dump must not be older than its server; Debian's number for a release is that of its PostgreSQL."""
+    debian = {"bookworm": "15"}
+    (stage,) = re.findall(r"^FROM base AS api\n(.*?)^FROM ", DOCKERFILE, re.MULTILINE | re.DOTALL)
+    assert "postgresql-client" in stage
+    (release,) = re.findall(r"^FROM python:[\d.]+-slim-(\w+) AS base$", DOCKERFILE, re.MULTILINE)
+    assert SERVICES["database"]["image"] == f"postgres:{debian[release]}-{release}"
 
 
 def test_what_the_images_copy_is_there() -> None:
@@ -297,43 +366,63 @@ def test_prometheus_scrapes_what_compose_runs() -> None:
 
 @pytest.mark.slow
 def test_the_commands_of_compose_run_as_processes(postgresql: PostgreSQL, tmp_path: Path) -> None:
-    """In compose's order, with its commands and variables; only addresses are this test's own."""
+    """In compose's order, with its commands, variables and secrets; only addresses and folders are this test's own."""
+    secrets = make_secrets(tmp_path)
     url = postgresql.create("compose")
     own = {
         "HPOSVC_DATABASE_URL": url,  # in compose a secret file
         "HPOSVC_DATA_DIR": str(tmp_path),
-        "HPOSVC_STORE_URL": (tmp_path / "store").as_uri(),
         "HPOSVC_METRICS_HOST": "127.0.0.1",
         "HPOSVC_METRICS_PORT": "0",
         "HPOSVC_LOG_FORMAT": "json",
     }
 
-    def start(name: str) -> subprocess.Popen[bytes]:
-        command = [{"0.0.0.0": "127.0.0.1", "8080": "0"}.get(word, word) for word in COMMANDS[name]]
-        variables = without_settings(**{**SERVICES[name].get("environment", {}), **own})
-        with (tmp_path / f"{name}.log").open("wb") as log:
-            return subprocess.Popen([HPOSVC, *command], env=variables, stdout=log, stderr=log, cwd=tmp_path)
+    with moto(tmp_path) as store:
 
-    assert start("migrate").wait(SECONDS) == 0
-    api, worker = start("api"), start("worker")
-    engine = create_engine(url)
-    try:
-        address = until(lambda: announced(Settings(data_dir=tmp_path)).get("url"), "the API listens")
-        with Client(address) as client:
-            until(client.is_ready, "the API is ready")
-            program, *arguments = SERVICES["api"]["healthcheck"]["test"][1:]
-            assert program == "python"
-            healthy = [word.replace("http://127.0.0.1:8080", address) for word in arguments]
-            subprocess.run([sys.executable, *healthy], check=True, env=os.environ | {"no_proxy": "*"})
-            until(lambda: [item for item in queries.workers(engine) if item.state == "ready"], "the worker is ready")
-            log = (tmp_path / "worker.log").read_text()
-            found = re.search(r"http://127\.0\.0\.1:\d+/metrics", log)
-            assert found, log
-            assert "hposvc_worker_state" in httpx.get(found[0], trust_env=False).text
-            for line in log.splitlines():
-                assert {"event", "level", "timestamp"} <= json.loads(line).keys()
-    finally:
-        engine.dispose()
-        for process, service in ((worker, "worker"), (api, "api")):
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(int(SERVICES[service]["stop_grace_period"].removesuffix("s"))) == 0
+        def start(name: str) -> subprocess.Popen[bytes]:
+            command = [{"0.0.0.0": "127.0.0.1", "8080": "0"}.get(word, word) for word in COMMANDS[name]]
+            variables = {
+                key: value.replace("/run/secrets", str(secrets)).replace("http://store:9000", store.url)
+                for key, value in SERVICES[name].get("environment", {}).items()
+            }
+            with (tmp_path / f"{name}.log").open("wb") as log:
+                environment = without_settings(**variables | own)
+                return subprocess.Popen([HPOSVC, *command], env=environment, stdout=log, stderr=log, cwd=tmp_path)
+
+        bucket = SERVICES["api"]["environment"]["HPOSVC_STORE_URL"].removeprefix("s3://")
+        httpx.put(f"{store.url}/{bucket}", trust_env=False).raise_for_status()  # what the service `bucket` does
+        assert start("migrate").wait(SECONDS) == 0
+        api, worker = start("api"), start("worker")
+        engine = create_engine(url)
+        try:
+            address = until(lambda: announced(Settings(data_dir=tmp_path)).get("url"), "the API listens")
+            with Client(address) as client:
+                until(client.is_ready, "the API is ready")
+                program, *arguments = SERVICES["api"]["healthcheck"]["test"][1:]
+                assert program == "python"
+                healthy = [word.replace("http://127.0.0.1:8080", address) for word in arguments]
+                subprocess.run([sys.executable, *healthy], check=True, env=os.environ | {"no_proxy": "*"})
+                until(lambda: [one for one in queries.workers(engine) if one.state == "ready"], "the worker is ready")
+                log = (tmp_path / "worker.log").read_text()
+                found = re.search(r"http://127\.0\.0\.1:\d+/metrics", log)
+                assert found, log
+                assert "hposvc_worker_state" in httpx.get(found[0], trust_env=False).text
+                job = client.submit(
+                    {
+                        "kind": "regularization_tuning",
+                        "dataset": {"id": "sklearn:iris"},
+                        "stop": {"iterations": 3},
+                    }
+                )
+                assert client.wait(job.id, interval=0.1).state == "succeeded", (tmp_path / "worker.log").read_text()
+                files = {path.name: path for path in client.download_artifacts(job.id, tmp_path / "files")}
+                assert json.loads(files["report.json"].read_text())["iterations"] == 3
+                there = httpx.get(f"{store.url}/{bucket}", trust_env=False).text
+                assert f"jobs/{job.id}/1/report.json" in there
+                for line in (tmp_path / "worker.log").read_text().splitlines():
+                    assert {"event", "level", "timestamp"} <= json.loads(line).keys()
+        finally:
+            engine.dispose()
+            for process, service in ((worker, "worker"), (api, "api")):
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(int(SERVICES[service]["stop_grace_period"].removesuffix("s"))) == 0

@@ -2,72 +2,168 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import sqlalchemy as sa
 
-from hposvc import cuda, doctor
+from hposvc import doctor
+from hposvc.causes import Cause
 from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.settings import Settings
 from tests.cli.conftest import HPOSVC, Server
 from tests.environment import FOUND, without_settings
+from tests.moto import moto
+
+Findings = dict[str, dict[str, Any]]
+UNREACHABLE = {
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "hunter2",
+    "AWS_REGION": "us-east-1",
+    "AWS_ENDPOINT_URL": "http://127.0.0.1:9",
+}
 
 
-def examine(data_dir: Path, **variables: str) -> tuple[int, dict[str, dict[str, str]]]:
+def command(data_dir: Path, **variables: str) -> tuple[int, Findings]:
     """The exit status and the findings by name, in a process of its own."""
-    command = [HPOSVC, "doctor", "--json", "--data-dir", data_dir]
-    run = subprocess.run(command, env=without_settings(**variables), capture_output=True, text=True, check=False)
+    arguments = [HPOSVC, "doctor", "--json", "--data-dir", data_dir]
+    run = subprocess.run(arguments, env=without_settings(**variables), capture_output=True, text=True, check=False)
     assert run.stdout.startswith("["), run.stderr
     return run.returncode, {finding["name"]: finding for finding in json.loads(run.stdout)}
 
 
-def test_a_machine_that_is_fit(tmp_path: Path) -> None:
-    migrate.upgrade(Settings(data_dir=tmp_path).database_url)
-    status, findings = examine(tmp_path, HPOSVC_PORT="0")
-    assert status == 0, findings
-    assert findings["compiler"]["message"].startswith("g++")
-    assert findings["database"]["status"] == "good"
-    assert len(findings) == 12
+@dataclass(frozen=True)
+class Machine:
+    """A machine on which one thing will be wrong."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+
+    def look(self, **variables: str) -> Findings:
+        """The findings by name, in this process with other variables."""
+        own = {"HPOSVC_DATA_DIR": str(self.folder / "data"), "HPOSVC_PORT": "0"}
+        with mock.patch.dict(os.environ, without_settings(**own | variables), clear=True):
+            return {finding.name: asdict(finding) for finding in doctor.examine(Settings())}
+
+    def command(self, **variables: str) -> Findings:
+        """The same in a process of its own, for what is decided before a process starts."""
+        return command(self.folder / "data", **{"HPOSVC_PORT": "0"} | variables)[1]
+
+    def without_files(self, *ends: str) -> Findings:
+        """As if no file whose path ends like this were there."""
+        stat = os.stat
+
+        def hiding(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+            if isinstance(path, (str, os.PathLike)) and os.fspath(path).endswith(ends):
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            return stat(path, *arguments, **options)
+
+        self.monkeypatch.setattr(os, "stat", hiding)
+        return self.look()
+
+    def startup(self, code: str) -> dict[str, str]:
+        """The variables with which a Python process runs ``code`` before everything else."""
+        (self.folder / "sitecustomize.py").write_text(code)
+        return {"PYTHONPATH": os.pathsep.join([str(self.folder), FOUND.get("PYTHONPATH", "")])}
+
+    def database(self) -> sa.Engine:
+        """A database at this version, to be spoilt."""
+        migrate.upgrade(self.settings.database_url)
+        return sa.create_engine(self.settings.database_url)
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(data_dir=self.folder / "data")
 
 
-def test_the_text_has_the_remedy_below_the_fault(tmp_path: Path) -> None:
-    command = [HPOSVC, "doctor", "--data-dir", "/proc/nowhere"]
-    run = subprocess.run(command, env=without_settings(HPOSVC_PORT="0"), capture_output=True, text=True, check=False)
-    assert run.returncode == Exit.FAILED
-    assert "✗  data directory" in run.stdout
-    assert "HPOSVC_DATA_DIR" in run.stdout
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(tmp_path, monkeypatch)
 
 
-def test_no_compiler(tmp_path: Path) -> None:
-    status, findings = examine(tmp_path, PATH=str(tmp_path))
-    assert status == Exit.FAILED
-    assert findings["compiler"]["status"] == "fault"
-    assert "apt install g++" in findings["compiler"]["remedy"]
+# each fault
 
 
-def test_a_compiler_that_does_not_run(tmp_path: Path) -> None:
-    broken = tmp_path / "bin" / "g++"
-    broken.parent.mkdir()
-    broken.write_text("#!/bin/sh\nexit 1\n")
-    broken.chmod(0o755)
-    _, findings = examine(tmp_path, PATH=f"{broken.parent}:{FOUND['PATH']}")
-    assert findings["compiler"]["status"] == "fault"
+@dataclass(frozen=True)
+class Fault:
+    """How a fault is produced, where it shows, and what is said of it."""
+
+    produce: Callable[[Machine], Findings]
+    name: str
+    status: str
+    message: str
+    remedy: str
+
+
+FAULTS: dict[Cause, Fault] = {}
+Produce = Callable[[Machine], Findings]
+
+
+def produces(
+    cause: Cause, name: str, *, message: str, remedy: str, status: str = "fault"
+) -> Callable[[Produce], Produce]:
+    def keep(produce: Produce) -> Produce:
+        assert cause not in FAULTS
+        FAULTS[cause] = Fault(produce, name, status, message, remedy)
+        return produce
+
+    return keep
+
+
+@produces(Cause.PYTHON_UNSUPPORTED, "Python", message="3.13.1", remedy="3.11 or 3.12")
+def python(machine: Machine) -> Findings:
+    machine.monkeypatch.setattr("sys.version_info", (3, 13, 1, "final", 0))
+    return {"Python": asdict(doctor.python_version())}
+
+
+@produces(Cause.COMPILER_MISSING, "compiler", message="not on PATH", remedy="apt install g++")
+def no_compiler(machine: Machine) -> Findings:
+    return machine.look(PATH=str(machine.folder))
+
+
+@produces(Cause.COMPILER_BROKEN, "compiler", message="does not run", remedy="--reinstall g++")
+def broken_compiler(machine: Machine) -> Findings:
+    program(machine.folder / "bin" / "g++", "exit 1")
+    return machine.look(PATH=f"{machine.folder}/bin:{FOUND['PATH']}")
+
+
+@produces(Cause.HEADERS_MISSING, "Python's headers", message="Python.h is missing", remedy="-dev")
+def no_headers(machine: Machine) -> Findings:
+    return machine.without_files("/Python.h")
+
+
+@produces(Cause.PYTHON_CONFIG_MISSING, "python-config", message="nowhere that Jittor looks", remedy="-dev")
+def no_python_config(machine: Machine) -> Findings:
+    return machine.without_files("-config")
+
+
+@produces(Cause.ONEDNN_MISSING, "oneDNN", message="libmkldnn.so", remedy="pip install onednn-cpu-gomp==2021.2.0")
+def no_onednn(machine: Machine) -> Findings:
+    return machine.without_files("/libmkldnn.so")
+
+
+def program(path: Path, script: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
 
 
 def toolkit(folder: Path, *, release: str | None = "12.2", runtime: bool = True, cudnn: int | None = 8) -> str:
     """The PATH on which a CUDA toolkit like this is found first."""
-    for name in ("bin", "lib64", "include"):
-        (folder / name).mkdir(parents=True)
-    nvcc = folder / "bin" / "nvcc"
-    said = f"Cuda compilation tools, release {release}, V{release}.140"
-    nvcc.write_text("#!/bin/sh\nexit 1\n" if release is None else f"#!/bin/sh\necho '{said}'\n")
-    nvcc.chmod(0o755)
+    said = f"echo 'Cuda compilation tools, release {release}, V{release}.140'"
+    program(folder / "bin" / "nvcc", "exit 1" if release is None else said)
+    for name in ("lib64", "include"):
+        (folder / name).mkdir()
     if runtime:
         (folder / "lib64" / "libcudart.so.12").touch()
     if cudnn is not None:
@@ -75,163 +171,317 @@ def toolkit(folder: Path, *, release: str | None = "12.2", runtime: bool = True,
     return f"{folder}/bin:{FOUND['PATH']}"
 
 
-CUDA_FAULTS = [
-    ({"release": None}, "does not run"),
-    ({"release": "13.0"}, "is of CUDA 13.0"),
-    ({"runtime": False}, "has no CUDA runtime"),
-    ({"cudnn": 9}, "cuDNN 9"),
+def on_cuda(machine: Machine, **toolkit_: Any) -> Findings:
+    return machine.look(PATH=toolkit(machine.folder / "toolkit", **toolkit_), HPOSVC_DEVICE="cuda")
+
+
+@produces(Cause.NVCC_MISSING, "CUDA", message="no CUDA compiler", remedy="CUDA 12.2")
+def no_nvcc(machine: Machine) -> Findings:
+    program(machine.folder / "bin" / "g++", "exit 1")
+    return machine.look(PATH=f"{machine.folder}/bin", HPOSVC_DEVICE="cuda")
+
+
+@produces(Cause.NVCC_BROKEN, "CUDA", message="does not run", remedy="CUDA 12.2")
+def broken_nvcc(machine: Machine) -> Findings:
+    return on_cuda(machine, release=None)
+
+
+@produces(Cause.CUDA_TOO_NEW, "CUDA", message="is of CUDA 13.0", remedy="CUDA 12.2")
+def new_cuda(machine: Machine) -> Findings:
+    return on_cuda(machine, release="13.0")
+
+
+@produces(Cause.CUDA_RUNTIME_MISSING, "CUDA", message="has no CUDA runtime", remedy="CUDA 12.2")
+def no_runtime(machine: Machine) -> Findings:
+    return on_cuda(machine, runtime=False)
+
+
+@produces(Cause.CUDNN_TOO_NEW, "CUDA", message="cuDNN 9", remedy="cuDNN 8")
+def new_cudnn(machine: Machine) -> Findings:
+    return on_cuda(machine, cudnn=9)
+
+
+def with_driver(machine: Machine, *, gpus: int = 1, version: int = 12020) -> Findings:
+    """A library in place of the driver's, which the loader finds first."""
+    source = machine.folder / "driver.c"
+    source.write_text(
+        "int cuInit(unsigned flags) { return 0; }\n"
+        f"int cuDeviceGetCount(int *count) {{ *count = {gpus}; return 0; }}\n"
+        f"int cuDriverGetVersion(int *version) {{ *version = {version}; return 0; }}\n"
+    )
+    library = machine.folder / "libcuda.so.1"
+    subprocess.run(["g++", "-x", "c", "-shared", "-fPIC", "-o", library, source], check=True)
+    path = toolkit(machine.folder / "toolkit")
+    return machine.command(PATH=path, HPOSVC_DEVICE="cuda", LD_LIBRARY_PATH=str(machine.folder))
+
+
+@produces(Cause.GPU_DRIVER_MISSING, "CUDA", message="the NVIDIA driver (libcuda", remedy="HPOSVC_DEVICE=cpu")
+def no_driver(machine: Machine) -> Findings:
+    (machine.folder / "libcuda.so.1").write_text("not a library")  # found first, also where there is a driver
+    path = toolkit(machine.folder / "toolkit")
+    return machine.command(PATH=path, HPOSVC_DEVICE="cuda", LD_LIBRARY_PATH=str(machine.folder))
+
+
+@produces(Cause.GPU_MISSING, "CUDA", message="sees no GPU", remedy="nvidia-smi")
+def no_gpu(machine: Machine) -> Findings:
+    return with_driver(machine, gpus=0)
+
+
+@produces(Cause.GPU_DRIVER_TOO_OLD, "CUDA", message="programs of CUDA 11 and older", remedy="newer driver")
+def old_driver(machine: Machine) -> Findings:
+    return with_driver(machine, version=11080)
+
+
+@produces(Cause.CACHE_UNWRITABLE, "Jittor", message="/proc/home/.cache/jittor cannot be written", remedy="set HOME")
+def unwritable_home(machine: Machine) -> Findings:
+    return machine.look(HOME="/proc/home")
+
+
+@produces(Cause.JITTOR_NOT_COMPILED, "Jittor", status="note", message="not compiled", remedy="hposvc warmup")
+def fresh_home(machine: Machine) -> Findings:
+    (machine.folder / "home").mkdir()
+    return machine.look(HOME=str(machine.folder / "home"))
+
+
+@produces(Cause.DATA_DIRECTORY_UNWRITABLE, "data directory", message="cannot be written", remedy="HPOSVC_DATA_DIR")
+def file_for_a_directory(machine: Machine) -> Findings:
+    (machine.folder / "data").write_text("")
+    return machine.look()
+
+
+@produces(Cause.DATABASE_URL_INVALID, "database", message="mysql is not supported", remedy="HPOSVC_DATABASE_URL")
+def other_database(machine: Machine) -> Findings:
+    return machine.look(HPOSVC_DATABASE_URL="mysql://x/y")
+
+
+@produces(Cause.DATABASE_ON_NETWORK_FILE_SYSTEM, "database", message="(nfs4)", remedy="PostgreSQL")
+def network_file_system(machine: Machine) -> Findings:
+    """The kernel's own list of mounts, with one more line."""
+    mounts = machine.folder / "mounts"
+    mounts.write_text(f"{doctor.MOUNTS.read_text()}server:/export {machine.folder} nfs4 rw 0 0\n")
+    machine.monkeypatch.setattr(doctor, "MOUNTS", mounts)
+    elsewhere = machine.look(HPOSVC_DATABASE_URL="sqlite:////dev/shm/none/x.sqlite3")["database"]
+    assert elsewhere["cause"] == Cause.DATABASE_ABSENT
+    return machine.look()
+
+
+@produces(Cause.DATABASE_ABSENT, "database", status="note", message="not there yet", remedy="hposvc db upgrade")
+def no_database(machine: Machine) -> Findings:
+    return machine.look()
+
+
+@produces(Cause.DATABASE_BEHIND, "database", message="is at revision 0001, behind", remedy="hposvc db backup")
+def earlier_database(machine: Machine) -> Findings:
+    spoil(machine, f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0001'")
+    return machine.look()
+
+
+@produces(Cause.DATABASE_NEWER, "database", message="revision 9999", remedy="Install the version")
+def later_database(machine: Machine) -> Findings:
+    spoil(machine, f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'")
+    return machine.look()
+
+
+@produces(Cause.DATABASE_CHANGED, "database", message="add_column", remedy="hposvc db restore")
+def changed_database(machine: Machine) -> Findings:
+    spoil(machine, "ALTER TABLE jobs DROP COLUMN error")
+    return machine.look()
+
+
+def spoil(machine: Machine, statement: str) -> None:
+    engine = machine.database()
+    with engine.begin() as connection:
+        connection.execute(sa.text(statement))
+    engine.dispose()
+
+
+NOBODY = "postgresql+psycopg://hposvc:hunter2@127.0.0.1:9/hposvc"
+
+
+@produces(Cause.DATABASE_UNREACHABLE, "database", message="does not answer", remedy="HPOSVC_DATABASE_URL")
+def no_server(machine: Machine) -> Findings:
+    return machine.look(HPOSVC_DATABASE_URL=NOBODY)
+
+
+@produces(Cause.CLOCK_UNKNOWN, "clock", status="note", message="did not tell its time", remedy="look again")
+def database_gone_meanwhile(machine: Machine) -> Findings:
+    return {"clock": asdict(doctor.clocks(Settings(data_dir=machine.folder, database_url=NOBODY)))}
+
+
+def clock_off_by(seconds: int, machine: Machine) -> Findings:
+    """A process whose clock is off: Python is told another time before the command starts."""
+    machine.database().dispose()
+    start = machine.startup(f"import time\n_now = time.time\ntime.time = lambda: _now() + {seconds}\n")
+    return machine.command(**start)
+
+
+@produces(Cause.CLOCKS_APART, "clock", message="600.0 s behind", remedy="chrony")
+def slow_clock(machine: Machine) -> Findings:
+    return clock_off_by(-600, machine)
+
+
+@produces(Cause.STORE_PACKAGE_MISSING, "store", message="needs a package", remedy="pip install 'hposvc[s3]'")
+def no_obstore(machine: Machine) -> Findings:
+    start = machine.startup("import sys\nsys.modules['obstore.fsspec'] = None\n")
+    return machine.command(**start, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
+
+
+@produces(Cause.STORE_CREDENTIALS_INVALID, "store", message="no aws_secret_access_key", remedy="AWS_ACCESS_KEY_ID")
+def half_a_key(machine: Machine) -> Findings:
+    file = machine.folder / "credentials"
+    file.write_text("[default]\naws_access_key_id = hunter2\n")
+    return machine.look(HPOSVC_STORE_URL="s3://bucket", AWS_SHARED_CREDENTIALS_FILE=str(file))
+
+
+@produces(Cause.STORE_UNREACHABLE, "store", message="does not answer", remedy="AWS_ENDPOINT_URL")
+def no_store(machine: Machine) -> Findings:
+    return machine.look(HPOSVC_STORE_URL="s3://nobody/jobs", **UNREACHABLE)
+
+
+@produces(Cause.STORE_UNWRITABLE, "store", message="cannot be written", remedy="HPOSVC_STORE_URL")
+def unwritable_store(machine: Machine) -> Findings:
+    return machine.look(HPOSVC_STORE_URL="file:///proc/nowhere")
+
+
+@produces(Cause.BUCKET_MISSING, "store", message="there is no bucket elsewhere", remedy="Make the bucket")
+def no_bucket(machine: Machine) -> Findings:
+    with moto(machine.folder) as server:
+        for url in (f"s3://{server.bucket}", f"s3://{server.bucket}/nothing/there/yet"):
+            there = machine.look(HPOSVC_STORE_URL=url, **server.variables)["store"]
+            assert there["status"] == "good", there
+        return machine.look(HPOSVC_STORE_URL="s3://elsewhere/jobs", **server.variables)
+
+
+@produces(Cause.PORT_TAKEN, "port", message="Address already in use", remedy="--port")
+def taken_port(machine: Machine) -> Findings:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return machine.look(HPOSVC_PORT=str(taken.getsockname()[1]))
+
+
+@produces(Cause.PORT_REFUSED, "port", message="192.0.2.1", remedy="HPOSVC_HOST")
+def another_s_address(machine: Machine) -> Findings:
+    return machine.look(HPOSVC_HOST="192.0.2.1")
+
+
+@produces(Cause.EXAMINATION_FAILED, "database", message="FileNotFoundError", remedy="Report it")
+def no_proc(machine: Machine) -> Findings:
+    machine.monkeypatch.setattr(doctor, "MOUNTS", machine.folder / "nowhere")
+    findings = machine.look()
+    assert findings["store"]["status"] == "good"  # the others are looked at all the same
+    return findings
+
+
+@pytest.mark.parametrize("cause", list(Cause))
+def test_each_fault_is_produced_and_recognized(machine: Machine, cause: Cause) -> None:
+    assert cause in FAULTS, "doctor can report a fault that no test produces"
+    fault = FAULTS[cause]
+    findings = fault.produce(machine)
+    finding = findings[fault.name]
+    assert (finding["cause"], finding["status"]) == (cause, fault.status), finding
+    assert fault.message in finding["message"]
+    assert fault.remedy in finding["remedy"]
+    assert "hunter2" not in json.dumps(findings)
+
+
+# the rest
+
+
+def test_a_machine_that_is_fit(tmp_path: Path) -> None:
+    migrate.upgrade(Settings(data_dir=tmp_path).database_url)
+    status, findings = command(tmp_path, HPOSVC_PORT="0")
+    assert status == 0, findings
+    assert findings["compiler"]["message"].startswith("g++")
+    assert findings["database"]["status"] == "good"
+    assert findings["database"]["cause"] is None
+    assert len(findings) == 12
+
+
+def test_the_text_has_the_remedy_below_the_fault_and_ends_with_what_is_to_mend() -> None:
+    arguments = [HPOSVC, "doctor", "--data-dir", "/proc/nowhere"]
+    run = subprocess.run(arguments, env=without_settings(HPOSVC_PORT="0"), capture_output=True, text=True, check=False)
+    assert run.returncode == Exit.FAILED
+    assert "✗  data directory" in run.stdout
+    assert "HPOSVC_DATA_DIR" in run.stdout
+    assert "2 to mend before the service runs here: data directory, store." in run.stdout
+
+
+CUDA_FAULTS: list[tuple[dict[str, Any], Cause]] = [
+    ({"release": None}, Cause.NVCC_BROKEN),
+    ({"release": "13.0"}, Cause.CUDA_TOO_NEW),
+    ({"runtime": False}, Cause.CUDA_RUNTIME_MISSING),
+    ({"cudnn": 9}, Cause.CUDNN_TOO_NEW),
 ]
 
 
-@pytest.mark.parametrize(("changes", "message"), CUDA_FAULTS, ids=[message for _, message in CUDA_FAULTS])
-def test_a_toolkit_that_jittor_cannot_use_is_noted_on_the_cpu_and_a_fault_for_cuda(
-    tmp_path: Path, changes: dict[str, Any], message: str
+@pytest.mark.parametrize(("changes", "cause"), CUDA_FAULTS, ids=[str(cause) for _, cause in CUDA_FAULTS])
+def test_a_toolkit_that_jittor_cannot_use_stops_no_worker_on_the_cpu(
+    machine: Machine, changes: dict[str, Any], cause: Cause
 ) -> None:
-    path = toolkit(tmp_path / "toolkit", **changes)
-    status, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0")
-    assert status == 0
-    assert findings["CUDA"]["status"] == "note"
-    assert message in findings["CUDA"]["message"]
-    status, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0", HPOSVC_DEVICE="cuda")
-    assert status == Exit.FAILED
-    assert findings["CUDA"]["status"] == "fault"
-    assert message in findings["CUDA"]["message"]
-    assert "CUDA 12.2" in findings["CUDA"]["remedy"]
+    finding = machine.look(PATH=toolkit(machine.folder / "toolkit", **changes))["CUDA"]
+    assert (finding["status"], finding["cause"]) == ("note", cause)
 
 
-def test_a_good_toolkit_on_the_cpu(tmp_path: Path) -> None:
-    _, findings = examine(tmp_path, PATH=toolkit(tmp_path / "toolkit"), HPOSVC_PORT="0")
-    assert findings["CUDA"]["status"] == "good"
+def test_a_good_toolkit_on_the_cpu(machine: Machine) -> None:
+    assert machine.look(PATH=toolkit(machine.folder / "toolkit"))["CUDA"]["status"] == "good"
 
 
-@pytest.mark.skipif(cuda.driver_obstacle() is None, reason="a GPU is here, and this is about machines without one")
-def test_a_machine_without_a_gpu_cannot_be_a_cuda_worker(tmp_path: Path) -> None:
+def test_a_toolkit_with_a_driver_and_a_gpu(machine: Machine) -> None:
+    finding = with_driver(machine)["CUDA"]
+    assert finding["status"] == "good", finding
+
+
+def test_warming_up_says_what_doctor_says(tmp_path: Path) -> None:
+    (tmp_path / "libcuda.so.1").write_text("not a library")
     path = toolkit(tmp_path / "toolkit")
-    _, findings = examine(tmp_path, PATH=path, HPOSVC_PORT="0", HPOSVC_DEVICE="cuda")
-    assert findings["CUDA"]["status"] == "fault"
-    assert "driver" in findings["CUDA"]["message"]
-    assert "HPOSVC_DEVICE=cpu" in findings["CUDA"]["remedy"]
-    command = [HPOSVC, "warmup"]
-    variables = without_settings(HPOSVC_DEVICE="cuda", PATH=path, HPOSVC_DATA_DIR=str(tmp_path))
-    run = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+    variables = without_settings(
+        HPOSVC_DEVICE="cuda", PATH=path, HPOSVC_DATA_DIR=str(tmp_path), LD_LIBRARY_PATH=str(tmp_path)
+    )
+    run = subprocess.run([HPOSVC, "warmup"], env=variables, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert "CUDA cannot be used: the NVIDIA driver" in run.stdout + run.stderr
 
 
-def test_a_jittor_that_was_not_prepared_is_noted(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir()
-    status, findings = examine(tmp_path, HOME=str(home), HPOSVC_PORT="0")
-    assert status == 0
-    assert findings["Jittor"]["status"] == "note"
-    assert "hposvc warmup" in findings["Jittor"]["remedy"]
-
-
-def test_a_home_that_cannot_be_written(tmp_path: Path) -> None:
-    status, findings = examine(tmp_path, HOME="/proc/home")
-    assert status == Exit.FAILED
-    assert findings["Jittor"]["status"] == "fault"
-
-
-def test_a_data_directory_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "taken").write_text("")
-    _, findings = examine(tmp_path / "taken")
-    assert findings["data directory"]["status"] == "fault"
-
-
-def test_a_database_that_is_behind(tmp_path: Path) -> None:
-    url = Settings(data_dir=tmp_path).database_url
-    engine = sa.create_engine(url)
+def test_a_database_without_tables(machine: Machine) -> None:
+    (machine.folder / "data").mkdir()
+    engine = sa.create_engine(machine.settings.database_url)
     with engine.begin() as connection:
         connection.execute(sa.text("CREATE TABLE somebody_s (id INTEGER)"))
     engine.dispose()
-    _, findings = examine(tmp_path)
-    assert findings["database"]["status"] == "fault"
-    assert "hposvc db upgrade" in findings["database"]["message"]
+    finding = machine.look()["database"]
+    assert finding["cause"] == Cause.DATABASE_BEHIND
+    assert "hposvc db upgrade" in finding["message"]
 
 
-@pytest.mark.parametrize("url", ["postgresql+psycopg://hposvc:hunter2@127.0.0.1:9/hposvc", "mysql://x/y"])
-def test_a_database_that_does_not_answer(tmp_path: Path, url: str) -> None:
-    _, findings = examine(tmp_path, HPOSVC_DATABASE_URL=url)
-    assert findings["database"]["status"] == "fault"
-    assert "HPOSVC_DATABASE_URL" in findings["database"]["remedy"]
-    assert "hunter2" not in json.dumps(findings)
+@pytest.mark.parametrize(("seconds", "status"), [(10, "note"), (0, "good")])
+def test_clocks_that_are_a_little_apart(machine: Machine, seconds: int, status: str) -> None:
+    finding = clock_off_by(seconds, machine)["clock"]
+    assert finding["status"] == status
+    assert not seconds or f"{seconds}.0 s ahead of" in finding["message"]
 
 
-def test_a_port_that_is_taken(api: Server, tmp_path: Path) -> None:
-    _, findings = examine(tmp_path, HPOSVC_PORT=api.url.rsplit(":", 1)[1])
-    assert findings["port"]["status"] == "fault"
-    assert "--port" in findings["port"]["remedy"]
+def test_headers_of_onednn_that_are_missing(machine: Machine) -> None:
+    finding = machine.without_files("/dnnl.hpp")["oneDNN"]
+    assert finding["cause"] == Cause.ONEDNN_MISSING
+    assert "libmkldnn" not in finding["message"]
 
 
-def test_it_changes_nothing(tmp_path: Path) -> None:
-    folder = tmp_path / "untouched"
-    examine(folder)
-    assert not folder.exists()
+def test_a_server_that_runs_is_no_fault(api: Server) -> None:
+    settings = api.settings.model_copy(update={"port": int(api.url.rsplit(":", 1)[1])})
+    assert doctor.port(settings) == doctor.good("port", f"a server runs at {api.url}")
+    settings.server_file.replace(moved := settings.server_file.with_suffix(".moved"))
+    try:
+        assert doctor.port(settings).cause == Cause.PORT_TAKEN
+    finally:
+        moved.replace(settings.server_file)
 
 
-def test_no_headers_of_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": str(tmp_path)})
-    finding = doctor.python_headers()
-    assert finding.status == "fault"
-    assert str(tmp_path / "Python.h") in finding.message
-    assert "-dev" in finding.remedy
+def test_an_address_that_was_left_behind_is_not_believed(machine: Machine) -> None:
+    settings = machine.settings.model_copy(update={"port": 0})
+    settings.data_dir.mkdir()
+    settings.server_file.write_text(json.dumps({"url": "http://127.0.0.1:9", "pid": 1}))
+    assert doctor.port(settings) == doctor.good("port", "a free one is taken at start")
 
 
-def test_a_network_file_system_below_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel's own list of mounts, with one more line."""
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"{Path('/proc/mounts').read_text()}server:/export {tmp_path} nfs4 rw 0 0\n")
-    monkeypatch.setattr(doctor, "MOUNTS", mounts)
-    settings = Settings(data_dir=tmp_path / "data", database_url=f"sqlite:///{tmp_path}/data/x.sqlite3")
-    finding = doctor.database(settings)
-    assert finding.status == "fault"
-    assert "network file system (nfs4)" in finding.message
-    assert "PostgreSQL" in finding.remedy
-    elsewhere = doctor.database(settings.model_copy(update={"database_url": "sqlite:////dev/shm/none/x.sqlite3"}))
-    assert elsewhere.status == "note"
-
-
-def test_migrations_that_are_behind(tmp_path: Path) -> None:
-    url = Settings(data_dir=tmp_path).database_url
-    migrate.upgrade(url)
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '0001'"))
-    engine.dispose()
-    _, findings = examine(tmp_path)
-    assert findings["database"]["status"] == "fault"
-    assert "is at revision 0001, behind" in findings["database"]["message"]
-    assert "hposvc db upgrade" in findings["database"]["message"]
-    assert "hposvc db backup" in findings["database"]["remedy"]
-
-
-@pytest.mark.parametrize(("seconds", "status"), [(-600, "fault"), (10, "note"), (0, "good")])
-def test_clocks_that_are_apart(tmp_path: Path, seconds: int, status: str) -> None:
-    """A process whose clock is off: Python is told another time before the command starts."""
-    migrate.upgrade(Settings(data_dir=tmp_path).database_url)
-    (tmp_path / "sitecustomize.py").write_text(
-        f"import time\n_now = time.time\ntime.time = lambda: _now() + {seconds}\n"
-    )
-    path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
-    _, findings = examine(tmp_path, HPOSVC_PORT="0", PYTHONPATH=path)
-    assert findings["clock"]["status"] == status
-    if seconds:
-        assert f"{abs(seconds)}." in findings["clock"]["message"]
-        assert ("behind" if seconds < 0 else "ahead of") in findings["clock"]["message"]
-        assert "chrony" in findings["clock"]["remedy"]
-
-
-def test_a_store_whose_package_is_not_installed(tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['obstore.fsspec'] = None\n")
-    path = os.pathsep.join([str(tmp_path), FOUND.get("PYTHONPATH", "")])
-    _, findings = examine(tmp_path, PYTHONPATH=path, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
-    assert findings["store"]["status"] == "fault"
-    assert findings["store"]["remedy"] == "pip install 'hposvc[s3]'"
-    assert "hunter2" not in json.dumps(findings)
-
-
-def test_a_store_that_cannot_be_written(tmp_path: Path) -> None:
-    _, findings = examine(tmp_path, HPOSVC_STORE_URL="file:///proc/nowhere")
-    assert findings["store"]["status"] == "fault"
-    assert "HPOSVC_STORE_URL" in findings["store"]["remedy"]
+def test_it_changes_nothing(machine: Machine) -> None:
+    machine.look()
+    assert not (machine.folder / "data").exists()

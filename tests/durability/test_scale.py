@@ -14,4 +14,4 @@ from tests.postgresql import PostgreSQL
 def test_two_apis_and_two_workers_are_replaced_and_nothing_is_lost(postgresql: PostgreSQL) -> None:
     with fresh(postgresql, "scale", None) as service:
         done = run(service, n_jobs=24, n_workers=2, restart=True)
-    assert done.released, "the restart met no job at work"
+    assert done.met, "the restart met no job at work"

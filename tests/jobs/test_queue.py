@@ -6,11 +6,12 @@ import secrets
 
 import pytest
 import sqlalchemy as sa
+from dbos._sys_db import SystemDatabase
 
 from hposvc.db.engine import write
 from hposvc.db.tables import tenants
 from hposvc.jobs.service import Jobs
-from hposvc.queue import Consumer, Publisher
+from hposvc.queue import Consumer, Publisher, QueueError
 from tests.workers.harness import eventually, tiny_spec
 
 
@@ -72,3 +73,35 @@ def test_what_is_rolled_back_is_never_delivered(engine: sa.Engine, publisher: Pu
     eventually(lambda: deliveries.received, "the committed one is delivered")
     deliveries.close()
     assert deliveries.received == ["job_committed"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_engine_that_takes_deliveries_in_another_way_is_refused_before_anything_starts(
+    engine: sa.Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as renamed:
+        renamed.setattr(SystemDatabase, "take_workflows", SystemDatabase.start_queued_workflows, raising=False)
+        renamed.delattr(SystemDatabase, "start_queued_workflows")
+        with pytest.raises(QueueError, match="pip install 'dbos"):
+            Deliveries(engine)
+    job = jobs.submit(tiny_spec())
+    deliveries = Deliveries(engine)
+    eventually(lambda: deliveries.received, "nothing of the first was left behind")
+    deliveries.close()
+    assert deliveries.received == [job.id]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_delivery_that_comes_past_the_gate_is_said(
+    engine: sa.Engine, jobs: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As if DBOS had found another way: the gate stands before a function that nobody calls."""
+    deliveries = Deliveries(engine)
+    jobs.submit(tiny_spec())
+    eventually(lambda: deliveries.received, "it is delivered")
+    assert "past the gate" not in caplog.text
+    deliveries._consumer._dbos._sys_db.__dict__.pop("start_queued_workflows")
+    jobs.submit(tiny_spec())
+    eventually(lambda: len(deliveries.received) == 2, "it is delivered, too")
+    deliveries.close()
+    assert "past the gate" in caplog.text

@@ -135,6 +135,22 @@ class Service:
     def until_iteration(self, job_id: str, iteration: int) -> JobResource:
         return self.until(job_id, lambda job: job.progress.iteration >= iteration, f"iteration {iteration}")
 
+    def until_at_work(self, worker: subprocess.Popen[bytes]) -> tuple[str, int]:
+        """The job and the attempt that a worker is in the first half of, once it is."""
+        query = sa.select(jobs.c.id, jobs.c.attempt).where(
+            jobs.c.state == State.RUNNING,
+            jobs.c.worker_id.like(f"%-{worker.pid}-%"),
+            jobs.c.iteration.between(1, jobs.c.iterations / 2),
+        )
+
+        def look() -> sa.Row[tuple[str, int]] | None:
+            with read(self.engine) as connection:
+                return connection.execute(query).first()
+
+        row = eventually(look, f"worker {worker.pid} is within a job")
+        assert row is not None
+        return row.id, row.attempt
+
     def attempts(self, job_id: str) -> list[sa.RowMapping]:
         with read(self.engine) as connection:
             query = attempts.select().where(attempts.c.job_id == job_id).order_by(attempts.c.attempt)

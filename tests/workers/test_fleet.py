@@ -105,10 +105,10 @@ def test_a_worker_that_is_asked_to_leave_hands_its_job_back(service: Service) ->
 
 def test_a_rolling_restart_computes_every_iteration_once(service: Service) -> None:
     crew = [service.worker() for _ in range(2)]
-    ids = [service.jobs.submit(tiny_spec("slow=0.02", solver={"seed": seed})).id for seed in range(6)]
-    service.until_iteration(ids[0], 5)
+    ids = [service.jobs.submit(tiny_spec("slow=0.05", solver={"seed": seed})).id for seed in range(6)]
     for worker in crew:
         service.worker()
+        service.until_at_work(worker)
         worker.terminate()
         assert worker.wait(PATIENCE) == 0
     for job_id in ids:
