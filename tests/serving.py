@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import secrets
 import socket
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 import uvicorn
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from api.app import create_app
 from hposvc import snapshots
@@ -143,6 +145,21 @@ def weights_of_rows(folder: Path) -> fence.StoredFile:
     known = [entry("rows", place) for place in range(len(lam))]
     columns = {"row_id": [row["name"] for row in known], "label": [row["label"] for row in known]}
     return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
+
+
+def checkpoint(folder: Path, iteration: int) -> fence.StoredFile:
+    """A checkpoint of a job with a weight for each row, as a runner leaves it."""
+    lam = drift(iteration)
+    known = [entry("rows", place) for place in range(len(lam))]
+    columns = {"name": [row["name"] for row in known], "label": [row["label"] for row in known], "lambda": lam}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    state, named = np.zeros(8, np.uint8), np.frombuffer(buffer.getvalue(), np.uint8)
+    path = folder / f"checkpoint-{iteration:010d}-{secrets.token_hex(4)}.safetensors"
+    path.write_bytes(save({"state": state, snapshots.IN_CHECKPOINT: named}))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"checkpoint-{iteration:010d}.safetensors"
+    return fence.StoredFile(name, fence.CHECKPOINT, path.stat().st_size, digest, path.as_uri(), iteration)
 
 
 def weights_of_groups(folder: Path) -> fence.StoredFile:

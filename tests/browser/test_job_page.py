@@ -21,6 +21,7 @@ from tests.serving import (
     RESULT,
     STRENGTHS,
     Server,
+    checkpoint,
     curve,
     diverged,
     drift,
@@ -339,6 +340,56 @@ def test_lambda_moves_while_a_job_runs(page: Page, server: Server, tmp_path: Pat
     expect(page.locator("#histogram-title")).to_have_text("λ of the answer")
     page.locator("#histogram summary").click()
     expect(page.locator("#histogram .data tbody tr")).to_have_count(32)
+
+
+def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch: Watch, tmp_path: Path) -> None:
+    job, attempt = running(server.engine, 100, dataset={"id": "sklearn:digits"})
+    watch_lambda(attempt, (0, 100))
+    page.goto(f"/jobs/{job.id}")
+    about, place = page.locator("#entries-about"), page.locator("#place")
+    rows = page.locator("#entries tbody tr")
+    page.get_by_role("button", name="Page through all 1,079").click()
+    expect(about).to_contain_text("from the first checkpoint on")
+    expect(rows).to_have_count(10)
+    watch.forgive("409")
+    attempt.checkpoint(checkpoint(tmp_path, 100))
+    page.get_by_role("button", name="The newest again").click()
+    page.get_by_role("button", name="Page through all 1,079").click()
+    expect(place).to_have_text("1 to 50 of 1,079")
+    expect(about).to_contain_text("After iteration 100, the newest checkpoint")
+    expect(page.get_by_role("button", name="Previous")).to_be_disabled()
+    attempt.record(curve(101, 200))
+    watch_lambda(attempt, (200,))
+    attempt.checkpoint(checkpoint(tmp_path, 200))
+    expect(caption(page, "#histogram")).to_contain_text("after iteration 200")  # the rest of the page goes on
+    page.get_by_role("button", name="Next").click()
+    expect(place).to_have_text("51 to 100 of 1,079")
+    wanted = np.sort(drift(100))[50:100]
+    shown = [float(cell.replace("−", "-")) for cell in rows.locator("td:last-child").all_inner_texts()]
+    assert shown == pytest.approx(wanted, abs=1e-4)
+    page.get_by_role("button", name="Previous").click()
+    expect(place).to_have_text("1 to 50 of 1,079")
+    expect(about).to_contain_text("After iteration 100")
+    attempt.checkpoint(checkpoint(tmp_path, 300))
+    page.get_by_role("button", name="Next").click()
+    expect(about).to_contain_text("After iteration 100")
+    page.get_by_role("button", name="Next").click()
+    expect(about).to_contain_text("The job went on meanwhile")
+    watch.forgive("410")
+    expect(about).to_contain_text("After iteration 300")
+    expect(place).to_have_text("1 to 50 of 1,079")
+    page.get_by_role("button", name="Highest").click()
+    expect(page.get_by_role("heading", name="All weights, the highest first")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="All weights, the highest first")).to_be_visible()
+    attempt.succeed(RESULT, [weights_of_rows(tmp_path)])
+    expect(about).to_have_text("Of the answer.")
+    for _ in range(21):
+        page.get_by_role("button", name="Next").click()
+    expect(place).to_have_text("1,051 to 1,079 of 1,079")
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    page.get_by_role("button", name="Only the first").click()
+    expect(rows).to_have_count(10)
 
 
 def test_a_job_at_a_glance(page: Page, server: Server) -> None:
