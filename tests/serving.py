@@ -130,13 +130,13 @@ def watch_lambda(attempt: fence.Attempt, iterations: Iterable[int], name: str = 
         attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: entry(name, place)))
 
 
-def answer(folder: Path, columns: dict[str, Any]) -> fence.StoredFile:
-    """The file of λ of a finished job, in a store below ``folder``."""
+def answer(folder: Path, columns: dict[str, Any], name: str = "hyperparameters") -> fence.StoredFile:
+    """A table of a finished job, in a store below ``folder``."""
     path = folder / f"{secrets.token_hex(4)}.parquet"
     pq.write_table(pa.table(columns), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
-    return fence.StoredFile("hyperparameters.parquet", "hyperparameters", size, digest, path.as_uri())
+    return fence.StoredFile(f"{name}.parquet", name, size, digest, path.as_uri())
 
 
 def weights_of_rows(folder: Path) -> fence.StoredFile:
@@ -160,6 +160,13 @@ def checkpoint(folder: Path, iteration: int) -> fence.StoredFile:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = f"checkpoint-{iteration:010d}.safetensors"
     return fence.StoredFile(name, fence.CHECKPOINT, path.stat().st_size, digest, path.as_uri(), iteration)
+
+
+def ranked_rows(folder: Path, **own: Any) -> fence.StoredFile:
+    """The suspects of RESULT, ranked, with columns of the user's own."""
+    suspects = RESULT["suspects"]
+    columns = {name: [row[name] for row in suspects] for name in ("row_id", "rank", "weight", "label", "predicted")}
+    return answer(folder, columns | {"part": ["train"] * len(suspects)} | own, "rows")
 
 
 def weights_of_groups(folder: Path) -> fence.StoredFile:

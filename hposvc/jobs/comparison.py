@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from hposvc.db.tables import BANDS, DEFAULT_TENANT
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.resources import ComparedJob, Comparison, Difference, JobResource
+from hposvc.jobs.spec import Kind
 
 MOST_JOBS = 8
 Metric = Literal["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "upper_score", "fd_relative_error"]
@@ -80,17 +81,20 @@ def _compared(job: JobResource, metric: Metric, columns: Any) -> ComparedJob:
         value=value,
         min=value if band is None else band.min,
         max=value if band is None else band.max,
-        result=None if job.result is None else _in_short(job.result),
+        result=None if job.result is None else _in_short(job.kind, job.result),
         error=job.error,
     )
 
 
-def _in_short(result: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a result that compare, and the best rival of its tuned model."""
+def _in_short(kind: Kind, result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a result that compare, and the best rival of its tuned model by what its kind is judged by."""
     models = result.get("models") or []
     tuned = next((model for model in models if model["name"] == "tuned"), None)
     rivals = [model for model in models if model["name"] != "tuned"]
-    rival = max(rivals, key=lambda model: float(model["test_score"]), default=None)
+    by_loss = kind == "regularization_tuning" or result.get("score_name") != "accuracy"
+    rival = max(
+        rivals, key=lambda model: -float(model["test_loss"]) if by_loss else float(model["test_score"]), default=None
+    )
     noise = result.get("noise")
     kept = ("stopped_by", "iterations", "best_iteration", "seconds", "score_name", "sentence", "suspects_total", "rows")
     return {name: result.get(name) for name in kept} | {

@@ -254,6 +254,8 @@ def test_jobs_are_compared(client: httpx.Client, server: Server, tmp_path: Path)
     )
     fields = client.get("/v1/compare", params={"jobs": f"{fast.id},{other.id}"}).json()["differences"]
     assert {difference["field"] for difference in fields} == {"kind"}
+    (judged,) = client.get("/v1/compare", params={"jobs": other.id}).json()["jobs"]
+    assert judged["result"]["best_rival"]["name"] == "single_strength"  # by test loss
 
 
 def test_too_many_jobs_or_none_are_refused(client: httpx.Client) -> None:

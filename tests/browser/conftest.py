@@ -85,3 +85,14 @@ def watch(page: Page, server: Server) -> Iterator[Watch]:
     watch = Watch(page, server.url)
     yield watch
     assert watch.faults == []
+
+
+def people(path: Path, rows: int) -> Path:
+    """A table that a job can learn from: who left, by age and town."""
+    lines = ["age,town,churned"]
+    lines += [
+        f"{20 + number % 50},{'Rome' if number % 3 else 'Oslo'},{'yes' if number % 50 > 24 else 'no'}"
+        for number in range(rows)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+    return path

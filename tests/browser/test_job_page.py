@@ -7,6 +7,7 @@ import math
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from tests.serving import (
     curve,
     diverged,
     drift,
+    ranked_rows,
     running,
     spread,
     strengths,
@@ -191,6 +193,7 @@ def test_a_diverged_job_shows_where_it_broke(page: Page, server: Server) -> None
     expect(caption(page, "#losses")).to_contain_text("upper loss is NaN or infinite from iteration 120")
     expect(page.locator("#losses .plot").get_by_text("NaN or ∞")).to_be_visible()
     expect(page.locator("#tiles")).to_contain_text("NaN")
+    expect(page.locator("#tiles")).to_contain_text("not to be trusted · ≤ 0.0025 % while it was finite")
     lines = page.evaluate("document.querySelector('#losses .plot').layout.shapes.map(shape => shape.x0)")
     assert lines == [120]
     gap = page.evaluate("document.querySelector('#losses .plot').data[0].y.at(-1)")
@@ -282,6 +285,51 @@ def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: P
     with (tmp_path / "suspects.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["row_id"] for row in rows] == [item["row_id"] for item in RESULT["suspects"]]
+
+
+def test_rows_to_look_at_come_with_their_own_columns(page: Page, server: Server, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"<b>town</b>": ["Oslo", None] * 25, "income": [1234.5678 + row for row in range(50)]}
+    own |= {f"more {number}": range(50) for number in range(30)}
+    job = succeeded(server.engine, RESULT, [ranked_rows(tmp_path, **own)])
+    page.goto(f"/jobs/{job.id}")
+    table = page.locator("#suspects table")
+    expect(table.locator("thead")).to_contain_text("<b>town</b>")
+    first, second = table.locator("tbody tr").first, table.locator("tbody tr").nth(1)
+    expect(first).to_contain_text("Oslo")
+    expect(first).to_contain_text("1234.57")
+    expect(second.locator(".own").first).to_have_text("–")
+    expect(table.locator("caption")).to_have_text("12 more of your columns are in the CSV of all rows.")
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280  # the table scrolls, not the page
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All rows").click()
+    assert b"more 29" in Path(download.value.path()).read_bytes().splitlines()[0]
+
+
+def test_the_address_holds_the_view(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 500, stop={"iterations": 600})
+    watch_lambda(attempt, (0, 500))
+    page.goto(f"/jobs/{job.id}?from=100&to=200")
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    page.locator("#losses").get_by_role("button", name="Log scale").click()
+    page.locator("#norm").get_by_role("button", name="Log scale").click()
+    page.get_by_role("button", name="Highest").click()
+    expect(page).to_have_url(f"/jobs/{job.id}?from=100&to=200&losses=log&norm=linear&order=highest")
+    page.reload()
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    expect(page.get_by_role("heading", name="The highest weights so far")).to_be_visible()
+    axes = ["losses", "norm"]
+    assert page.evaluate("ids => ids.map(id => document.querySelector(`#${id} .plot`).layout.yaxis.type)", axes) == [
+        "log",
+        "linear",
+    ]
+    attempt.record(curve(501, 520))
+    expect(page.locator("#tiles")).to_contain_text("520 / 600")
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")  # it stands still
+    page.locator("#losses").get_by_role("button", name="Show all").click()
+    expect(caption(page, "#losses")).to_have_text("520 points")
+    expect(page).to_have_url(f"/jobs/{job.id}?losses=log&norm=linear&order=highest")
+    page.goto(f"/jobs/{job.id}?from=x&to=3&losses=cubic&order=middle")  # nonsense is passed over
+    expect(caption(page, "#losses")).to_have_text("520 points")
 
 
 def test_the_answer_of_a_job_that_weighs_groups(page: Page, server: Server, tmp_path: Path) -> None:
@@ -397,13 +445,17 @@ def test_a_job_at_a_glance(page: Page, server: Server) -> None:
     watch_lambda(attempt, (0, 500))
     page.goto(f"/jobs/{job.id}")
     tiles = page.locator("#tiles")
+    expect(tiles).to_contain_text("120 it/s")  # by the solver's clock: this job was played within a moment
     expect(tiles).to_contain_text("settled")
     expect(tiles).to_contain_text("262 × smaller than at the start")
     expect(tiles).to_contain_text("to be trusted")
+    expect(tiles).to_contain_text("Weights of 1,079 rows")
     below = int((drift(500) < 0).sum())
     expect(tiles).to_contain_text(f"{below} below ½")
     expect(tiles).to_contain_text("known at the end")
-    expect(caption(page, "#certificate")).to_have_text("checked at 10 of 500 points")
+    expect(caption(page, "#certificate")).to_have_text(
+        "checked at 10 of 500 points · trust it up to 1 %, from 10 % on do not"
+    )
     attempt.succeed(RESULT, [])
     expect(tiles).to_contain_text("+1.39 points")
 

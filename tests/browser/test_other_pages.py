@@ -13,7 +13,7 @@ from hposvc.db.tables import workers
 from hposvc.jobs import queries
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.service import Jobs
-from tests.browser.conftest import Watch
+from tests.browser.conftest import Watch, people
 from tests.serving import Server, running, submit
 
 pytestmark = pytest.mark.browser
@@ -115,17 +115,6 @@ def test_no_page_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
         page.goto(path)
         page.wait_for_load_state("networkidle")
         assert page.evaluate("document.documentElement.scrollWidth") == 390, path
-
-
-def people(path: Path, rows: int) -> Path:
-    """A table that a job can learn from: who left, by age and town."""
-    lines = ["age,town,churned"]
-    lines += [
-        f"{20 + number % 50},{'Rome' if number % 3 else 'Oslo'},{'yes' if number % 50 > 24 else 'no'}"
-        for number in range(rows)
-    ]
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def test_a_dataset_is_uploaded_looked_at_used_and_deleted(

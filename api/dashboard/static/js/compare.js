@@ -4,6 +4,7 @@ import { ApiProblem, get } from "./api.js";
 import { $, h, icon, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
 import { count, duration, number, percent, score, scoreName, toNumber } from "./format.js";
+import { byLoss, gain } from "./gain.js";
 import { poll } from "./poll.js";
 import { ACTIVE, stateBadge } from "./states.js";
 
@@ -146,7 +147,15 @@ function line(label, values, show, better = null) {
   );
 }
 
+/** What the tuned model gained over its best rival; nothing stands out: jobs on other data do not compare by it. */
+function gained({ kind, result }) {
+  if (!result?.tuned || !result.best_rival) return h("td", {}, "–");
+  const { text, good } = gain(result.tuned, result.best_rival, kind, result.score_name);
+  return h("td", { class: "figures" }, h("strong", { class: good ? "good" : "warn" }, text));
+}
+
 function results(drawn) {
+  const { metric } = form.elements;
   const all = comparison.jobs;
   const of = (pick) => all.map((job) => (job.result ? pick(job.result) : null));
   const name = all.find((job) => job.result)?.result.score_name ?? "accuracy";
@@ -154,10 +163,11 @@ function results(drawn) {
     h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge(job)))),
     line("Iterations", all.map((job) => job.progress.iteration), (value) => count(value)),
     line("Best upper loss", all.map((job) => job.best.upper_loss), number, "min"),
-    line("Latest of this metric", drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
+    line(`${metric.selectedOptions[0].text} now`, drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
     line(`Test ${scoreName(name)}, tuned`, of(({ tuned }) => tuned?.test_score ?? null), (value) => score(value, name), "max"),
     line("Test loss, tuned", of(({ tuned }) => tuned?.test_loss ?? null), number, "min"),
-    line("Best rival", of(({ best_rival: rival }) => rival && `${score(rival.test_score, name)}: ${rival.label}`), (value) => value),
+    line("Best rival", all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
+    h("tr", {}, h("th", { scope: "row" }, "Gain over it"), all.map(gained)),
     line("Suspect rows", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
     all.some((job) => job.result?.f1 !== null && job.result) && line("F1 of planted errors", of(({ f1 }) => f1), (value) => percent(value), "max"),
     line("Seconds of solving", of(({ seconds }) => seconds), duration, "min"),

@@ -48,12 +48,12 @@ function row(dataset) {
     "tr",
     { "data-dataset": dataset.id },
     h("th", { scope: "row" }, uploaded(dataset) ? dataset.name : h("code", {}, dataset.id), h("span", { class: "under block" }, uploaded(dataset) ? [h("code", {}, dataset.id), " · ", h("time", { datetime: dataset.created_at, title: local(dataset.created_at), "data-age": true }, age(dataset.created_at))] : dataset.name)),
-    h("td", {}, dataset.task ?? "–"),
-    h("td", { class: "right figures" }, count(dataset.rows)),
-    h("td", { class: "right figures" }, dataset.features === undefined ? "–" : count(dataset.features)),
-    h("td", {}, dataset.target ?? "–"),
-    h("td", { class: "under" }, classes(dataset.classes)),
-    h("td", { class: "right figures" }, dataset.size ? bytes(dataset.size) : "–"),
+    h("td", { "data-label": "Task" }, dataset.task ?? "–"),
+    h("td", { class: "right figures", "data-label": "Rows" }, count(dataset.rows)),
+    h("td", { class: "right figures", "data-label": "Features" }, dataset.features === undefined ? "–" : count(dataset.features)),
+    h("td", { "data-label": "Target" }, dataset.target ?? "–"),
+    h("td", { class: "under", "data-label": "Classes" }, classes(dataset.classes)),
+    h("td", { class: "right figures", "data-label": "Size" }, dataset.size ? bytes(dataset.size) : "–"),
     h("td", { class: "right" }, h("div", { class: "tools end" }, tools)),
   );
 }

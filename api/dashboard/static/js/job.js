@@ -11,6 +11,7 @@ import { poll } from "./poll.js";
 import { renderResult } from "./result.js";
 import { Series } from "./series.js";
 import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
+import { choose, chosen } from "./view.js";
 
 const root = $("#job");
 const id = root.dataset.job;
@@ -39,12 +40,22 @@ const charts = [
     name: `${id}-certificate`,
     log: true,
     zoomed,
+    note: () => "trust it up to 1 %, from 10 % on do not",
   }),
 ];
 
+const asked = ["from", "to"].map((end) => parseInt(chosen(end), 10));
+if (asked[0] >= 0 && asked[1] > asked[0]) series.range = asked;
+
 async function zoomed(range) {
+  noteRange(range);
   await series.zoom(range);
   draw();
+}
+
+function noteRange(range) {
+  choose("from", range && String(range[0]));
+  choose("to", range && String(range[1]));
 }
 
 function draw() {
@@ -66,6 +77,7 @@ async function refresh() {
   if (changed) {
     if (job && job.attempt !== answer.data.attempt) {
       series.restart();
+      noteRange(null);
       lambda.restart();
     }
     job = answer.data;

@@ -46,7 +46,7 @@ async function refresh() {
 }
 
 function render(items, next) {
-  const filtered = parameters().size > 0;
+  const filtered = [...parameters().keys()].some((name) => name !== "order");
   for (const job of items) {
     if (rows.get(job.id)?.version !== job.version) rows.set(job.id, { version: job.version, row: jobRow(job) });
   }

@@ -1,6 +1,7 @@
 // What λ became: its quantiles over time (or every line, where they are few), its histogram, and its extremes.
 
 import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
+import { ROOM_ABOVE } from "./chart.js";
 import { $, bar, h, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plottable } from "./figure.js";
 import { count, number, sentenceCase, toNumber } from "./format.js";
@@ -172,8 +173,9 @@ export class Lambda {
         axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: log ? undefined : [0, 1] }),
         {
           hovermode: lines ? "closest" : "x unified",
+          ...(answer === null ? {} : ROOM_ABOVE),
           shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: answer, x1: answer, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
-          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: "right", xshift: -4, yanchor: "top", font: { color: css("--good"), size: 12 } }],
+          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
         },
       ),
       legend,
@@ -192,6 +194,7 @@ export class Lambda {
     const x = log ? middles.map(Math.log10) : middles;
     const [low, high] = [edges[0], edges.at(-1)];
     const ticks = log ? logTicks(low, high) : null;
+    const margin = log ? 0.02 * Math.log10(high / low) : 0; // so that the ticks at both ends are inside
     $("#histogram-title").textContent = this.now.final ? "λ of the answer" : "λ now";
     this.histogram.render({
       traces: [
@@ -206,7 +209,7 @@ export class Lambda {
         },
       ],
       layout: layout(
-        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())) } : { range: [0, 1] }),
+        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())), range: [Math.log10(low) - margin, Math.log10(high) + margin] } : { range: [0, 1] }),
         axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),

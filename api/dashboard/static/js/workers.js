@@ -33,10 +33,10 @@ function row(worker) {
     {},
     h("td", {}, h("span", { class: `state ${state.tone}` }, icon(state.icon), state.text)),
     h("th", { scope: "row" }, worker.id, h("span", { class: "under block" }, worker.host)),
-    h("td", {}, worker.device),
-    h("td", {}, does(worker)),
-    h("td", { class: "under" }, Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(", ")),
-    h("td", { class: "right under" }, h("time", { datetime: worker.heartbeat_at, "data-age": true, title: local(worker.heartbeat_at) }, age(worker.heartbeat_at))),
+    h("td", { "data-label": "Device" }, worker.device),
+    h("td", { "data-label": "Does" }, does(worker)),
+    h("td", { class: "under", "data-label": "Versions" }, Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(", ")),
+    h("td", { class: "right under", "data-label": "Heartbeat" }, h("time", { datetime: worker.heartbeat_at, "data-age": true, title: local(worker.heartbeat_at) }, age(worker.heartbeat_at))),
   );
 }
 
