@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.resources import JobError
-from tests.browser.conftest import Watch
+from tests.browser.conftest import Watch, set_hidden
 from tests.serving import (
     FEATURES,
     GROUPS,
@@ -72,54 +71,6 @@ def test_nothing_is_asked_once_a_job_has_ended(page: Page, server: Server, watch
     before = len(watch.requests)
     page.wait_for_timeout(3000)  # three polls, if there were any
     assert len(watch.requests) == before
-
-
-def test_a_hidden_tab_does_not_ask_and_catches_up_when_seen(page: Page, server: Server, watch: Watch) -> None:
-    job, attempt = running(server.engine, 10)
-    page.goto(f"/jobs/{job.id}")
-    expect(caption(page, "#losses")).to_have_text("10 points")
-    expect(page.locator("#spec")).to_contain_text("kind")  # asked for last
-    set_hidden(page, hidden=True)
-    page.wait_for_load_state("networkidle")
-    before = len(watch.requests)
-    attempt.record(curve(11, 20))
-    page.wait_for_timeout(3000)
-    assert len(watch.requests) == before
-    set_hidden(page, hidden=False)
-    expect(caption(page, "#losses")).to_have_text("20 points")
-
-
-def set_hidden(page: Page, *, hidden: bool) -> None:
-    """What a browser does when another tab is chosen; a headless one never hides a page by itself."""
-    page.evaluate(
-        """hidden => {
-          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-          document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        hidden,
-    )
-
-
-def test_requests_never_overlap(page: Page, server: Server) -> None:
-    job, _ = running(server.engine, 10)
-    flying = 0
-    most = 0
-
-    def slow(route: Route) -> None:
-        nonlocal flying, most
-        flying += 1
-        most = max(most, flying)
-        time.sleep(0.4)  # slower than the poll interval would like
-        flying -= 1
-        route.continue_()
-
-    page.route("**/v1/**", slow)
-    page.goto(f"/jobs/{job.id}")
-    expect(caption(page, "#losses")).to_have_text("10 points")
-    for _ in range(5):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        page.wait_for_timeout(300)
-    assert most == 1
 
 
 def test_an_unreachable_service_is_said_and_recovered_from(page: Page, server: Server, watch: Watch) -> None:

@@ -139,6 +139,8 @@ def test_a_dataset_is_uploaded_looked_at_used_and_deleted(
     columns = page.locator("#datasets .inside tbody tr")
     expect(columns).to_have_count(3)
     expect(columns.nth(1)).to_contain_text("town")
+    page.reload()  # the address says what is open
+    expect(columns).to_have_count(3)
     row.get_by_role("button", name="Columns").click()
     expect(columns).to_have_count(0)
     row.get_by_role("link", name="New job").click()

@@ -1,7 +1,7 @@
 // The workers: who is there, what each does, and whose heartbeat is late.
 
 import { get } from "./api.js";
-import { $, h, icon, show } from "./dom.js";
+import { $, h, icon, keepFocus, show } from "./dom.js";
 import { age, local } from "./format.js";
 import { poll } from "./poll.js";
 
@@ -19,9 +19,8 @@ poll(async () => {
   const { items } = await get("/v1/workers");
   show($("#workers"), items.length > 0);
   show($("#empty"), items.length === 0);
-  const focused = document.activeElement?.getAttribute("href");
-  $("#workers tbody").replaceChildren(...items.map(row));
-  if (focused) $("#workers tbody").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  const body = $("#workers tbody");
+  keepFocus(body, () => body.replaceChildren(...items.map(row)));
   return items.some(({ state }) => state === "busy" || state === "compiling") ? "live" : "idle";
 });
 
