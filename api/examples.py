@@ -176,7 +176,8 @@ HYPERPARAMETERS = {
         }
     ],
     "items": [{"name": "1154", "label": "9", "lam": -6.2, "value": 0.002}],
-    "next_after": 1,
+    "complete": True,
+    "next_page": "WyIyYzI2YjQ2YjY4ZmZjNjhmIiwgImxvd2VzdCIsIDFd",
 }
 HISTORY = {
     "iteration": [0, 50],

@@ -118,7 +118,14 @@ TYPES = {
             "hyperparameters-not-ready",
             409,
             "The job has no answer yet",
-            "Ask for order=lowest or order=highest, or for the history; all values are there when the job has ended.",
+            "Ask for order=lowest or order=highest, or for the history; from the first checkpoint on all are there.",
+        ),
+        ProblemType(
+            "hyperparameters-moved-on",
+            410,
+            "These hyperparameters are kept no longer",
+            "The job went on, and what your pages were of has been replaced. Ask for the first page again, or pause "
+            "the job while you read.",
         ),
         ProblemType(
             "idempotency-conflict",

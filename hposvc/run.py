@@ -154,24 +154,28 @@ class Run:
             yield batch
 
     def checkpoint(self) -> bytes:
-        """Everything that continuing needs, as bytes without code in them."""
+        """Everything that continuing needs, as bytes without code in them; and λ by name, for whoever looks on."""
+        named = _parquet(pa.table(self._entries | {"lambda": self._lambda()}))
+        state = self._state.to_bytes()
         return bytes(
             save(
-                {"state": np.frombuffer(self._state.to_bytes(), dtype=np.uint8)},
+                {
+                    name: np.frombuffer(content, dtype=np.uint8)
+                    for name, content in (("state", state), (snapshots.IN_CHECKPOINT, named))
+                },
                 metadata={"progress": json.dumps(asdict(self._progress))},
             )
         )
 
     def snapshot(self) -> snapshots.Snapshot:
         """λ as it is now, in short."""
-        lam = np.concatenate([array.numpy().astype(np.float64).ravel() for array in self._state.lam])
         scale: snapshots.Scale = "logistic" if isinstance(self._problem, ReweightingProblem) else "log"
         entries = self._entries
 
         def describe(index: int) -> dict[str, Any]:
             return {column: values[index].as_py() for column, values in entries.items()}
 
-        return snapshots.take(self._state.iteration, lam, self._lambda_groups(), scale, describe)
+        return snapshots.take(self._state.iteration, self._lambda(), self._lambda_groups(), scale, describe)
 
     def finish(self) -> Outcome:
         """Refit, compare, rank: the answer and its files. Needs at least one iteration."""
@@ -252,6 +256,10 @@ class Run:
                     "test_loss": scores.loss,
                 }
             )
+
+    def _lambda(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """All of λ (n,), in the order of ``_entries``."""
+        return np.concatenate([array.numpy().astype(np.float64).ravel() for array in self._state.lam])
 
     def _names(self) -> report.Names:
         rows, targets = self._splits.train.rows, self._splits.train.targets

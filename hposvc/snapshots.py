@@ -22,6 +22,7 @@ FEW = 32  # entries of λ that are kept one by one
 EXTREMES = 50
 PER_DOUBLING = 5  # 2⁵ snapshots from one power of two to the next
 LONGEST_NAME = 200
+IN_CHECKPOINT = "hyperparameters"  # the tensor of a checkpoint file with all of λ: bytes of Parquet, a row per entry
 
 
 @dataclass(frozen=True)

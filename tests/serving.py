@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import secrets
 import threading
@@ -17,6 +18,7 @@ import pyarrow.parquet as pq
 import sqlalchemy as sa
 import uvicorn
 from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from api.app import create_app
 from hposvc import snapshots
@@ -128,13 +130,13 @@ def watch_lambda(attempt: fence.Attempt, iterations: Iterable[int], name: str = 
         attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: entry(name, place)))
 
 
-def answer(folder: Path, columns: dict[str, Any]) -> fence.StoredFile:
-    """The file of λ of a finished job, in a store below ``folder``."""
+def answer(folder: Path, columns: dict[str, Any], name: str = "hyperparameters") -> fence.StoredFile:
+    """A table of a finished job, in a store below ``folder``."""
     path = folder / f"{secrets.token_hex(4)}.parquet"
     pq.write_table(pa.table(columns), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
-    return fence.StoredFile("hyperparameters.parquet", "hyperparameters", size, digest, path.as_uri())
+    return fence.StoredFile(f"{name}.parquet", name, size, digest, path.as_uri())
 
 
 def weights_of_rows(folder: Path) -> fence.StoredFile:
@@ -143,6 +145,28 @@ def weights_of_rows(folder: Path) -> fence.StoredFile:
     known = [entry("rows", place) for place in range(len(lam))]
     columns = {"row_id": [row["name"] for row in known], "label": [row["label"] for row in known]}
     return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
+
+
+def checkpoint(folder: Path, iteration: int) -> fence.StoredFile:
+    """A checkpoint of a job with a weight for each row, as a runner leaves it."""
+    lam = drift(iteration)
+    known = [entry("rows", place) for place in range(len(lam))]
+    columns = {"name": [row["name"] for row in known], "label": [row["label"] for row in known], "lambda": lam}
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns), buffer)
+    state, named = np.zeros(8, np.uint8), np.frombuffer(buffer.getvalue(), np.uint8)
+    path = folder / f"checkpoint-{iteration:010d}-{secrets.token_hex(4)}.safetensors"
+    path.write_bytes(save({"state": state, snapshots.IN_CHECKPOINT: named}))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    name = f"checkpoint-{iteration:010d}.safetensors"
+    return fence.StoredFile(name, fence.CHECKPOINT, path.stat().st_size, digest, path.as_uri(), iteration)
+
+
+def ranked_rows(folder: Path, **own: Any) -> fence.StoredFile:
+    """The suspects of RESULT, ranked, with columns of the user's own."""
+    suspects = RESULT["suspects"]
+    columns = {name: [row[name] for row in suspects] for name in ("row_id", "rank", "weight", "label", "predicted")}
+    return answer(folder, columns | {"part": ["train"] * len(suspects)} | own, "rows")
 
 
 def weights_of_groups(folder: Path) -> fence.StoredFile:

@@ -17,7 +17,7 @@ from rich.console import Console
 from safetensors.numpy import load as load_tensors
 from sklearn.utils.class_weight import compute_class_weight
 
-from hposvc import data, render
+from hposvc import data, render, snapshots
 from hposvc.bilevel import CNN, Iteration
 from hposvc.jobs.spec import JobSpec
 from hposvc.run import Outcome, Run
@@ -332,6 +332,20 @@ def test_l1_strengths_hold_the_weights_of_noise_at_zero() -> None:
 def test_a_spec_that_does_not_fit_its_data_never_starts() -> None:
     with pytest.raises(data.DataError):
         Run(small("regularization_tuning", solver={"lower": {"batch_size": 100_000}}))
+
+
+@pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
+def test_a_checkpoint_shows_lambda_by_name_to_whoever_looks_on(kind: str) -> None:
+    run, _ = solved(small(kind))
+    shown = pq.read_table(io.BytesIO(load_tensors(run.checkpoint())[snapshots.IN_CHECKPOINT].tobytes())).to_pydict()
+    answer = pq.read_table(io.BytesIO(run.finish().artifacts["hyperparameters.parquet"])).to_pydict()
+    first, *others = [name for name in answer if name not in {"lambda", "weight", "strength"}]
+    assert shown["name"] == answer[first]
+    assert {name: shown[name] for name in others} == {name: answer[name] for name in others}
+    taken = run.snapshot().detail
+    assert [(shown["name"][place["place"]], shown["lambda"][place["place"]]) for place in taken["lowest"]] == [
+        (place["name"], place["lam"]) for place in taken["lowest"]
+    ]
 
 
 def test_bytes_that_are_no_checkpoint_are_refused() -> None:

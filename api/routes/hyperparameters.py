@@ -8,10 +8,11 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import DatasetsService, Engine, Tenant
-from api.problem_details import Problem
+from api.problem_details import Problem, field_error
 from api.routes.jobs import LARGEST, JobId
 from hposvc.jobs import hyperparameters, queries, rows
 from hposvc.jobs.hyperparameters import Order
+from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.resources import HyperparameterHistory, Hyperparameters
 from hposvc.jobs.rows import MOST_ROWS, JobRows
 
@@ -29,16 +30,28 @@ def get_hyperparameters(
     engine: Engine,
     tenant: Tenant,
     order: Annotated[Order, Query(description="As they came, or from the lowest or highest value on.")] = "given",
-    after: Annotated[int, Query(ge=0, le=LARGEST, description="next_after of the page before.")] = 0,
+    whole: Annotated[
+        bool, Query(description="Every value, from the newest checkpoint, while there is no answer.")
+    ] = False,
     limit: Annotated[int, Query(ge=0, le=10_000, description="At most this many entries; 0 for none.")] = 50,
+    page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
 ) -> Response:
-    """λ of the answer, or while there is none as the newest snapshot has it: then only the extremes, unless few."""
+    """λ of the answer. Of a job that has none yet: the lowest or highest values at its newest snapshot; or every value,
+    page by page, at its newest checkpoint, which is where all pages stay while the job goes on.
+    """
     try:
-        found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, after=after, limit=limit)
+        found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, whole=whole, page=page, limit=limit)
+    except InvalidPageToken as error:
+        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
+        raise Problem("invalid-parameter", str(error), errors=errors) from None
     except hyperparameters.NotReady as error:
         raise Problem("hyperparameters-not-ready", f"{error}.") from None
+    except hyperparameters.MovedOn as error:
+        raise Problem("hyperparameters-moved-on", f"{error}.") from None
     except hyperparameters.FileMissing:
-        raise Problem("artifact-missing", "The file of λ is recorded, but the store has it no longer.") from None
+        raise Problem(
+            "artifact-missing", "The file of λ is recorded, but the store has it no longer, or damaged."
+        ) from None
     return Response(found.model_dump_json(exclude_unset=True), media_type="application/json")
 
 

@@ -11,6 +11,7 @@ from hposvc.db.tables import BANDS, DEFAULT_TENANT
 from hposvc.jobs import downsampling, queries
 from hposvc.jobs.resources import ComparedJob, Comparison, Difference, JobResource
 from hposvc.jobs.results import read_result
+from hposvc.jobs.spec import Kind
 
 MOST_JOBS = 8
 Metric = Literal["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "upper_score", "fd_relative_error"]
@@ -81,18 +82,20 @@ def _compared(job: JobResource, metric: Metric, columns: Any) -> ComparedJob:
         value=value,
         min=value if band is None else band.min,
         max=value if band is None else band.max,
-        result=None if job.result is None else _in_short(job.result),
+        result=None if job.result is None else _in_short(job.kind, job.result),
         error=job.error,
     )
 
 
-def _in_short(result: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a result that compare, and the best rival of its tuned model."""
+def _in_short(kind: Kind, result: dict[str, Any]) -> dict[str, Any]:
+    """The figures of a result that compare, and the best rival of its tuned model by what its kind is judged by."""
     readable = read_result(result)
+    by_loss = kind == "regularization_tuning" or readable.score_name != "accuracy"
+    measure, sign = ("test_loss", -1) if by_loss else ("test_score", 1)
     models = [model.model_dump() for model in readable.models]
     tuned = next((model for model in models if model["name"] == "tuned"), None)
-    rivals = [model for model in models if model["name"] != "tuned" and model["test_score"] is not None]
-    rival = max(rivals, key=lambda model: float(model["test_score"]), default=None)
+    rivals = [model for model in models if model["name"] != "tuned" and model[measure] is not None]
+    rival = max(rivals, key=lambda model: sign * float(model[measure]), default=None)
     kept = ("stopped_by", "iterations", "best_iteration", "seconds", "score_name", "sentence", "suspects_total", "rows")
     return {name: result.get(name) for name in kept} | {
         "tuned": tuned,

@@ -1,9 +1,14 @@
-"""λ of a job: of its answer once there is one, before that as its newest snapshot has it, and over time."""
+"""λ of a job: of its answer once there is one, before that at its newest snapshot or checkpoint, and over time."""
 
 from __future__ import annotations
 
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from io import BytesIO
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -12,7 +17,8 @@ from hposvc import snapshots
 from hposvc.db.engine import read
 from hposvc.db.tables import DEFAULT_TENANT, artifacts, jobs
 from hposvc.db.tables import hyperparameters as table
-from hposvc.jobs.queries import JobNotFound, assert_exists
+from hposvc.jobs.fence import CHECKPOINT
+from hposvc.jobs.queries import NOT_A_PAGE, InvalidPageToken, JobNotFound, assert_exists
 from hposvc.jobs.resources import (
     Histogram,
     HistoryGroup,
@@ -27,23 +33,49 @@ from hposvc.snapshots import PROBABILITIES, Scale
 from hposvc.store import Store
 
 Order = Literal["given", "lowest", "highest"]
+LONGEST_HEADER = 1_000_000  # bytes of JSON before the tensors of a checkpoint
 FILE = "hyperparameters.parquet"
+TOKEN_DIGITS = 16  # of the SHA-256 of a file: iterations come again when a job is retried, contents do not
 SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tuning": "log"}
 
 
 class NotReady(Exception):
-    """Not every value of λ is at hand before the job has ended. The message says what is."""
+    """Not every value of λ is at hand before the first checkpoint. The message says what is."""
 
-    def __init__(self, job_id: str, size: int) -> None:
+    def __init__(self, job_id: str, size: int, every: int) -> None:
         super().__init__(
-            f"job {job_id} has no answer yet, and of its {size:,} values only the {snapshots.EXTREMES} lowest and the "
-            f"{snapshots.EXTREMES} highest are at hand: ask for order=lowest or order=highest and no page after the "
-            "first, or for the quantiles over time (…/hyperparameters/history)"
+            f"job {job_id} has neither an answer nor a checkpoint yet (the first is due after {every:,} iterations), "
+            f"and of its {size:,} values only the {snapshots.EXTREMES} lowest and the {snapshots.EXTREMES} highest are "
+            f"at hand: ask for order=lowest or order=highest with a limit of at most {snapshots.EXTREMES} and without "
+            "whole, or for the quantiles over time (…/hyperparameters/history)"
         )
 
 
+class MovedOn(Exception):
+    """The values that a page token leads through are kept no longer: the job has gone on."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"job {job_id} has gone on since the first page, and its values of then are kept no longer")
+
+
 class FileMissing(Exception):
-    """The file of λ is recorded, but the store has it no longer."""
+    """The file of λ is recorded, but the store has it no longer, or damaged."""
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What is wanted: ``limit`` entries from place ``after`` on by ``order``."""
+
+    order: Order
+    after: int
+    limit: int
+
+    def next(self, source: str, size: int) -> str | None:
+        """The token of the page after this one, of the same ``source``; None after the last of ``size`` entries."""
+        reached = self.after + self.limit
+        if not self.limit or reached >= size:
+            return None
+        return base64.urlsafe_b64encode(json.dumps([source, self.order, reached]).encode()).decode()
 
 
 def current(
@@ -52,31 +84,99 @@ def current(
     *,
     tenant: str = DEFAULT_TENANT,
     order: Order = "given",
-    after: int = 0,
+    whole: bool = False,
+    page: str | None = None,
     limit: int = 50,
 ) -> Hyperparameters:
-    """λ with ``limit`` of its entries, those from place ``after`` on by ``order``; none of them with limit 0.
+    """λ with ``limit`` of its entries by ``order``, from the first or from where the token ``page`` leads.
 
-    Raises JobNotFound, NotReady, FileMissing.
+    Before there is an answer the newest snapshot is asked, which has the extremes of λ; what it cannot tell, and every
+    value where ``whole``, comes from the newest checkpoint. A token leads on through the values that its first page
+    was of, so pages fit together while the job goes on.
+
+    Raises JobNotFound, NotReady, MovedOn, FileMissing; InvalidPageToken.
     """
+    source, after = (None, 0) if page is None else _decode(page, order)
+    wanted = _Page(order, after, limit)
+    kept = _kept(engine, job_id, tenant)
+    if source is not None:
+        return kept.again(source, wanted)
+    if kept.files and kept.files[0].name == FILE:
+        return kept.of_file(kept.files[0], wanted)
+    if kept.snapshot is None:
+        return Hyperparameters(
+            iteration=None, final=False, scale=kept.scale, size=0, groups=[], items=[], complete=True, next_page=None
+        )
+    listed, size = len(_listed(kept.snapshot.detail, order)), _size(kept.snapshot.detail)
+    if not limit or listed == size or (not whole and limit <= listed):
+        return _of_snapshot(kept.snapshot, kept.scale, wanted)
+    if not kept.files:
+        raise NotReady(job_id, size, kept.checkpoint_every)
+    return kept.of_file(kept.files[0], wanted)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What there is of λ of a job: the file of the answer, else checkpoints, newest first; and the newest snapshot."""
+
+    job_id: str
+    scale: Scale
+    checkpoint_every: int
+    best_iteration: int | None
+    files: Sequence[sa.Row[Any]]
+    snapshot: sa.Row[Any] | None
+
+    def again(self, source: str, page: _Page) -> Hyperparameters:
+        """The page of what a token names. Raises MovedOn."""
+        for file in self.files:
+            if file.sha256.startswith(source):
+                return self.of_file(file, page)
+        if self.snapshot is None or source != str(self.snapshot.iteration):
+            raise MovedOn(self.job_id)
+        return _of_snapshot(self.snapshot, self.scale, page)
+
+    def of_file(self, file: sa.Row[Any], page: _Page) -> Hyperparameters:
+        """The page of the answer or of a checkpoint. Raises FileMissing."""
+        names = (
+            None if self.snapshot is None else [(part["name"], part["size"]) for part in self.snapshot.detail["groups"]]
+        )
+        final = file.name == FILE
+        return _of_file(file, self.scale, names, self.best_iteration if final else file.iteration, page, final=final)
+
+
+def _kept(engine: sa.Engine, job_id: str, tenant: str) -> _Kept:
+    """Raises JobNotFound."""
     newest = sa.select(table).where(table.c.job_id == job_id, table.c.detail.is_not(None))
-    file = sa.select(artifacts).where(artifacts.c.job_id == job_id, artifacts.c.name == FILE)
+    files = sa.select(artifacts).where(
+        artifacts.c.job_id == job_id, sa.or_(artifacts.c.name == FILE, artifacts.c.kind == CHECKPOINT)
+    )
     with read(engine) as connection:
         job = connection.execute(
-            sa.select(jobs.c.kind, jobs.c.result).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+            sa.select(jobs.c.kind, jobs.c.spec, jobs.c.result).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
         ).first()
         if job is None:
             raise JobNotFound(job_id)
-        answer = connection.execute(file).first()
-        snapshot = connection.execute(newest.order_by(table.c.attempt.desc(), table.c.iteration.desc())).first()
-    scale = SCALES[job.kind]
-    if answer is not None:
-        names = None if snapshot is None else [(part["name"], part["size"]) for part in snapshot.detail["groups"]]
-        best = None if job.result is None else job.result.get("best_iteration")
-        return _of_file(answer.url, answer.sha256, scale, names, best, (order, after, limit))
-    if snapshot is None:
-        return Hyperparameters(iteration=None, final=False, scale=scale, size=0, groups=[], items=[], next_after=None)
-    return _of_snapshot(job_id, snapshot, scale, (order, after, limit))
+        return _Kept(
+            job_id,
+            SCALES[job.kind],
+            job.spec["checkpoint_every"],
+            (job.result or {}).get("best_iteration"),
+            connection.execute(files.order_by(artifacts.c.name != FILE, artifacts.c.iteration.desc())).all(),
+            connection.execute(newest.order_by(table.c.attempt.desc(), table.c.iteration.desc())).first(),
+        )
+
+
+def _decode(token: str, order: Order) -> tuple[str, int]:
+    """What a page token leads through, and the place to go on from. Raises InvalidPageToken."""
+    try:
+        source, made_for, after = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, TypeError) as error:
+        raise InvalidPageToken(NOT_A_PAGE) from error
+    if made_for != order and made_for in get_args(Order):
+        raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
+    if made_for != order or not isinstance(source, str) or not source or type(after) is not int or after < 0:
+        raise InvalidPageToken(NOT_A_PAGE)
+    return source, after
 
 
 def history(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT, after: int = -1) -> HyperparameterHistory:
@@ -121,10 +221,8 @@ def history(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT, aft
     )
 
 
-def _of_snapshot(job_id: str, snapshot: sa.Row[Any], scale: Scale, page: tuple[Order, int, int]) -> Hyperparameters:
-    order, after, limit = page
+def _of_snapshot(snapshot: sa.Row[Any], scale: Scale, page: _Page) -> Hyperparameters:
     summary, detail = snapshot.summary, snapshot.detail
-    size = sum(group["size"] for group in detail["groups"])
     groups = [
         HyperparameterGroup(
             name=group["name"],
@@ -134,16 +232,13 @@ def _of_snapshot(job_id: str, snapshot: sa.Row[Any], scale: Scale, page: tuple[O
         )
         for group, lam in zip(detail["groups"], summary["groups"], strict=True)
     ]
-    listed = _listed(detail, order)
-    if limit and after >= len(listed) and len(listed) < size:
-        raise NotReady(job_id, size)
-    shown = listed[after : after + limit]
+    listed, size = _listed(detail, page.order), _size(detail)
+    shown = listed[page.after : page.after + page.limit]
     lam = np.array([float(entry["lam"]) for entry in shown])
     items = [
         Hyperparameter.model_validate(entry | {"value": value})
         for entry, value in zip(shown, snapshots.values(lam, scale).tolist(), strict=True)
     ]
-    more = after + len(items)
     return Hyperparameters(
         iteration=snapshot.iteration,
         final=False,
@@ -151,8 +246,14 @@ def _of_snapshot(job_id: str, snapshot: sa.Row[Any], scale: Scale, page: tuple[O
         size=size,
         groups=groups,
         items=items,
-        next_after=more if items and more < len(listed) else None,
+        complete=len(listed) == size,
+        next_page=page.next(str(snapshot.iteration), len(listed)),
     )
+
+
+def _size(detail: dict[str, Any]) -> int:
+    """How many values λ has."""
+    return sum(group["size"] for group in detail["groups"])
 
 
 def _listed(detail: dict[str, Any], order: Order) -> list[dict[str, Any]]:
@@ -166,15 +267,15 @@ def _listed(detail: dict[str, Any], order: Order) -> list[dict[str, Any]]:
 
 
 def _of_file(
-    url: str,
-    sha256: str,
+    file: sa.Row[Any],
     scale: Scale,
     names: list[tuple[str, int]] | None,
     iteration: int | None,
-    page: tuple[Order, int, int],
+    page: _Page,
+    *,
+    final: bool,
 ) -> Hyperparameters:
-    order, after, limit = page
-    columns, lam = _columns(url, sha256)
+    columns, lam = _columns(file.url, file.sha256)
     size = len(lam)
     if names is None or sum(length for _, length in names) != size:
         names = [("all", size)]
@@ -189,10 +290,10 @@ def _of_file(
             names, snapshots.split(lam, [snapshots.Group(*entry) for entry in names]), strict=True
         )
     ]
-    places = np.arange(size) if order == "given" else np.argsort(lam, kind="stable")
-    if order == "highest":
+    places = np.arange(size) if page.order == "given" else np.argsort(lam, kind="stable")
+    if page.order == "highest":
         places = places[::-1]
-    shown = places[after : after + limit]
+    shown = places[page.after : page.after + page.limit]
     values = snapshots.values(lam[shown], scale)
     items = [
         Hyperparameter(
@@ -204,12 +305,13 @@ def _of_file(
     ]
     return Hyperparameters(
         iteration=iteration,
-        final=True,
+        final=final,
         scale=scale,
         size=size,
         groups=groups,
         items=items,
-        next_after=after + len(items) if items and after + len(items) < size else None,
+        complete=True,
+        next_page=page.next(file.sha256[:TOKEN_DIGITS], size),
     )
 
 
@@ -221,12 +323,22 @@ def _columns(url: str, sha256: str) -> tuple[dict[str, Any], snapshots.Floats]:
     base, _, key = url.rpartition("/")
     try:
         with Store(base).open(f"{base}/{key}") as stream:
-            content = pq.read_table(stream)
-    except FileNotFoundError as error:
+            content = pq.read_table(stream if key.endswith(".parquet") else _tensor(stream, snapshots.IN_CHECKPOINT))
+    except (FileNotFoundError, KeyError, ValueError) as error:  # gone; or not what it was when it was recorded
         raise FileMissing(url) from error
     named = [name for name in content.column_names if name not in {"lambda", "weight", "strength"}]
     columns = {("name" if name == named[0] else name): content[name].combine_chunks() for name in named}
     return columns, content["lambda"].to_numpy()
+
+
+def _tensor(stream: BinaryIO, name: str) -> BytesIO:
+    """One tensor of a safetensors file, without reading the others: length and text of a JSON header, then bytes."""
+    length = int.from_bytes(stream.read(8), "little")
+    if length > LONGEST_HEADER:
+        raise ValueError("not a safetensors file")
+    begin, end = json.loads(stream.read(length))[name]["data_offsets"]
+    stream.seek(8 + length + begin)
+    return BytesIO(stream.read(end - begin))
 
 
 def _quantiles(lam: snapshots.Floats, scale: Scale) -> Quantiles:

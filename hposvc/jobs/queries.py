@@ -64,6 +64,9 @@ class JobNotFound(LookupError):
         super().__init__(f"there is no job {job_id}")
 
 
+NOT_A_PAGE = "this page token was not made by this service; ask for the first page again"
+
+
 class InvalidPageToken(ValueError):
     """The page token was not made by this service; ask for the first page again."""
 
@@ -283,10 +286,10 @@ def _decode_page(token: str, order: Order) -> tuple[Any, ...]:
         if made_for == order and len(keys) == len(_ordering(order)[0]) and _are_finite(numbers):
             return (*numbers, str(job_id))
     except (ValueError, TypeError) as error:
-        raise InvalidPageToken("this page token was not made by this service; ask for the first page again") from error
+        raise InvalidPageToken(NOT_A_PAGE) from error
     if made_for in get_args(Order) and made_for != order:
         raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
-    raise InvalidPageToken("this page token was not made by this service; ask for the first page again")
+    raise InvalidPageToken(NOT_A_PAGE)
 
 
 def _are_finite(numbers: list[Any]) -> bool:

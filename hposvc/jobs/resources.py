@@ -284,10 +284,12 @@ class Hyperparameter(Resource):
 
 
 class Hyperparameters(Resource):
-    """λ of a job: of its answer once there is one (``final``), and before that after its newest snapshot.
+    """λ of a job: of its answer once there is one (``final``), before that at its newest snapshot or checkpoint.
 
     ``value`` is a weight σ(λ) where ``scale`` is logistic, and a strength e^λ where it is log. ``iteration`` is null
-    and everything empty before the first snapshot. ``next_after`` is what to pass as ``after``; null on the last page.
+    and everything empty before the first snapshot. ``next_page`` leads on, at the same iteration; null on the last
+    page. Where ``complete`` is false the pages end with the extremes: the snapshot has no more of so many values, and
+    ``whole=true`` asks for all of them, at the newest checkpoint.
     """
 
     iteration: int | None
@@ -296,7 +298,8 @@ class Hyperparameters(Resource):
     size: int
     groups: list[HyperparameterGroup]
     items: list[Hyperparameter]
-    next_after: int | None
+    complete: bool
+    next_page: str | None
 
 
 class HistoryGroup(Resource):

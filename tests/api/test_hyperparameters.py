@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -16,6 +19,7 @@ from tests.serving import (
     ROWS,
     STRENGTHS,
     Server,
+    checkpoint,
     curve,
     diverged,
     drift,
@@ -25,6 +29,7 @@ from tests.serving import (
     submit,
     succeeded,
     watch_lambda,
+    weights_of_groups,
     weights_of_rows,
 )
 
@@ -55,9 +60,97 @@ def test_a_running_job_shows_its_extremes_and_says_that_the_rest_comes_later(
     assert group["quantiles"]["lam"] == pytest.approx(np.quantile(lam, snapshots.PROBABILITIES), rel=1e-6)
     assert sum(group["histogram"]["counts"]) == ROWS
     assert client.get(path, params={"limit": 0}).json()["items"] == []
-    for wanted in ({}, {"order": "lowest", "after": 50}):
+    assert (lowest["complete"], lowest["next_page"]) == (False, None)
+    for wanted in ({}, {"order": "lowest", "limit": 51}, {"order": "lowest", "whole": True}):
         detail = problem(client.get(path, params=wanted), 409, "hyperparameters-not-ready")["detail"]
+        assert "the first is due after 100 iterations" in detail
         assert "1,079 values only the 50 lowest" in detail
+
+
+def pages(client: httpx.Client, path: str, **params: str | int) -> list[dict[str, Any]]:
+    """Every page from the first on."""
+    found = [client.get(path, params=params).json()]
+    while found[-1]["next_page"]:
+        found.append(client.get(path, params=params | {"page": found[-1]["next_page"]}).json())
+    return found
+
+
+def test_all_values_of_a_running_job_are_paged_while_it_goes_on(
+    client: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    job, attempt = running(server.engine, 100)
+    watch_lambda(attempt, (0, 100))
+    attempt.checkpoint(checkpoint(tmp_path, 100))
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    first = client.get(path, params={"limit": 400}).json()  # as they came: no snapshot has that
+    attempt.record(curve(101, 230))
+    watch_lambda(attempt, (200, 230))
+    attempt.checkpoint(checkpoint(tmp_path, 200))
+    second = client.get(path, params={"limit": 400, "page": first["next_page"]}).json()
+    third = client.get(path, params={"limit": 400, "page": second["next_page"]}).json()
+    assert [page["iteration"] for page in (first, second, third)] == [100, 100, 100]
+    assert third["next_page"] is None
+    lam = [item["lam"] for page in (first, second, third) for item in page["items"]]
+    assert lam == pytest.approx(drift(100))  # not one of another iteration
+    assert first["groups"][0]["quantiles"]["lam"] == pytest.approx(np.quantile(drift(100), snapshots.PROBABILITIES))
+    assert first["items"][1] == second["items"][0] | {"name": "397", "label": "7"} | {
+        name: first["items"][1][name] for name in ("lam", "value")
+    }
+    for order, expected in (("lowest", np.sort(drift(200))), ("highest", np.sort(drift(200))[::-1])):
+        found = pages(client, path, order=order, whole=True, limit=1000)
+        assert [item["lam"] for page in found for item in page["items"]] == pytest.approx(expected)
+        assert {(page["iteration"], page["final"], page["complete"]) for page in found} == {(200, False, True)}
+    newest = client.get(path, params={"order": "lowest", "limit": 10}).json()
+    assert (newest["iteration"], newest["complete"]) == (230, False)
+    attempt.checkpoint(checkpoint(tmp_path, 300))
+    detail = problem(
+        client.get(path, params={"limit": 400, "page": first["next_page"]}), 410, "hyperparameters-moved-on"
+    )["detail"]
+    assert "has gone on since the first page" in detail
+    assert client.get(path, params={"limit": 0}).json()["items"] == []
+
+
+def test_pages_of_a_job_that_began_again_are_not_mixed_with_those_from_before(
+    client: httpx.Client, server: Server, tmp_path: Path
+) -> None:
+    job, attempt = running(server.engine, 100)
+    watch_lambda(attempt, (0, 100))
+    before = checkpoint(tmp_path, 100)
+    attempt.checkpoint(before)
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    first = client.get(path, params={"limit": 400}).json()
+    again = checkpoint(tmp_path, 90)  # other values, recorded for the same iteration
+    attempt.checkpoint(replace(again, name=before.name, iteration=100))
+    problem(client.get(path, params={"limit": 400, "page": first["next_page"]}), 410, "hyperparameters-moved-on")
+    fresh = client.get(path, params={"limit": 1}).json()
+    assert fresh["items"][0]["lam"] == pytest.approx(drift(90)[0])
+
+
+def test_few_values_are_paged_as_long_as_their_snapshot_is_the_newest(client: httpx.Client, server: Server) -> None:
+    job, attempt = running(server.engine, 60, kind="regularization_tuning")
+    watch_lambda(attempt, (0, 60), "features")
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    found = pages(client, path, limit=4)
+    assert [item["lam"] for page in found for item in page["items"]] == pytest.approx(spread(60))
+    assert all(page["complete"] for page in found)
+    watch_lambda(attempt, (70,), "features")
+    problem(client.get(path, params={"limit": 4, "page": found[0]["next_page"]}), 410, "hyperparameters-moved-on")
+
+
+def test_a_token_that_is_not_of_this_service_is_refused(client: httpx.Client, server: Server, tmp_path: Path) -> None:
+    job = succeeded(server.engine, RESULT, [weights_of_rows(tmp_path)])
+    path = f"/v1/jobs/{job.id}/hyperparameters"
+    token = client.get(path, params={"order": "lowest"}).json()["next_page"]
+    made_up = [
+        base64.urlsafe_b64encode(text.encode()).decode() for text in ("[]", '["", "given", 1]', '["a", "given", -1]')
+    ]
+    for page in ("x", "é", *made_up):
+        problem(client.get(path, params={"page": page}), 422, "invalid-parameter")
+    detail = problem(client.get(path, params={"page": token}), 422, "invalid-parameter")["detail"]
+    assert "belongs to order=lowest" in detail
+    other = succeeded(server.engine, RESULT, [weights_of_groups(tmp_path)])
+    wrong = client.get(f"/v1/jobs/{other.id}/hyperparameters", params={"order": "lowest", "page": token})
+    problem(wrong, 410, "hyperparameters-moved-on")
 
 
 def test_the_history_has_a_tail(client: httpx.Client, server: Server) -> None:
@@ -92,14 +185,9 @@ def test_the_answer_is_paged_in_any_order(client: httpx.Client, server: Server, 
     path = f"/v1/jobs/{job.id}/hyperparameters"
     lam = drift(500)
     for order, expected in (("given", lam), ("lowest", np.sort(lam)), ("highest", np.sort(lam)[::-1])):
-        seen: list[float] = []
-        after = 0
-        while after is not None:
-            page = client.get(path, params={"order": order, "after": after, "limit": 400}).json()
-            seen += [item["lam"] for item in page["items"]]
-            after = page["next_after"]
-        assert seen == pytest.approx(expected)
-    assert (page["final"], page["iteration"]) == (True, RESULT["best_iteration"])
+        found = pages(client, path, order=order, limit=400)
+        assert [item["lam"] for page in found for item in page["items"]] == pytest.approx(expected)
+        assert {(page["final"], page["iteration"]) for page in found} == {(True, RESULT["best_iteration"])}
 
 
 def test_a_file_that_is_gone_is_said(client: httpx.Client, server: Server, tmp_path: Path) -> None:
@@ -107,6 +195,13 @@ def test_a_file_that_is_gone_is_said(client: httpx.Client, server: Server, tmp_p
     job = succeeded(server.engine, RESULT, [file])
     Path(file.url.removeprefix("file://")).unlink()
     problem(client.get(f"/v1/jobs/{job.id}/hyperparameters"), 410, "artifact-missing")
+    damaged, attempt = running(server.engine, 100)
+    watch_lambda(attempt, (0, 100))
+    file = checkpoint(tmp_path, 100)
+    attempt.checkpoint(file)
+    for content in (b"", b"\xff" * 64, b"\2" + bytes(7) + b"{}"):
+        Path(file.url.removeprefix("file://")).write_bytes(content)
+        problem(client.get(f"/v1/jobs/{damaged.id}/hyperparameters"), 410, "artifact-missing")
 
 
 def test_rows_are_images_where_the_dataset_holds_them(client: httpx.Client, server: Server) -> None:
@@ -159,6 +254,8 @@ def test_jobs_are_compared(client: httpx.Client, server: Server, tmp_path: Path)
     )
     fields = client.get("/v1/compare", params={"jobs": f"{fast.id},{other.id}"}).json()["differences"]
     assert {difference["field"] for difference in fields} == {"kind"}
+    (judged,) = client.get("/v1/compare", params={"jobs": other.id}).json()["jobs"]
+    assert judged["result"]["best_rival"]["name"] == "single_strength"  # by test loss
 
 
 def test_too_many_jobs_or_none_are_refused(client: httpx.Client) -> None:

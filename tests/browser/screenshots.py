@@ -89,6 +89,7 @@ def stage(server: Server) -> dict[str, str]:
     Jobs(engine).pause(paused.id)
     attempt.stopped()
     live, attempt = running(engine, 180, name="digits, another seed", dataset=DIGITS)
+    attempt.phase("solving")
     watch_lambda(attempt, range(0, 181, 10))
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     beat(
@@ -112,10 +113,12 @@ def stage(server: Server) -> dict[str, str]:
         "job-failed": f"/jobs/{failed.id}",
         "job-lost": f"/jobs/{lost.id}",
         "job-queued": f"/jobs/{queued.id}",
+        "job-paused": f"/jobs/{paused.id}",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",
         "workers": "/workers",
+        "login": "/login",
     }
 
 

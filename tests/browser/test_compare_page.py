@@ -26,6 +26,7 @@ def test_lines_results_and_differences(page: Page, server: Server) -> None:
     expect(page.locator("#lines .legend")).to_contain_text("<b>live</b>")
     expect(page.locator("#results")).to_contain_text("95.56 %")
     expect(page.locator("#results")).to_contain_text("94.17 %: Trusted rows only")
+    expect(page.locator("#results tr", has_text="Gain over it")).to_contain_text("+1.39 points")
     differing = page.locator("#differences tbody tr")
     expect(differing).to_have_count(1)
     expect(differing).to_contain_text("solver.seed")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import re
-import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,16 +14,18 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.resources import JobError
-from tests.browser.conftest import Watch
+from tests.browser.conftest import Watch, set_hidden
 from tests.serving import (
     FEATURES,
     GROUPS,
     RESULT,
     STRENGTHS,
     Server,
+    checkpoint,
     curve,
     diverged,
     drift,
+    ranked_rows,
     running,
     spread,
     strengths,
@@ -69,54 +71,6 @@ def test_nothing_is_asked_once_a_job_has_ended(page: Page, server: Server, watch
     before = len(watch.requests)
     page.wait_for_timeout(3000)  # three polls, if there were any
     assert len(watch.requests) == before
-
-
-def test_a_hidden_tab_does_not_ask_and_catches_up_when_seen(page: Page, server: Server, watch: Watch) -> None:
-    job, attempt = running(server.engine, 10)
-    page.goto(f"/jobs/{job.id}")
-    expect(caption(page, "#losses")).to_have_text("10 points")
-    expect(page.locator("#spec")).to_contain_text("kind")  # asked for last
-    set_hidden(page, hidden=True)
-    page.wait_for_load_state("networkidle")
-    before = len(watch.requests)
-    attempt.record(curve(11, 20))
-    page.wait_for_timeout(3000)
-    assert len(watch.requests) == before
-    set_hidden(page, hidden=False)
-    expect(caption(page, "#losses")).to_have_text("20 points")
-
-
-def set_hidden(page: Page, *, hidden: bool) -> None:
-    """What a browser does when another tab is chosen; a headless one never hides a page by itself."""
-    page.evaluate(
-        """hidden => {
-          Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
-          document.dispatchEvent(new Event("visibilitychange"));
-        }""",
-        hidden,
-    )
-
-
-def test_requests_never_overlap(page: Page, server: Server) -> None:
-    job, _ = running(server.engine, 10)
-    flying = 0
-    most = 0
-
-    def slow(route: Route) -> None:
-        nonlocal flying, most
-        flying += 1
-        most = max(most, flying)
-        time.sleep(0.4)  # slower than the poll interval would like
-        flying -= 1
-        route.continue_()
-
-    page.route("**/v1/**", slow)
-    page.goto(f"/jobs/{job.id}")
-    expect(caption(page, "#losses")).to_have_text("10 points")
-    for _ in range(5):
-        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        page.wait_for_timeout(300)
-    assert most == 1
 
 
 def test_an_unreachable_service_is_said_and_recovered_from(page: Page, server: Server, watch: Watch) -> None:
@@ -190,6 +144,7 @@ def test_a_diverged_job_shows_where_it_broke(page: Page, server: Server) -> None
     expect(caption(page, "#losses")).to_contain_text("upper loss is NaN or infinite from iteration 120")
     expect(page.locator("#losses .plot").get_by_text("NaN or ∞")).to_be_visible()
     expect(page.locator("#tiles")).to_contain_text("NaN")
+    expect(page.locator("#tiles")).to_contain_text("not to be trusted · ≤ 0.0025 % while it was finite")
     lines = page.evaluate("document.querySelector('#losses .plot').layout.shapes.map(shape => shape.x0)")
     assert lines == [120]
     gap = page.evaluate("document.querySelector('#losses .plot').data[0].y.at(-1)")
@@ -283,6 +238,51 @@ def test_the_answer_of_a_reweighting_job(page: Page, server: Server, tmp_path: P
     assert [row["row_id"] for row in rows] == [item["row_id"] for item in RESULT["suspects"]]
 
 
+def test_rows_to_look_at_come_with_their_own_columns(page: Page, server: Server, tmp_path: Path) -> None:
+    own: dict[str, Any] = {"<b>town</b>": ["Oslo", None] * 25, "income": [1234.5678 + row for row in range(50)]}
+    own |= {f"more {number}": range(50) for number in range(30)}
+    job = succeeded(server.engine, RESULT, [ranked_rows(tmp_path, **own)])
+    page.goto(f"/jobs/{job.id}")
+    table = page.locator("#suspects table")
+    expect(table.locator("thead")).to_contain_text("<b>town</b>")
+    first, second = table.locator("tbody tr").first, table.locator("tbody tr").nth(1)
+    expect(first).to_contain_text("Oslo")
+    expect(first).to_contain_text("1234.57")
+    expect(second.locator(".own").first).to_have_text("–")
+    expect(table.locator("caption")).to_have_text("12 more of your columns are in the CSV of all rows.")
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280  # the table scrolls, not the page
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All rows").click()
+    assert b"more 29" in Path(download.value.path()).read_bytes().splitlines()[0]
+
+
+def test_the_address_holds_the_view(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 500, stop={"iterations": 600})
+    watch_lambda(attempt, (0, 500))
+    page.goto(f"/jobs/{job.id}?from=100&to=200")
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    page.locator("#losses").get_by_role("button", name="Log scale").click()
+    page.locator("#norm").get_by_role("button", name="Log scale").click()
+    page.get_by_role("button", name="Highest").click()
+    expect(page).to_have_url(f"/jobs/{job.id}?from=100&to=200&losses=log&norm=linear&order=highest")
+    page.reload()
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    expect(page.get_by_role("heading", name="The highest weights so far")).to_be_visible()
+    axes = ["losses", "norm"]
+    assert page.evaluate("ids => ids.map(id => document.querySelector(`#${id} .plot`).layout.yaxis.type)", axes) == [
+        "log",
+        "linear",
+    ]
+    attempt.record(curve(501, 520))
+    expect(page.locator("#tiles")).to_contain_text("520 / 600")
+    expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")  # it stands still
+    page.locator("#losses").get_by_role("button", name="Show all").click()
+    expect(caption(page, "#losses")).to_have_text("520 points")
+    expect(page).to_have_url(f"/jobs/{job.id}?losses=log&norm=linear&order=highest")
+    page.goto(f"/jobs/{job.id}?from=x&to=3&losses=cubic&order=middle")  # nonsense is passed over
+    expect(caption(page, "#losses")).to_have_text("520 points")
+
+
 def test_the_answer_of_a_job_that_weighs_groups(page: Page, server: Server, tmp_path: Path) -> None:
     job = succeeded(server.engine, GROUPS, [weights_of_groups(tmp_path)])
     page.goto(f"/jobs/{job.id}")
@@ -341,18 +341,72 @@ def test_lambda_moves_while_a_job_runs(page: Page, server: Server, tmp_path: Pat
     expect(page.locator("#histogram .data tbody tr")).to_have_count(32)
 
 
+def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch: Watch, tmp_path: Path) -> None:
+    job, attempt = running(server.engine, 100, dataset={"id": "sklearn:digits"})
+    watch_lambda(attempt, (0, 100))
+    page.goto(f"/jobs/{job.id}")
+    about, place = page.locator("#entries-about"), page.locator("#place")
+    rows = page.locator("#entries tbody tr")
+    page.get_by_role("button", name="Page through all 1,079").click()
+    expect(about).to_contain_text("from the first checkpoint on")
+    expect(rows).to_have_count(10)
+    watch.forgive("409")
+    attempt.checkpoint(checkpoint(tmp_path, 100))
+    page.get_by_role("button", name="The newest again").click()
+    page.get_by_role("button", name="Page through all 1,079").click()
+    expect(place).to_have_text("1 to 50 of 1,079")
+    expect(about).to_contain_text("After iteration 100, the newest checkpoint")
+    expect(page.get_by_role("button", name="Previous")).to_be_disabled()
+    attempt.record(curve(101, 200))
+    watch_lambda(attempt, (200,))
+    attempt.checkpoint(checkpoint(tmp_path, 200))
+    expect(caption(page, "#histogram")).to_contain_text("after iteration 200")  # the rest of the page goes on
+    page.get_by_role("button", name="Next").click()
+    expect(place).to_have_text("51 to 100 of 1,079")
+    wanted = np.sort(drift(100))[50:100]
+    shown = [float(cell.replace("−", "-")) for cell in rows.locator("td:last-child").all_inner_texts()]
+    assert shown == pytest.approx(wanted, abs=1e-4)
+    page.get_by_role("button", name="Previous").click()
+    expect(place).to_have_text("1 to 50 of 1,079")
+    expect(about).to_contain_text("After iteration 100")
+    attempt.checkpoint(checkpoint(tmp_path, 300))
+    page.get_by_role("button", name="Next").click()
+    expect(about).to_contain_text("After iteration 100")
+    page.get_by_role("button", name="Next").click()
+    expect(about).to_contain_text("The job went on meanwhile")
+    watch.forgive("410")
+    expect(about).to_contain_text("After iteration 300")
+    expect(place).to_have_text("1 to 50 of 1,079")
+    page.get_by_role("button", name="Highest").click()
+    expect(page.get_by_role("heading", name="All weights, the highest first")).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("heading", name="All weights, the highest first")).to_be_visible()
+    attempt.succeed(RESULT, [weights_of_rows(tmp_path)])
+    expect(about).to_have_text("Of the answer.")
+    for _ in range(21):
+        page.get_by_role("button", name="Next").click()
+    expect(place).to_have_text("1,051 to 1,079 of 1,079")
+    expect(page.get_by_role("button", name="Next")).to_be_disabled()
+    page.get_by_role("button", name="Only the first").click()
+    expect(rows).to_have_count(10)
+
+
 def test_a_job_at_a_glance(page: Page, server: Server) -> None:
     job, attempt = running(server.engine, 500)
     watch_lambda(attempt, (0, 500))
     page.goto(f"/jobs/{job.id}")
     tiles = page.locator("#tiles")
+    expect(tiles).to_contain_text("120 it/s")  # by the solver's clock: this job was played within a moment
     expect(tiles).to_contain_text("settled")
     expect(tiles).to_contain_text("262 × smaller than at the start")
     expect(tiles).to_contain_text("to be trusted")
+    expect(tiles).to_contain_text("Weights of 1,079 rows")
     below = int((drift(500) < 0).sum())
     expect(tiles).to_contain_text(f"{below} below ½")
     expect(tiles).to_contain_text("known at the end")
-    expect(caption(page, "#certificate")).to_have_text("checked at 10 of 500 points")
+    expect(caption(page, "#certificate")).to_have_text(
+        "checked at 10 of 500 points · trust it up to 1 %, from 10 % on do not"
+    )
     attempt.succeed(RESULT, [])
     expect(tiles).to_contain_text("+1.39 points")
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
+from hposvc.jobs.resources import JobError
 from tests.browser.conftest import Watch
 from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 
@@ -67,15 +68,35 @@ def test_the_filter_lives_in_the_address(page: Page, server: Server) -> None:
     expect(page.get_by_role("heading", name="No job fits this filter")).to_be_visible()
 
 
+def test_the_list_is_ordered_by_what_the_address_says(page: Page, server: Server) -> None:
+    _, attempt = running(server.engine, 400, name="best")
+    running(server.engine, 10, name="behind")
+    submit(server.engine, name="not begun", priority=5)
+    names = page.locator("#jobs .name a")
+    page.goto("/")
+    expect(names).to_have_text(["not begun", "behind", "best"])
+    page.get_by_label("Order").select_option("best_upper_loss")
+    expect(page).to_have_url("/?order=best_upper_loss")
+    expect(names).to_have_text(["best", "behind", "not begun"])
+    page.reload()
+    expect(names).to_have_text(["best", "behind", "not begun"])
+    attempt.fail(JobError(reason="internal", message="x", remedy="y"))
+    page.get_by_label("State").select_option("queued")
+    expect(names).to_have_text(["not begun"])
+    page.get_by_role("button", name="Clear").click()
+    expect(page).to_have_url("/")
+    expect(names).to_have_text(["not begun", "behind", "best"])
+
+
 def test_older_jobs_are_one_click_away(page: Page, server: Server) -> None:
     for number in range(60):
         submit(server.engine, name=f"job {number}")
     page.goto("/")
     rows = page.locator("#jobs tbody tr")
     expect(rows).to_have_count(50)
-    page.get_by_role("button", name="Show older jobs").click()
+    page.get_by_role("button", name="Show more jobs").click()
     expect(rows).to_have_count(60)
-    expect(page.get_by_role("button", name="Show older jobs")).to_be_hidden()
+    expect(page.get_by_role("button", name="Show more jobs")).to_be_hidden()
 
 
 def test_a_name_is_text_and_nothing_else(page: Page, server: Server) -> None:
@@ -164,7 +185,7 @@ def test_thousands_of_jobs_are_listed_a_page_at_a_time(page: Page, server: Serve
     page.get_by_role("button", name="Clear").click()
     expect(rows).to_have_count(50)
     for shown in (100, 150):
-        page.get_by_role("button", name="Show older jobs").click()
+        page.get_by_role("button", name="Show more jobs").click()
         expect(rows).to_have_count(shown)
     last = [request.url for request in watch.requests if "/v1/jobs?" in request.url][-1]
     assert "limit=150" in last  # one request, however many pages are shown

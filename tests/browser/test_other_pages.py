@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from hposvc.db.tables import workers
 from hposvc.jobs import queries
 from hposvc.jobs.fleet import WorkerReport, beat
-from tests.browser.conftest import Watch
+from hposvc.jobs.service import Jobs
+from tests.browser.conftest import Watch, people
 from tests.serving import Server, running, submit
 
 pytestmark = pytest.mark.browser
@@ -115,65 +117,70 @@ def test_no_page_is_cut_off_on_a_phone(page: Page, server: Server) -> None:
         assert page.evaluate("document.documentElement.scrollWidth") == 390, path
 
 
-def test_a_dataset_is_uploaded_looked_at_and_deleted(page: Page, tmp_path: Path, watch: Watch) -> None:
-    """Against the contract of the calls, which another module of the service answers."""
-    column = {"name": "age", "dtype": "integer", "role": "feature", "missing": 3, "distinct": 40, "treatment": "scaled"}
-    mine = {
-        "id": "ds_1",
-        "name": "<i>people</i>.csv",
-        "source": "upload",
-        "task": "classification",
-        "rows": 1234,
-        "features": 1,
-        "columns": [column],
-        "target": "churned",
-        "classes": ["no", "yes"],
-        "size": 18_000,
-        "created_at": "2026-01-15T09:30:00Z",
-    }
-    kept: list[dict[str, object]] = []
-    sent: list[tuple[str, str | None]] = []
-
-    def answer(route: Route) -> None:
-        request = route.request
-        if request.method == "POST":
-            sent.append((request.url, request.headers.get("content-type")))
-            if "name=broken.csv" in request.url:
-                fault = {"field": "row 2", "message": "has 3 values, not 2", "remedy": "Quote the comma."}
-                route.fulfill(status=422, json={"title": "The file cannot be read", "errors": [fault]})
-                return
-            kept.append(mine)
-            route.fulfill(status=201, json=mine)
-        elif request.method == "DELETE":
-            kept.clear()
-            route.fulfill(status=204)
-        else:
-            route.fulfill(json={"items": kept, "next_page": None})
-
-    page.route("**/v1/datasets**", answer)
+def test_a_dataset_is_uploaded_looked_at_used_and_deleted(
+    page: Page, server: Server, tmp_path: Path, watch: Watch
+) -> None:
     page.goto("/datasets")
-    broken, good = tmp_path / "broken.csv", tmp_path / "people.csv"
-    broken.write_text("age,churned\nbroken,1,2\n")
-    good.write_text("age,churned\n41,no\n")
+    answer = page.locator("#answer")
+    broken = tmp_path / "broken.csv"
+    broken.write_text("age,town,churned\n41,Rome,no\n38,Oslo, of all places,yes\n")
     page.get_by_label("File").set_input_files(broken)
     page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#answer")).to_contain_text("row 2 has 3 values, not 2")
-    expect(page.locator("#answer")).to_contain_text("Quote the comma.")
+    expect(answer).to_contain_text("line 3")
+    expect(answer.locator(".faults .under")).not_to_be_empty()  # how to mend it
     watch.forgive("422")
-    page.get_by_label("File").set_input_files(good)
+    assert "broken.csv" not in page.locator("#datasets").inner_text()
+    page.get_by_label("File").set_input_files(people(tmp_path / "<i>people<i>.csv", 400))
     page.get_by_label("Column to predict").fill("churned")
     page.get_by_role("button", name="Upload").click()
-    expect(page.locator("#answer")).to_contain_text("1,234 rows")
-    assert sent[-1][0].endswith("/v1/datasets?name=people.csv&label=churned")
-    assert sent[-1][1] == "text/csv"
-    row = page.locator("#datasets tr[data-dataset=ds_1]")
-    expect(row).to_contain_text("<i>people</i>.csv")
-    expect(page.locator("#datasets .inside")).to_contain_text("scaled")
+    expect(answer).to_contain_text("<i>people<i>.csv: 400 rows")
+    row = page.locator("#datasets tr[data-dataset]", has_text="<i>people<i>.csv")
+    expect(row).to_contain_text("2: no, yes")
+    columns = page.locator("#datasets .inside tbody tr")
+    expect(columns).to_have_count(3)
+    expect(columns.nth(1)).to_contain_text("town")
+    page.reload()  # the address says what is open
+    expect(columns).to_have_count(3)
     row.get_by_role("button", name="Columns").click()
-    expect(page.locator("#datasets .inside")).to_have_count(0)
+    expect(columns).to_have_count(0)
+    row.get_by_role("link", name="New job").click()
+    page.get_by_role("button", name="Submit").click()
+    expect(page.locator("#about")).to_contain_text("Queued")
+    job = queries.list_(server.engine).items[0]
+    assert (job.spec.dataset.id[:3], job.spec.dataset.label) == ("ds_", "churned")
+    page.goto("/datasets")
     row.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Keep it").click()
+    row.get_by_role("button", name="Delete").click()
+    page.locator("#confirm").get_by_role("button", name="Delete").click()
+    expect(answer).to_contain_text(job.id)  # which waits, and needs it
+    watch.forgive("409")
     expect(row).to_be_visible()
+    Jobs(server.engine).cancel(job.id)
     row.get_by_role("button", name="Delete").click()
     page.locator("#confirm").get_by_role("button", name="Delete").click()
     expect(row).to_have_count(0)
+    page.reload()
+    expect(page.locator("#datasets")).to_contain_text("sklearn:iris")
+    expect(row).to_have_count(0)
+
+
+def test_how_far_an_upload_is_and_that_it_can_be_stopped(page: Page, tmp_path: Path) -> None:
+    slow = page.context.new_cdp_session(page)
+    slow.send("Network.enable")
+    slow.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 500_000},
+    )
+    page.goto("/datasets")
+    page.get_by_label("File").set_input_files(people(tmp_path / "people.csv", 200_000))
+    page.get_by_role("button", name="Upload").click()
+    expect(page.locator("#sent")).to_have_text(re.compile(r"[1-9][\d.]* [kM]B of 2.\d MB sent"))
+    assert 0 < page.locator("#sending progress").evaluate("bar => bar.value") < 1
+    expect(page.get_by_role("button", name="Upload")).to_be_disabled()
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("#answer")).to_contain_text("Nothing was kept")
+    expect(page.locator("#sending")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#datasets")).to_contain_text("sklearn:iris")
+    expect(page.locator("#datasets")).not_to_contain_text("people.csv")

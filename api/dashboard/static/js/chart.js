@@ -3,6 +3,10 @@
 import { h, show } from "./dom.js";
 import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from "./figure.js";
 import { count } from "./format.js";
+import { choose, chosen } from "./view.js";
+
+/** For words above the plot, where no line crosses them. */
+export const ROOM_ABOVE = { margin: { l: 60, r: 8, t: 22, b: 44 } };
 
 const MARKS = 100; // a hundred marks of values that are not finite say it as well as a thousand
 
@@ -15,7 +19,8 @@ export class Chart {
   constructor(element, lines, { log = false, name, zoomed, note = () => null }) {
     this.element = element;
     this.lines = lines;
-    this.log = log;
+    this.key = element.id;
+    this.log = { log: true, linear: false }[chosen(this.key)] ?? log;
     this.zoomed = zoomed;
     this.note = note;
     this.series = null;
@@ -23,6 +28,7 @@ export class Chart {
     this.scale = h("button", { type: "button", class: "button small", "aria-label": "Log scale", title: "Log scale" }, "Log");
     this.scale.addEventListener("click", () => {
       this.#setLog(this.log !== true);
+      choose(this.key, this.log ? "log" : "linear");
       this.draw(this.series);
     });
     this.#setLog(this.log);
@@ -107,6 +113,7 @@ export class Chart {
       horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
       axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : undefined }),
       {
+        ...(breaks.length ? ROOM_ABOVE : {}),
         shapes: breaks.map((x) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: bad, width: 1.5, dash: "dot" } })),
         annotations: breaks.slice(0, 1).map((x) => ({
           x,
@@ -114,9 +121,8 @@ export class Chart {
           yref: "paper",
           text: "NaN or ∞",
           showarrow: false,
-          xanchor: "right",
-          xshift: -4,
-          yanchor: "top",
+          xanchor: x > (this.series.view.iteration.at(-1) ?? 0) / 2 ? "right" : "left",
+          yanchor: "bottom",
           font: { color: bad, size: 12 },
         })),
       },

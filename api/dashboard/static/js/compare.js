@@ -1,11 +1,13 @@
 // Up to eight jobs side by side: one metric of each, what came of them, and where their specifications differ.
 
 import { ApiProblem, get } from "./api.js";
-import { $, h, icon, show } from "./dom.js";
+import { $, h, icon, keepFocus, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
 import { count, duration, number, percent, score, scoreName, toNumber } from "./format.js";
+import { byLoss, gain } from "./gain.js";
 import { poll } from "./poll.js";
 import { ACTIVE, stateBadge } from "./states.js";
+import { Stretch } from "./stretch.js";
 
 const form = $("#controls");
 const address = new URLSearchParams(location.search);
@@ -13,7 +15,8 @@ const HIGHER_IS_BETTER = new Set(["upper_score"]);
 const DASHES = ["solid", "solid", "solid", "solid", "dash", "dash", "dash", "dash"];
 
 let jobs = (address.get("jobs") ?? "").split(",").filter(Boolean);
-let range = null; // of iterations, while zoomed
+let range = ["from", "to"].map((end) => parseInt(address.get(end), 10)); // of iterations, while zoomed
+if (!(range[0] >= 0 && range[1] > range[0])) range = null;
 let comparison = null;
 
 for (const name of ["metric", "by"]) if (address.has(name)) form.elements[name].value = address.get(name);
@@ -22,6 +25,7 @@ let chosenScale = address.has("log"); // or else by what the values need
 if (form.elements.metric.value === "") form.elements.metric.value = "upper_loss";
 if (form.elements.by.value === "") form.elements.by.value = "iteration";
 
+const stretch = new Stretch($("#stretch"), zoom);
 const chart = new Figure($("#lines"), { name: "comparison", redraw: () => draw() });
 const reset = h("button", { type: "button", class: "button small", onclick: () => zoom(null) }, "Show all");
 show(reset, false);
@@ -33,6 +37,7 @@ function writeUrl() {
   if (metric.value !== "upper_loss") wanted.push(`metric=${metric.value}`);
   if (by.value !== "iteration") wanted.push(`by=${by.value}`);
   if (chosenScale) wanted.push(`log=${log.checked ? 1 : 0}`);
+  if (range) wanted.push(`from=${range[0]}`, `to=${range[1]}`);
   history.replaceState(null, "", jobs.length ? `?${wanted.join("&")}` : location.pathname);
 }
 
@@ -118,12 +123,14 @@ function draw() {
     chart.on("plotly_doubleclick", () => zoom(null));
   }
   show(reset, range !== null);
+  stretch.render(range, bySeconds ? 0 : Math.max(...drawn.map(({ progress }) => progress.iteration)));
   results(drawn);
   differences();
 }
 
 function zoom(wanted) {
   range = wanted;
+  writeUrl();
   askNow();
 }
 
@@ -146,7 +153,15 @@ function line(label, values, show, better = null) {
   );
 }
 
+/** What the tuned model gained over its best rival; nothing stands out: jobs on other data do not compare by it. */
+function gained({ kind, result }) {
+  if (!result?.tuned || !result.best_rival) return h("td", {}, "–");
+  const { text, good } = gain(result.tuned, result.best_rival, kind, result.score_name);
+  return h("td", { class: "figures" }, h("strong", { class: good ? "good" : "warn" }, text));
+}
+
 function results(drawn) {
+  const { metric } = form.elements;
   const all = comparison.jobs;
   const of = (pick) => all.map((job) => (job.result ? pick(job.result) : null));
   const name = all.find((job) => job.result)?.result.score_name ?? "accuracy";
@@ -154,17 +169,18 @@ function results(drawn) {
     h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge(job)))),
     line("Iterations", all.map((job) => job.progress.iteration), (value) => count(value)),
     line("Best upper loss", all.map((job) => job.best.upper_loss), number, "min"),
-    line("Latest of this metric", drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
+    line(`${metric.selectedOptions[0].text} now`, drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
     line(`Test ${scoreName(name)}, tuned`, of(({ tuned }) => tuned?.test_score ?? null), (value) => score(value, name), "max"),
     line("Test loss, tuned", of(({ tuned }) => tuned?.test_loss ?? null), number, "min"),
-    line("Best rival", of(({ best_rival: rival }) => rival && `${score(rival.test_score, name)}: ${rival.label}`), (value) => value),
+    line("Best rival", all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
+    h("tr", {}, h("th", { scope: "row" }, "Gain over it"), all.map(gained)),
     line("Suspect rows", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
     all.some((job) => job.result?.f1 !== null && job.result) && line("F1 of planted errors", of(({ f1 }) => f1), (value) => percent(value), "max"),
     line("Seconds of solving", of(({ seconds }) => seconds), duration, "min"),
     line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),
-    h("tr", {}, h("th", { scope: "row" }, h("span", { class: "unseen" }, "Leave out")), all.map((job) => h("td", {}, h("button", { type: "button", class: "link", onclick: () => leaveOut(job.id) }, "Leave out")))),
+    h("tr", {}, h("th", { scope: "row" }, h("span", { class: "unseen" }, "Leave out")), all.map((job) => h("td", {}, h("button", { type: "button", class: "link", "aria-label": `Leave out ${title(job)}`, onclick: () => leaveOut(job.id) }, "Leave out")))),
   ];
-  $("#results").replaceChildren(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean))));
+  keepFocus($("#results"), () => $("#results").replaceChildren(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean)))));
 }
 
 function differences() {
@@ -174,16 +190,15 @@ function differences() {
     if (Array.isArray(value)) return value.map(text).join(", ") || "none";
     return value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
   };
-  $("#differences").replaceChildren(
-    all.length
+  const table = all.length
       ? h(
           "table",
           { class: "side" },
           h("thead", {}, h("tr", {}, h("td", {}), heads())),
           h("tbody", {}, all.map(({ field, values }) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, field)), values.map((value) => h("td", { class: "figures" }, text(value)))))),
         )
-      : "",
-  );
+      : "";
+  keepFocus($("#differences"), () => $("#differences").replaceChildren(table));
 }
 
 function leaveOut(id) {
@@ -197,10 +212,9 @@ const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", (event) => {
   chosenScale = event.target.name === "log";
+  if (!chosenScale) range = null;
   writeUrl();
-  if (chosenScale) return draw();
-  range = null;
-  return askNow();
+  return chosenScale ? draw() : askNow();
 });
 
 writeUrl();

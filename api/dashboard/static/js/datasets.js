@@ -1,16 +1,17 @@
 // The datasets that a job can name: uploaded ones, which can be sent and deleted here, and those that came along.
 
 import { ApiProblem, Unreachable, call, get } from "./api.js";
-import { $, h, icon, show } from "./dom.js";
+import { $, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, local } from "./format.js";
 import { poll } from "./poll.js";
+import { choose, chosen } from "./view.js";
 
 const TYPES = { csv: "text/csv", tsv: "text/tab-separated-values", parquet: "application/vnd.apache.parquet", npz: "application/x-npz" };
 const FEW = 12; // classes that are named
 
 const form = $("#upload");
 const answer = $("#answer");
-const open = new Set(); // ids whose columns are shown
+const open = new Set(chosen("columns")?.split(",")); // ids whose columns are shown
 let items = [];
 let next = null;
 
@@ -29,7 +30,8 @@ $("#more").addEventListener("click", async () => {
 });
 
 function render() {
-  $("#datasets tbody").replaceChildren(...items.flatMap((dataset) => (open.has(dataset.id) ? [row(dataset), columns(dataset)] : [row(dataset)])));
+  const body = $("#datasets tbody");
+  keepFocus(body, () => body.replaceChildren(...items.flatMap((dataset) => (open.has(dataset.id) ? [row(dataset), columns(dataset)] : [row(dataset)]))));
   show($("#more"), next !== null);
 }
 
@@ -41,19 +43,19 @@ function row(dataset) {
   const tools = [h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${uploaded(dataset) ? label : ""}` }, "New job")];
   if (dataset.columns?.length) {
     const shown = open.has(dataset.id);
-    tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), onclick: () => toggle(dataset.id) }, "Columns"));
+    tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), "aria-label": `Columns of ${dataset.name}`, onclick: () => toggle(dataset.id) }, "Columns"));
   }
   if (uploaded(dataset)) tools.push(h("button", { type: "button", class: "button small danger", "aria-label": `Delete ${dataset.name}`, onclick: () => remove(dataset) }, "Delete"));
   return h(
     "tr",
     { "data-dataset": dataset.id },
     h("th", { scope: "row" }, uploaded(dataset) ? dataset.name : h("code", {}, dataset.id), h("span", { class: "under block" }, uploaded(dataset) ? [h("code", {}, dataset.id), " · ", h("time", { datetime: dataset.created_at, title: local(dataset.created_at), "data-age": true }, age(dataset.created_at))] : dataset.name)),
-    h("td", {}, dataset.task ?? "–"),
-    h("td", { class: "right figures" }, count(dataset.rows)),
-    h("td", { class: "right figures" }, dataset.features === undefined ? "–" : count(dataset.features)),
-    h("td", {}, dataset.target ?? "–"),
-    h("td", { class: "under" }, classes(dataset.classes)),
-    h("td", { class: "right figures" }, dataset.size ? bytes(dataset.size) : "–"),
+    h("td", { "data-label": "Task" }, dataset.task ?? "–"),
+    h("td", { class: "right figures", "data-label": "Rows" }, count(dataset.rows)),
+    h("td", { class: "right figures", "data-label": "Features" }, dataset.features === undefined ? "–" : count(dataset.features)),
+    h("td", { "data-label": "Target" }, dataset.target ?? "–"),
+    h("td", { class: "under", "data-label": "Classes" }, classes(dataset.classes)),
+    h("td", { class: "right figures", "data-label": "Size" }, dataset.size ? bytes(dataset.size) : "–"),
     h("td", { class: "right" }, h("div", { class: "tools end" }, tools)),
   );
 }
@@ -66,9 +68,11 @@ function classes(all) {
 
 function toggle(id) {
   if (!open.delete(id)) open.add(id);
+  noteOpen();
   render();
-  $(`[data-dataset="${CSS.escape(id)}"] [aria-expanded]`).focus();
 }
+
+const noteOpen = () => choose("columns", open.size ? [...open].join(",") : null);
 
 /** What each column holds, and what is made of it. */
 function columns(dataset) {
@@ -115,6 +119,8 @@ async function remove(dataset) {
   try {
     await call(`/v1/datasets/${encodeURIComponent(dataset.id)}`, { method: "DELETE" });
     say("good", "check", `${dataset.name} is deleted`);
+    open.delete(dataset.id);
+    noteOpen();
   } catch (error) {
     explain(error);
   }
@@ -158,6 +164,7 @@ form.addEventListener("submit", async (event) => {
   answer.replaceChildren();
   button.disabled = true;
   show(stop);
+  stop.focus(); // what was pressed is disabled now
   show($("#sending"));
   const sending = send(file, form.elements.label.value.trim(), (loaded, total) => {
     bar.value = total ? loaded / total : 0;
@@ -170,6 +177,7 @@ form.addEventListener("submit", async (event) => {
     else {
       say("good", "check", `${dataset.name}: ${count(dataset.rows)} rows`, h("p", {}, "A job names it ", h("code", {}, dataset.id), "."));
       open.add(dataset.id);
+      noteOpen();
       form.reset();
       askNow();
     }
@@ -177,6 +185,7 @@ form.addEventListener("submit", async (event) => {
     explain(error);
   } finally {
     button.disabled = false;
+    if (document.activeElement === stop) button.focus();
     show(stop, false);
     show($("#sending"), false);
   }

@@ -34,6 +34,17 @@ export function show(element, visible = true) {
   element.hidden = !visible;
 }
 
+const nameOf = (control) => control.getAttribute("href") ?? control.getAttribute("aria-label") ?? control.textContent;
+
+/** Redraws the inside of an element and leaves the keyboard where it was: at the same control, or else at the first. */
+export function keepFocus(container, redraw) {
+  const focused = container.contains(document.activeElement) ? document.activeElement : null;
+  redraw();
+  if (!focused || document.activeElement === focused) return;
+  const controls = [...container.querySelectorAll("a[href], button, input, select, summary")];
+  (controls.find((control) => nameOf(control) === nameOf(focused)) ?? controls[0])?.focus({ preventScroll: true });
+}
+
 /** A bar beside a number; `share` between 0 and 1. */
 export function bar(share, tone = "") {
   const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { age, count, duration, number, percent, toNumber } from "./format.js";
+import { bestRival, byLoss, gain } from "./gain.js";
 import { TERMINAL, progressBar } from "./states.js";
 
 const BROKEN = new Set(["NaN", "∞", "−∞"]);
@@ -13,7 +14,7 @@ const BEARABLE_ERROR = 1e-1;
 const SETTLED = 0.01; // of the whole fall, over the last tenth
 
 export function tiles(job, series, lambda) {
-  return [progress(job), loss(job, series), norm(job, series), certificate(job, series), hyperparameters(lambda), gain(job)];
+  return [progress(job, series), loss(job, series), norm(job, series), certificate(job, series), hyperparameters(lambda, TERMINAL.has(job.state)), gained(job)];
 }
 
 const tile = (label, value, under, tone = "") =>
@@ -25,15 +26,16 @@ const tile = (label, value, under, tone = "") =>
     h("span", { class: "under figures" }, ...[under].flat()),
   );
 
-function progress(job) {
+/** By the solver's own clock: a job that waits, paused or for a worker, is not slow. */
+function progress(job, { seconds }) {
   const { iteration, iterations } = job.progress;
-  if (!job.started_at) return tile("Progress", `${count(iteration)} / ${count(iterations)}`, [progressBar(job), `submitted ${age(job.created_at)}`]);
-  const seconds = ((job.finished_at ? Date.parse(job.finished_at) : Date.now()) - Date.parse(job.started_at)) / 1000;
-  const parts = [duration(seconds)];
-  if (iteration > 0 && seconds > 0) parts.push(`${rate3.format(iteration / seconds)} it/s`);
-  if (!TERMINAL.has(job.state) && iteration > 0) parts.push(`${duration(((iterations - iteration) * seconds) / iteration)} left`);
+  const done = `${count(iteration)} / ${count(iterations)}`;
+  if (!iteration || seconds === null) return tile("Progress", done, [progressBar(job), `submitted ${age(job.created_at)}`]);
+  const parts = [`${duration(seconds)} of solving`];
+  if (seconds > 0) parts.push(`${rate3.format(iteration / seconds)} it/s`);
+  if (!TERMINAL.has(job.state)) parts.push(`${duration(((iterations - iteration) * seconds) / iteration)} to go`);
   if (job.attempt > 1) parts.push(`attempt ${job.attempt}`);
-  return tile("Progress", `${count(iteration)} / ${count(iterations)}`, [progressBar(job), parts.join(" · ")]);
+  return tile("Progress", done, [progressBar(job), parts.join(" · ")]);
 }
 
 function loss(job, series) {
@@ -74,13 +76,16 @@ function certificate(job, series) {
     return tile(label, "–", every ? `checked every ${count(every)} iterations` : ["not checked: ", h("code", {}, "certify_every: 100")]);
   }
   const worst = Math.max(...certified);
+  if (BROKEN.has(number(job.latest.hypergradient_norm))) {
+    return tile(label, number(job.latest.hypergradient_norm), [h("strong", { class: "bad" }, "not to be trusted"), ` · ≤ ${percent(worst, worst < 1e-3 ? 4 : 2)} while it was finite`]);
+  }
   const [tone, word] = worst <= GOOD_ERROR ? ["good", "to be trusted"] : worst <= BEARABLE_ERROR ? ["warn", "rough"] : ["bad", "not to be trusted"];
   return tile(label, Number.isFinite(worst) ? `≤ ${percent(worst, worst < 1e-3 ? 4 : 2)}` : number(worst), [h("strong", { class: tone }, word), " · relative, the worst seen"], "");
 }
 
-function hyperparameters(lambda) {
+function hyperparameters(lambda, ended) {
   const now = lambda.now;
-  if (!now?.size) return tile("λ", "–", "no snapshot yet");
+  if (!now?.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
   const lam = now.groups.flatMap(({ quantiles }) => [quantiles.value[0], quantiles.value.at(-1)]).map(toNumber);
   const [low, high] = [Math.min(...lam), Math.max(...lam)];
   const median = number(now.groups[0].quantiles.value[3]);
@@ -89,7 +94,7 @@ function hyperparameters(lambda) {
   }
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
-  return tile(`Weights: ${count(now.size)}`, `${count(below)} below ½`, `median ${median} · ${short(low)} to ${short(high)}`);
+  return tile(`Weights of ${count(now.size)} ${now.groups[0].name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */
@@ -99,20 +104,15 @@ function short(value) {
 }
 
 /** The tuned model against the best of its rivals, by what its kind is judged by. */
-function gain(job) {
+function gained(job) {
   const label = "Gain over the best rival";
   if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no answer" : "known at the end");
   const { models, score_name: name } = job.result;
   const tuned = models.find((model) => model.name === "tuned");
   const rivals = models.filter((model) => model.name !== "tuned");
   if (/nothing gained/i.test(tuned.label)) return tile(label, "None", tuned.label.replace(/^tuned \(nothing gained: (.*)\)$/, "the answer is: $1"), "warn");
-  const byLoss = job.kind === "regularization_tuning" || name !== "accuracy";
-  const metric = byLoss ? "test_loss" : "test_score";
-  const rival = rivals.reduce((a, b) => ((toNumber(b[metric]) - toNumber(a[metric])) * (byLoss ? -1 : 1) > 0 ? b : a));
-  const [own, other] = [toNumber(tuned[metric]), toNumber(rival[metric])];
-  const change = byLoss ? (own - other) / Math.abs(other) : own - other;
-  const good = byLoss ? change < 0 : change > 0;
-  const sign = change > 0 ? "+" : change < 0 ? "−" : "±";
-  const text = `${sign}${(100 * Math.abs(change)).toFixed(byLoss ? 1 : 2)} ${byLoss ? "% loss" : "points"}`;
-  return tile(label, text, `${byLoss ? number(other) : percent(other, 2)}: ${rival.label}`, good ? "good" : "warn");
+  const loss = byLoss(job.kind, name);
+  const rival = bestRival(rivals, job.kind, name);
+  const { text, good } = gain(tuned, rival, job.kind, name);
+  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}: ${rival.label}`, good ? "good" : "warn");
 }

@@ -2,7 +2,7 @@
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Chart } from "./chart.js";
-import { $, copyButton, h, icon, show } from "./dom.js";
+import { $, copyButton, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, jobName, kind, local } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
@@ -11,6 +11,8 @@ import { poll } from "./poll.js";
 import { renderResult } from "./result.js";
 import { Series } from "./series.js";
 import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
+import { Stretch } from "./stretch.js";
+import { choose, chosen } from "./view.js";
 
 const root = $("#job");
 const id = root.dataset.job;
@@ -39,17 +41,30 @@ const charts = [
     name: `${id}-certificate`,
     log: true,
     zoomed,
+    note: () => "trust it up to 1 %, from 10 % on do not",
   }),
 ];
 
+const asked = ["from", "to"].map((end) => parseInt(chosen(end), 10));
+if (asked[0] >= 0 && asked[1] > asked[0]) series.range = asked;
+
+const stretch = new Stretch($("#stretch"), zoomed);
+
 async function zoomed(range) {
+  noteRange(range);
   await series.zoom(range);
   draw();
+}
+
+function noteRange(range) {
+  choose("from", range && String(range[0]));
+  choose("to", range && String(range[1]));
 }
 
 function draw() {
   show($("#certificate"), !series.empty && series.has("fd_relative_error"));
   for (const chart of charts) chart.draw(series);
+  stretch.render(series.range, series.after);
 }
 
 async function refresh() {
@@ -66,6 +81,7 @@ async function refresh() {
   if (changed) {
     if (job && job.attempt !== answer.data.attempt) {
       series.restart();
+      noteRange(null);
       lambda.restart();
     }
     job = answer.data;
@@ -121,10 +137,13 @@ const PHASES = {
   refitting: "The tuned model and its rivals are trained from scratch and scored on the test rows.",
 };
 
+/** Says how the job is, once: what is said again and again would be read aloud each time. */
+function say(tone, name, title, ...text) {
+  const told = h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...text));
+  if ($("#notice").textContent !== told.textContent) $("#notice").replaceChildren(told);
+}
+
 function notice() {
-  const box = $("#notice");
-  const say = (tone, name, title, ...text) =>
-    box.replaceChildren(h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...text)));
   const place = job.worker ? ` on ${job.worker}` : "";
   if (job.error) {
     const at = job.error.iteration === null || job.error.iteration === undefined ? "" : ` at iteration ${count(job.error.iteration)}`;
@@ -136,7 +155,7 @@ function notice() {
   } else if (job.state === "pausing" || job.state === "cancelling") {
     say("warn", "spinner", `${stateText(job)}${place}`, h("p", {}, "The worker stops after the current iteration."));
   } else if (job.state !== "queued") {
-    box.replaceChildren();
+    $("#notice").replaceChildren();
   }
 }
 
@@ -156,9 +175,7 @@ async function waiting() {
     title = "Queued while a worker prepares Jittor";
     text = [`${compiling[0].host}: ${compiling[0].progress_message ?? "compiling"}. This takes minutes, and only once per machine.`];
   }
-  $("#notice").replaceChildren(
-    h("div", { class: "notice", role: "status" }, icon("clock"), h("div", {}, h("p", {}, h("strong", {}, title)), h("p", {}, ...text))),
-  );
+  say("", "clock", title, h("p", {}, ...text));
 }
 
 const ACTION_TEXT = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel" };
@@ -169,16 +186,16 @@ function actions() {
   const box = $("#actions");
   if (box.dataset.legal === key) return; // keep the focus where it is
   box.dataset.legal = key;
-  box.replaceChildren(
-    ...legal.map((action) =>
-      h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => act(action) }, ACTION_TEXT[action]),
-    ),
+  const buttons = legal.map((action) =>
+    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => act(action) }, ACTION_TEXT[action]),
   );
+  keepFocus(box, () => box.replaceChildren(...buttons));
 }
 
 async function act(action) {
   if (action === "cancel") {
     const dialog = $("#confirm");
+    dialog.returnValue = "no"; // what Escape leaves as it is
     dialog.showModal();
     await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
     if (dialog.returnValue !== "yes") return;

@@ -1,7 +1,7 @@
 // The list of jobs. The filter lives in the URL; rows are replaced only when their job changed.
 
 import { getAgain } from "./api.js";
-import { $, copyButton, h, show, svg } from "./dom.js";
+import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
 import { age, count, jobName, kind, local, number, toNumber } from "./format.js";
 import { poll } from "./poll.js";
 import { ACTIVE, progressBar, stateBadge } from "./states.js";
@@ -46,13 +46,13 @@ async function refresh() {
 }
 
 function render(items, next) {
-  const filtered = parameters().size > 0;
+  const filtered = [...parameters().keys()].some((name) => name !== "order");
   for (const job of items) {
     if (rows.get(job.id)?.version !== job.version) rows.set(job.id, { version: job.version, row: jobRow(job) });
   }
   const wanted = items.map((job) => rows.get(job.id).row);
   if (wanted.length !== body.children.length || wanted.some((row, index) => row !== body.children[index])) {
-    body.replaceChildren(...wanted);
+    keepFocus(body, () => body.replaceChildren(...wanted));
   }
   show($("#jobs"), items.length > 0);
   show($("#empty"), items.length === 0 && !filtered);

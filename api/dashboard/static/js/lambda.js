@@ -1,12 +1,16 @@
 // What λ became: its quantiles over time (or every line, where they are few), its histogram, and its extremes.
 
-import { get, jobPath } from "./api.js";
+import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
+import { ROOM_ABOVE } from "./chart.js";
 import { $, bar, h, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plottable } from "./figure.js";
 import { count, number, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
+import { choose, chosen } from "./view.js";
 
-const PAGE = 10;
+const FEW = 10;
+const MOST = 50; // entries of one page, and of what a snapshot has of each end
+const ORDERS = ["lowest", "highest"];
 
 /** What the values of λ are called, by its scale. */
 const NOUNS = {
@@ -14,15 +18,28 @@ const NOUNS = {
   log: { one: "strength", many: "strengths", lam: "λ (log)" },
 };
 
+/** Pages of every value, all of one iteration; those that were seen are kept, so that going back never mixes two. */
+class Walk {
+  constructor(said = null) {
+    this.pages = [];
+    this.place = 0;
+    this.said = said; // what happened
+  }
+
+  get page() {
+    return this.pages[this.place] ?? null;
+  }
+}
+
 export class Lambda {
   constructor(jobId) {
     this.jobId = jobId;
     this.now = null; // the newest values in short
     this.past = null; // their history
     this.group = 0;
-    this.order = null;
-    this.rows = PAGE;
-    this.entries = [];
+    this.order = ORDERS.includes(chosen("order")) ? chosen("order") : null;
+    this.rows = FEW;
+    this.walk = chosen("values") === "all" ? new Walk() : null; // through every value
     this.pictures = Pictures.of(jobId);
     this.history = new Figure($("#history"), { name: `${jobId}-hyperparameters`, redraw: () => this.draw() });
     this.histogram = new Figure($("#histogram"), { name: `${jobId}-hyperparameters-histogram`, redraw: () => this.draw() });
@@ -33,15 +50,21 @@ export class Lambda {
     });
     show(this.choice, false);
     this.history.prepend(this.choice);
-    for (const order of ["lowest", "highest"]) {
+    for (const order of ORDERS) {
       $("#entries .tools").append(
         h("button", { type: "button", class: "button small", "data-order": order, onclick: () => this.#reorder(order) }, sentenceCase(order)),
       );
     }
     $("#more-entries").addEventListener("click", () => {
-      this.rows += 4 * PAGE;
+      this.rows = MOST;
       this.#list();
     });
+    $("#all-entries").addEventListener("click", () => this.#walkThrough(true));
+    $("#newest-entries").addEventListener("click", () => this.#walkThrough(false));
+    let turning = Promise.resolve(); // one turn after the other, however fast the clicks come
+    for (const [id, step] of [["#next-entries", 1], ["#previous-entries", -1]]) {
+      $(id).addEventListener("click", () => (turning = turning.catch(() => {}).then(() => this.#turn(step))));
+    }
   }
 
   /** A new attempt may have gone another way. */
@@ -59,9 +82,8 @@ export class Lambda {
     if (before !== null && !tail.iteration.length && before.final === ended) return false;
     // Of a finished job the lowest weights are the suspects, which stand above.
     this.order ??= tail.scale === "logistic" && !suspects ? "lowest" : "highest";
-    const query = `order=${this.order}&limit=${this.rows}`;
-    this.now = await get(jobPath(this.jobId, `/hyperparameters?${query}`));
-    this.entries = this.now.items;
+    this.now = await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&limit=${this.rows}`));
+    if (this.walk && this.now.size > 0 && this.walk.page?.final !== this.now.final) await this.#begin();
     return this.now.iteration !== null || this.now.size > 0;
   }
 
@@ -151,8 +173,9 @@ export class Lambda {
         axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: log ? undefined : [0, 1] }),
         {
           hovermode: lines ? "closest" : "x unified",
+          ...(answer === null ? {} : ROOM_ABOVE),
           shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: answer, x1: answer, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
-          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: "right", xshift: -4, yanchor: "top", font: { color: css("--good"), size: 12 } }],
+          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
         },
       ),
       legend,
@@ -171,6 +194,7 @@ export class Lambda {
     const x = log ? middles.map(Math.log10) : middles;
     const [low, high] = [edges[0], edges.at(-1)];
     const ticks = log ? logTicks(low, high) : null;
+    const margin = log ? 0.02 * Math.log10(high / low) : 0; // so that the ticks at both ends are inside
     $("#histogram-title").textContent = this.now.final ? "λ of the answer" : "λ now";
     this.histogram.render({
       traces: [
@@ -185,7 +209,7 @@ export class Lambda {
         },
       ],
       layout: layout(
-        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())) } : { range: [0, 1] }),
+        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())), range: [Math.log10(low) - margin, Math.log10(high) + margin] } : { range: [0, 1] }),
         axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
@@ -202,31 +226,84 @@ export class Lambda {
 
   async #reorder(order) {
     this.order = order;
-    this.rows = PAGE;
+    this.rows = FEW;
+    choose("order", order);
+    if (this.walk) await this.#begin();
     await this.#list();
+  }
+
+  async #walkThrough(all) {
+    this.walk = null;
+    choose("values", all ? "all" : null);
+    if (all) await this.#begin();
+    await this.#list();
+    $(all ? "#newest-entries" : "#all-entries").focus();
+  }
+
+  /** The first page of every value: of the answer, or at the newest checkpoint. */
+  async #begin(said = null) {
+    this.walk = new Walk(said);
+    await this.#fetchPage(null);
+  }
+
+  async #turn(step) {
+    const { walk } = this;
+    if (!walk?.page || (step > 0 ? !walk.page.next_page : walk.place === 0)) return;
+    if (step > 0 && walk.place + 1 === walk.pages.length) await this.#fetchPage(walk.page.next_page);
+    if (walk === this.walk && walk.place + step < walk.pages.length) walk.place += step;
+    await this.#drawEntries();
+    const [wanted, other] = step > 0 ? ["#next-entries", "#previous-entries"] : ["#previous-entries", "#next-entries"];
+    $($(wanted).disabled ? other : wanted).focus(); // a button that is disabled loses the focus
+  }
+
+  async #fetchPage(token) {
+    try {
+      this.walk.pages.push(await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&whole=true&limit=${MOST}${token ? `&page=${encodeURIComponent(token)}` : ""}`)));
+    } catch (error) {
+      if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
+      const status = error.problem?.status;
+      if (status === 410 && token) await this.#begin("The job went on meanwhile, so this is the first page again, with its newer values.");
+      else if (status === 409) this.walk.said = "Every value is there from the first checkpoint on; until then these are the newest.";
+      else this.walk.said = status ? error.message : "The service does not answer; try again when it is back.";
+    }
   }
 
   async #list() {
     this.now = await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&limit=${this.rows}`));
-    this.entries = this.now.items;
     await this.#drawEntries();
+  }
+
+  /** What the table shows: a page of every value, or the extremes of the newest. */
+  get shown() {
+    return this.walk?.page ?? this.now;
   }
 
   async #drawEntries() {
     for (const button of document.querySelectorAll("#entries [data-order]")) {
       button.setAttribute("aria-pressed", String(button.dataset.order === this.order));
     }
-    $("#entries-heading").textContent = `The ${this.order} ${this.noun.many}${this.now.final ? "" : " so far"}`;
-    $("#entries-about").textContent = this.now.final ? "" : "Of the newest snapshot; all values are there when the job has ended.";
-    show($("#more-entries"), this.now.next_after !== null);
+    const { size, items, final, iteration } = this.shown;
+    const page = this.walk?.page ?? null;
+    $("#entries-heading").textContent = page ? `All ${this.noun.many}, the ${this.order} first` : `The ${this.order} ${this.noun.many}${final ? "" : " so far"}`;
+    const when = final ? "Of the answer." : `After iteration ${count(iteration)}${page ? ", the newest checkpoint when you began: they stand still while you read." : "."}`;
+    $("#entries-about").textContent = [this.walk?.said, when].filter(Boolean).join(" ");
+    const first = page ? this.walk.place * MOST : 0;
+    show($("#more-entries"), !page && items.length < Math.min(size, MOST));
+    show($("#all-entries"), !this.walk && size > MOST);
+    $("#all-entries").textContent = `Page through all ${count(size)}`;
+    show($("#pager"), this.walk !== null);
+    $("#previous-entries").disabled = !page || this.walk.place === 0;
+    $("#next-entries").disabled = !page?.next_page;
+    $("#place").textContent = page ? `${count(first + 1)} to ${count(first + items.length)} of ${count(size)}` : "";
+    $("#newest-entries").textContent = final ? "Only the first" : "The newest again";
     this.#table();
     const rows = this.now.groups[0].name === "rows";
-    if (rows && (await this.pictures.fetch(this.entries.map(({ name }) => name)))) this.#table();
+    if (rows && (await this.pictures.fetch(items.map(({ name }) => name)))) this.#table();
   }
 
   #table() {
-    const has = (field) => this.entries.some((entry) => entry[field] !== undefined && entry[field] !== null);
-    const lam = this.now.groups.flatMap(({ quantiles }) => quantiles.lam.map(toNumber)).filter(Number.isFinite);
+    const has = (field) => this.shown.items.some((entry) => entry[field] !== undefined && entry[field] !== null);
+    const lam = this.shown.groups.flatMap(({ quantiles }) => quantiles.lam.map(toNumber)).filter(Number.isFinite);
     const [low, high] = [Math.min(...lam), Math.max(...lam)];
     const share = ({ value, lam: own }) => (this.now.scale === "logistic" ? toNumber(value) : (toNumber(own) - low) / (high - low || 1));
     const images = this.pictures.known && this.now.groups[0].name === "rows";
@@ -240,7 +317,7 @@ export class Lambda {
         h(
           "tbody",
           {},
-          this.entries.map((entry) =>
+          this.shown.items.map((entry) =>
             h(
               "tr",
               {},

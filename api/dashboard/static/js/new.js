@@ -37,6 +37,7 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
 }
 
 async function send(dryRun) {
+  const pressed = document.activeElement; // it may be disabled for a moment
   for (const button of buttons) button.disabled = true;
   try {
     const { data } = await call(`/v1/jobs${dryRun ? "?dry_run=true" : ""}`, {
@@ -51,6 +52,7 @@ async function send(dryRun) {
     explain(error);
   } finally {
     for (const button of buttons) button.disabled = false;
+    pressed.focus();
   }
 }
 

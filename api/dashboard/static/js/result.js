@@ -1,6 +1,6 @@
 // The answer of a finished job: the sentence, the rivals, the suspects, and how well they match planted errors.
 
-import { jobPath } from "./api.js";
+import { get, jobPath } from "./api.js";
 import { $, bar, download, h, icon, show } from "./dom.js";
 import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
@@ -67,15 +67,39 @@ function noise(scores) {
 }
 
 const FEW = 10;
+const MOST_COLUMNS = 20; // of the user's own; the file has them all
 let shown = FEW;
 
-/** The rows of low weight; as images, where the dataset holds them. */
-function suspects(job) {
+/** The columns of ranked rows that are the user's own. */
+class Own {
+  static #ours = new Set(["row_id", "part", "rank", "weight", "label", "predicted", "probability", "label_probability"]);
+
+  constructor(items) {
+    this.rows = new Map(items.map((row) => [row.row_id, row]));
+    this.all = Object.keys(items[0] ?? {}).filter((name) => !Own.#ours.has(name));
+    this.columns = this.all.slice(0, MOST_COLUMNS);
+  }
+
+  cell(id, column) {
+    const value = this.rows.get(id)?.[column] ?? null;
+    if (value === null) return h("td", { class: "own" }, "–");
+    if (typeof value === "number") return h("td", { class: "own right figures" }, String(Number(value.toPrecision(6))));
+    return h("td", { class: "own" }, String(value));
+  }
+}
+
+let own = null;
+
+/** The rows of low weight; as images, where the dataset holds them, and with the columns that they came with. */
+async function suspects(job) {
   const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
   show(card, Boolean(all?.length));
-  if (!all?.length) return null;
-  $("#suspects-about").textContent = `${count(total)} of ${count(rows)} training rows have low weight.`;
+  if (!all?.length) return;
+  const ranked = (await get(jobPath(job.id, "/artifacts"))).items.some(({ name }) => name === "rows.parquet");
+  $("#suspects-about").textContent =
+    `${count(total)} of ${count(rows)} training rows ended with low weight: with them, the model does worse on the trusted rows. ` +
+    "Check their labels first, from the lowest weight on.";
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability"];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
   button.addEventListener("click", () =>
@@ -83,31 +107,37 @@ function suspects(job) {
   );
   $(".tools", card).replaceChildren(
     button,
-    h("a", { class: "button small", href: jobPath(job.id, "/artifacts/hyperparameters.parquet"), download: true }, icon("download"), "All weights (Parquet)"),
+    h("a", { class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
   );
   const pictures = Pictures.of(job.id);
   const more = $("#all-suspects");
   const draw = async () => {
     const some = all.slice(0, shown);
-    $(".scroll", card).replaceChildren(suspectTable(some, pictures));
+    const table = () => $(".scroll", card).replaceChildren(suspectTable(some, pictures, own));
+    table();
     show(more, some.length < all.length);
-    if (await pictures.fetch(some.map((row) => row.row_id))) $(".scroll", card).replaceChildren(suspectTable(some, pictures));
+    if (await pictures.fetch(some.map((row) => row.row_id))) table();
+    if (own || pictures.known || !ranked) return;
+    own = new Own((await get(jobPath(job.id, `/rows?format=json&limit=${all.length}`))).items);
+    table();
   };
   more.textContent = `Show ${all.length} rows`;
   more.onclick = () => {
     shown = all.length;
     draw();
   };
-  return draw();
+  await draw();
 }
 
-function suspectTable(rows, pictures) {
+function suspectTable(rows, pictures, columns) {
   const predicted = (value) => (typeof value === "number" ? number(value) : String(value ?? "–"));
   const images = pictures.known;
+  const more = columns ? columns.all.length - columns.columns.length : 0;
   return h(
     "table",
     {},
-    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true))),
+    more > 0 && h("caption", {}, `${count(more)} more of your columns are in the CSV of all rows.`),
+    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true), columns?.columns.map((name) => h("th", { scope: "col", class: "own" }, name)))),
     h(
       "tbody",
       {},
@@ -122,6 +152,7 @@ function suspectTable(rows, pictures) {
           h("td", {}, String(row.label)),
           h("td", {}, predicted(row.predicted)),
           figure(percent(row.predicted_probability)),
+          columns?.columns.map((name) => columns.cell(row.row_id, name)),
         ),
       ),
     ),

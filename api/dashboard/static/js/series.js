@@ -22,6 +22,7 @@ export class Series {
     this.jobId = jobId;
     this.view = null; // what is drawn: the overview, or the stretch that was zoomed into
     this.range = null; // [from, to] while zoomed
+    this.seconds = null; // how long the solver took for all of it
     this.total = 0;
     this.after = 0;
     this.overview = []; // the upper loss of the whole, kept while a stretch of it is looked at
@@ -57,12 +58,16 @@ export class Series {
   /** Fetches what is new. Answers whether anything was. */
   async advance() {
     if (this.view === null) {
+      const { range } = this; // what the address asked for; the whole comes first, for the tail and the overview
+      this.range = null;
       await this.#load();
+      if (range) await this.zoom(range);
       return true;
     }
     const tail = decode(await get(jobPath(this.jobId, `/iterations?after=${this.after}&limit=${MAX_POINTS}`)));
     if (tail.iteration.length === 0) return false;
     this.total = tail.total;
+    this.seconds = tail.seconds.at(-1);
     this.after = tail.next_after;
     if (this.range) return true; // the stretch that is looked at stays still
     if (this.view.iteration.length + tail.iteration.length > 2 * MAX_POINTS) await this.#load();
@@ -84,6 +89,7 @@ export class Series {
     if (this.range) return;
     this.after = view.next_after;
     this.overview = view.upper_loss;
+    this.seconds = view.seconds.at(-1) ?? null;
   }
 
   #append(tail) {

@@ -1,7 +1,7 @@
 // The workers: who is there, what each does, and whose heartbeat is late.
 
 import { get } from "./api.js";
-import { $, h, icon, show } from "./dom.js";
+import { $, h, icon, keepFocus, show } from "./dom.js";
 import { age, local } from "./format.js";
 import { poll } from "./poll.js";
 
@@ -19,9 +19,8 @@ poll(async () => {
   const { items } = await get("/v1/workers");
   show($("#workers"), items.length > 0);
   show($("#empty"), items.length === 0);
-  const focused = document.activeElement?.getAttribute("href");
-  $("#workers tbody").replaceChildren(...items.map(row));
-  if (focused) $("#workers tbody").querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus();
+  const body = $("#workers tbody");
+  keepFocus(body, () => body.replaceChildren(...items.map(row)));
   return items.some(({ state }) => state === "busy" || state === "compiling") ? "live" : "idle";
 });
 
@@ -33,10 +32,10 @@ function row(worker) {
     {},
     h("td", {}, h("span", { class: `state ${state.tone}` }, icon(state.icon), state.text)),
     h("th", { scope: "row" }, worker.id, h("span", { class: "under block" }, worker.host)),
-    h("td", {}, worker.device),
-    h("td", {}, does(worker)),
-    h("td", { class: "under" }, Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(", ")),
-    h("td", { class: "right under" }, h("time", { datetime: worker.heartbeat_at, "data-age": true, title: local(worker.heartbeat_at) }, age(worker.heartbeat_at))),
+    h("td", { "data-label": "Device" }, worker.device),
+    h("td", { "data-label": "Does" }, does(worker)),
+    h("td", { class: "under", "data-label": "Versions" }, Object.entries(worker.versions).map(([name, version]) => `${name} ${version}`).join(", ")),
+    h("td", { class: "right under", "data-label": "Heartbeat" }, h("time", { datetime: worker.heartbeat_at, "data-age": true, title: local(worker.heartbeat_at) }, age(worker.heartbeat_at))),
   );
 }
 
