@@ -9,6 +9,7 @@ class Cause(StrEnum):
     """What is wrong with a machine, or with what it is told to use."""
 
     PYTHON_UNSUPPORTED = "python_unsupported"
+    WORKER_NOT_INSTALLED = "worker_not_installed"
     COMPILER_MISSING = "compiler_missing"
     COMPILER_BROKEN = "compiler_broken"
     HEADERS_MISSING = "headers_missing"

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,14 +75,17 @@ def fault(name: str, cause: Cause, message: str, remedy: str) -> Finding:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Look at everything, one finding each; changes nothing on the machine."""
-    looks: list[tuple[str, Callable[[], Finding]]] = [
-        ("Python", python_version),
+    of_workers: list[tuple[str, Callable[[], Finding]]] = [
         ("compiler", compiler),
         ("Python's headers", python_headers),
         ("python-config", python_config),
         ("oneDNN", onednn),
         ("CUDA", partial(gpu, settings)),
         ("Jittor", partial(jittor_cache, settings)),
+    ]
+    looks: list[tuple[str, Callable[[], Finding]]] = [
+        ("Python", python_version),
+        *(of_workers if find_spec("jittor") else [("Jittor", no_worker)]),
         ("data directory", partial(data_directory, settings)),
         ("database", partial(database, settings)),
         ("clock", partial(clocks, settings)),
@@ -130,6 +134,12 @@ def python_version() -> Finding:
     if (3, 11) <= sys.version_info[:2] < (3, 13):
         return good("Python", version)
     return fault("Python", Cause.PYTHON_UNSUPPORTED, f"{version} cannot run Jittor", "Use Python 3.11 or 3.12.")
+
+
+def no_worker() -> Finding:
+    """An installation without Jittor, as in the API's image, needs nothing of what workers need."""
+    message = "not installed: the API and the commands can run here, a worker cannot"
+    return note("Jittor", Cause.WORKER_NOT_INSTALLED, message, "For a worker, run: pip install hposvc")
 
 
 def compiler() -> Finding:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -11,8 +13,18 @@ from hposvc.warmup import Progress as Step
 from hposvc.warmup import WarmupError, is_warm, warm_up
 
 
+def require_jittor() -> None:
+    """Raise Fault where Jittor is not installed, as in the image of the API."""
+    if find_spec("jittor") is None:
+        raise Fault(
+            "this installation has no Jittor, so it can run the API and the commands, but solve nothing",
+            "Run: pip install hposvc (in containers: use the worker's image).",
+        )
+
+
 def prepare_jittor(device: str = "cpu", out: Console | None = None) -> None:
     """Compile what Jittor needs on ``device``, unless that was done before. Raises Fault."""
+    require_jittor()
     out = out or console()
     if is_warm(device):
         out.print("Jittor is ready.")

@@ -51,8 +51,10 @@ def run_api(settings: Settings) -> None:
 
 def run_worker(settings: Settings) -> int:
     """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way; the exit status. Raises Fault."""
+    from hposvc.preparing import require_jittor
     from workers import supervisor
 
+    require_jittor()
     logs.configure(settings.log_level, settings.log_format)
     with _traced("worker"):
         try:
@@ -67,10 +69,11 @@ def run_worker(settings: Settings) -> int:
 def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
     """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault."""
     from hposvc import cuda, gpus
-    from hposvc.preparing import prepare_jittor
+    from hposvc.preparing import prepare_jittor, require_jittor
     from hposvc.warmup import is_warm
     from workers.per_gpu import WorkerPerGpu
 
+    require_jittor()
     logs.configure(settings.log_level, settings.log_format)
     try:
         found = gpus.choose(wanted)

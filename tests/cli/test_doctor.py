@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -124,6 +125,16 @@ def produces(
 def python(machine: Machine) -> Findings:
     machine.monkeypatch.setattr("sys.version_info", (3, 13, 1, "final", 0))
     return {"Python": asdict(doctor.python_version())}
+
+
+@produces(Cause.WORKER_NOT_INSTALLED, "Jittor", status="note", message="not installed", remedy="pip install hposvc")
+def image_of_the_api(machine: Machine) -> Findings:
+    """As in the API's image, where neither Jittor nor a compiler is: that is no fault."""
+    machine.monkeypatch.setitem(sys.modules, "jittor", None)
+    findings = machine.look(PATH=str(machine.folder))
+    assert not findings.keys() & {"compiler", "oneDNN", "CUDA", "Python's headers", "python-config"}
+    assert all(finding["status"] != "fault" for finding in findings.values())
+    return findings
 
 
 @produces(Cause.COMPILER_MISSING, "compiler", message="not on PATH", remedy="apt install g++")
@@ -439,6 +450,17 @@ def test_warming_up_says_what_doctor_says(tmp_path: Path) -> None:
     run = subprocess.run([HPOSVC, "warmup"], env=variables, capture_output=True, text=True, check=False)
     assert run.returncode != 0
     assert "CUDA cannot be used: the NVIDIA driver" in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("arguments", [["worker"], ["worker", "--gpus", "all"], ["warmup"]], ids=" ".join)
+def test_without_jittor_what_needs_it_says_so(machine: Machine, arguments: list[str]) -> None:
+    variables = without_settings(
+        **machine.startup("import sys\nsys.modules['jittor'] = None\n"), HPOSVC_DATA_DIR=str(machine.folder)
+    )
+    run = subprocess.run([HPOSVC, *arguments], env=variables, capture_output=True, text=True, check=False)
+    assert run.returncode == Exit.ENVIRONMENT
+    assert "this installation has no Jittor" in run.stderr
+    assert "pip install hposvc" in run.stderr
 
 
 def test_a_database_without_tables(machine: Machine) -> None:
