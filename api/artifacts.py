@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from api.problem_details import Problem
 from hposvc.jobs.resources import ArtifactResource
-from hposvc.store import locate
+from hposvc.store import locate, speaking_of
 
 CHUNK = 1024 * 1024
 MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".safetensors": "application/octet-stream"}
@@ -23,7 +23,9 @@ MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".safetensors": "ap
 def file_response(artifact: ArtifactResource, range_: str | None = None) -> Response:
     """The bytes of an artifact as a download, or those of one range. Raises Problem if it is gone."""
     filesystem, path = locate(artifact.url)
-    if not filesystem.exists(path):
+    with speaking_of(artifact.url):
+        there = filesystem.exists(path)
+    if not there:
         raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
     suffix = Path(artifact.name).suffix
     media_type = MEDIA_TYPES.get(suffix) or mimetypes.guess_type(artifact.name)[0] or "application/octet-stream"

@@ -22,12 +22,14 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
 from api.headers import SECURITY_HEADERS
+from hposvc import aws
 from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
 from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.jobs.deletion import JobNotFinished, VersionConflict
 from hposvc.jobs.fleet import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
+from hposvc.store import StoreError
 from hposvc.tabular.problems import DataError
 from hposvc.webhooks.addresses import ForbiddenAddress
 from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
@@ -225,6 +227,12 @@ TYPES = {
             "The database does not answer",
             "Try again in a moment. If it lasts, look at the database and at HPOSVC_DATABASE_URL.",
         ),
+        ProblemType(
+            "store-unavailable",
+            503,
+            "The artifact store does not answer",
+            "Try again in a moment. If it lasts, whoever runs the service runs `hposvc doctor` where the API runs.",
+        ),
     )
 }
 
@@ -380,6 +388,12 @@ def _from_database(request: Request, error: Exception) -> Problem:
     return Problem("database-unavailable", detail, headers={"Retry-After": "2"})
 
 
+def _from_store(request: Request, error: Exception) -> Problem:
+    log.error("store unavailable", path=request.url.path, error=str(error))
+    detail = "The store that holds the files could not be reached, or refused; nothing was changed."
+    return Problem("store-unavailable", detail, headers={"Retry-After": "2"})
+
+
 def _from_crash(request: Request, error: Exception) -> Problem:
     detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
     headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
@@ -388,6 +402,8 @@ def _from_crash(request: Request, error: Exception) -> Problem:
 
 CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
     Problem: lambda _, error: error,
+    StoreError: _from_store,
+    aws.CredentialsError: _from_store,
     DataError: _from_data,
     KeyNotFound: lambda _, error: Problem("key-not-found", str(error)),
     WebhookNotFound: lambda _, error: Problem("webhook-not-found", str(error)),

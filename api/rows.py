@@ -16,7 +16,7 @@ from fastapi.responses import StreamingResponse
 
 from api.problem_details import Problem
 from hposvc.jobs.resources import ArtifactResource, to_json
-from hposvc.store import locate
+from hposvc.store import locate, speaking_of
 
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
@@ -27,7 +27,9 @@ BATCH_ROWS = 4096
 def rows_response(artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None) -> Response:
     """The rows of one part, the most suspicious first. Raises Problem: the store lost the file."""
     filesystem, path = locate(artifact.url)
-    if not filesystem.exists(path):
+    with speaking_of(artifact.url):
+        there = filesystem.exists(path)
+    if not there:
         raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 
     def pieces() -> Iterator[pa.RecordBatch]:

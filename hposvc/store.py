@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -18,7 +20,7 @@ OBJECT_STORES = ("s3", "gs", "az")  # reached by obstore, the extra `s3`: s3fs c
 
 
 class StoreError(OSError):
-    """The store's URL cannot be used here; the message says what is missing."""
+    """The store does not do what was asked, or its URL cannot be used here; the message says what it said."""
 
 
 def locate(url: str) -> tuple[Any, str]:
@@ -45,6 +47,21 @@ def _reach_object_stores() -> None:
     register(OBJECT_STORES)
 
 
+@contextmanager
+def speaking_of(url: str) -> Iterator[None]:
+    """Turn the errors of object stores, which are no OSErrors but for FileNotFoundError, into StoreError."""
+    try:
+        yield
+    except Exception as error:
+        if not type(error).__module__.startswith("obstore"):
+            raise
+        raise StoreError(f"{url}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 class Store:
     """Files by key below ``url``. A key is a relative path; what is put under it is complete or absent."""
 
@@ -58,30 +75,39 @@ class Store:
         if isinstance(filesystem, LocalFileSystem):
             _copy_durably(path, Path(target))
         else:
-            filesystem.put_file(os.fspath(path), target)
+            try:
+                with speaking_of(url):
+                    filesystem.put_file(os.fspath(path), target)
+            except FileNotFoundError as error:
+                raise StoreError(f"{url}: {_first_line(error)}") from error  # there is no such bucket
         return url
 
     def get(self, url: str, path: Path) -> None:
         """Copy the file at ``url`` to a local path. Raises FileNotFoundError."""
         filesystem, source = locate(url)
-        filesystem.get_file(source, os.fspath(path))
+        with speaking_of(url):
+            filesystem.get_file(source, os.fspath(path))
 
     def open(self, url: str) -> BinaryIO:
         """Read the file at ``url``; it can be sought. Raises FileNotFoundError."""
         filesystem, source = locate(url)
-        return cast("BinaryIO", filesystem.open(source, "rb"))
+        with speaking_of(url):
+            return cast("BinaryIO", filesystem.open(source, "rb"))
 
     def remove(self, url: str) -> None:
         """Remove the file at ``url``; one that is not there is removed already."""
         filesystem, target = locate(url)
-        if filesystem.exists(target):
-            filesystem.rm_file(target)
+        with speaking_of(url):
+            if filesystem.exists(target):
+                filesystem.rm_file(target)
 
     def remove_all(self, prefix: str) -> None:
         """Remove every file below the key ``prefix``, half-written ones too."""
-        filesystem, target = locate(f"{self._url}/{prefix}")
-        if filesystem.exists(target):
-            filesystem.rm(target, recursive=True)
+        url = f"{self._url}/{prefix}"
+        filesystem, target = locate(url)
+        with speaking_of(url):
+            if filesystem.exists(target):
+                filesystem.rm(target, recursive=True)
 
 
 def _copy_durably(source: Path, target: Path) -> None:

@@ -9,17 +9,21 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from hposvc import aws
 from hposvc.datasets.service import DatasetNotFound, Datasets
 from hposvc.db.engine import create_engine
+from hposvc.jobs.fence import StoredFile
 from hposvc.jobs.spec import JobSpec
 from hposvc.store import Store, StoreError, locate
 from hposvc.tabular.wishes import Wishes
 from tests.datasets.bad_files import csv
 from tests.environment import FOUND
 from tests.moto import Moto, moto
+from tests.serving import RESULT, Server, succeeded
+from tests.workers.harness import Service, tiny_spec
 
 
 @pytest.fixture(scope="module")
@@ -130,3 +134,47 @@ def test_a_file_of_keys_that_cannot_be_used_is_named(tmp_path: Path, content: st
 def test_variables_go_before_files(tmp_path: Path) -> None:
     assert aws.options({"AWS_ACCESS_KEY_ID": "a", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path)}) == {}
     assert aws.options({"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "a", "AWS_ENDPOINT_URL": "https://x"}) == {}
+
+
+# a store that refuses
+
+
+def test_what_the_store_says_is_an_error_of_files(bucket: str, tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("hello")
+    missing = Store("s3://no-such-bucket/jobs")
+    with pytest.raises(StoreError, match=r"s3://no-such-bucket/jobs/a: .*404"):
+        missing.put(tmp_path / "here", "a")
+    with pytest.raises(OSError, match="no-such-bucket"):
+        missing.get("s3://no-such-bucket/jobs/a", tmp_path / "there")
+    with pytest.raises(StoreError):
+        missing.remove_all("jobs")
+
+
+def test_the_api_says_that_the_store_does_not_answer(bucket: str, migrated_sqlite: Path, tmp_path: Path) -> None:
+    for file in migrated_sqlite.parent.glob(f"{migrated_sqlite.name}*"):
+        shutil.copy(file, tmp_path / file.name)
+    with Server(f"sqlite:///{tmp_path / migrated_sqlite.name}", tmp_path) as api:
+        file = StoredFile("report.json", "report", 2, "0" * 64, "s3://no-such-bucket/report.json")
+        job = succeeded(api.engine, RESULT, [file])
+        answer = httpx.get(f"{api.url}/v1/jobs/{job.id}/artifacts/report.json", trust_env=False)
+        assert answer.status_code == 503
+        assert answer.json()["type"] == "/problems/store-unavailable"
+        assert answer.headers["Retry-After"]
+
+
+def test_a_job_whose_files_cannot_be_stored_says_so(bucket: str, migrated_sqlite: Path, tmp_path: Path) -> None:
+    """Its checkpoints are only missed; without its result it comes to nothing, and says why."""
+    for file in migrated_sqlite.parent.glob(f"{migrated_sqlite.name}*"):
+        shutil.copy(file, tmp_path / file.name)
+    service = Service(f"sqlite:///{tmp_path / migrated_sqlite.name}", tmp_path, "s3://no-such-bucket")
+    try:
+        service.worker()
+        job = service.until_over(service.jobs.submit(tiny_spec(max_attempts=1)).id)
+        assert job.error is not None
+        assert job.error.reason == "store_unavailable"
+        assert "no-such-bucket" in job.error.message
+        assert "\n" not in job.error.message
+        assert job.progress.iteration == 60
+        assert any("could not be stored" in note for note in service.notes(job.id))
+    finally:
+        service.close()
