@@ -45,7 +45,7 @@ def test_jobs_of_a_backup_go_on_elsewhere(request: pytest.FixtureRequest, databa
         service.worker()
         done = service.jobs.submit(tiny_spec()).id
         service.assert_succeeded_exactly(done)
-        under_way = service.jobs.submit(tiny_spec("slow=0.05", stop={"iterations": 60}, checkpoint_every=5)).id
+        under_way = service.jobs.submit(tiny_spec("slow=0.12", checkpoint_every=5)).id  # longer than a backup takes
         waiting = service.jobs.submit(tiny_spec(solver={"seed": 3})).id
         service.until_iteration(under_way, 12)
         taken = hposvc("db", "backup", tmp_path / "copy", url=database_url, store=here / "store", data_dir=here)

@@ -164,6 +164,7 @@ def test_a_data_set_stays_while_a_job_needs_it(client: httpx.Client, server: Ser
         "label": "churned",
         "task": "classification",
         "features": None,
+        "categorical": None,
         "id_column": None,
         "split": None,
         "label_noise": None,
