@@ -23,6 +23,7 @@ from tests.serving import (
     RESULT,
     STRENGTHS,
     Server,
+    checkpoint,
     diverged,
     running,
     strengths,
@@ -48,6 +49,7 @@ KEPT = {
     "job-strengths-wide-light",
     "job-succeeded-narrow-dark",
     "job-succeeded-wide-light",
+    "job-paged-wide-light",
     "jobs-narrow-dark",
     "jobs-wide-light",
 }
@@ -79,17 +81,22 @@ def stage(server: Server) -> dict[str, str]:
     attempt.succeed(RESULT, [weights_of_rows(folder)])
     broken = diverged(engine, name="upper step far too large", dataset=DIGITS, tags=["digits"])
     failed, attempt = running(engine, 60, name="too many hidden units", dataset=DIGITS)
+    watch_lambda(attempt, range(0, 61, 5))
     words = "The system killed the runner because the machine ran out of memory.", "Set solver.lower.batch_size."
     attempt.fail(JobError(reason="out_of_memory", message=words[0], remedy=words[1]))
     lost, attempt = running(engine, 140, name="on a machine that went away", dataset=DIGITS, max_attempts=1)
+    watch_lambda(attempt, range(0, 141, 10))
     words = "No sign of worker-1 for 60 s, three times.", "See whether the machine is up; then retry the job."
     attempt.lose(JobError(reason="worker_lost", message=words[0], remedy=words[1]))
     Jobs(engine).cancel(submit(engine, name="submitted by mistake").id)
-    paused, attempt = running(engine, 220, name="waits for the night")
+    paused, attempt = running(engine, 220, name="waits for the night", dataset=DIGITS)
+    watch_lambda(attempt, range(0, 221, 10))
+    attempt.checkpoint(checkpoint(folder, 220))
     Jobs(engine).pause(paused.id)
     attempt.stopped()
     live, attempt = running(engine, 180, name="digits, another seed", dataset=DIGITS)
     attempt.phase("solving")
+    attempt.checkpoint(checkpoint(folder, 100))
     watch_lambda(attempt, range(0, 181, 10))
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     beat(
@@ -114,6 +121,7 @@ def stage(server: Server) -> dict[str, str]:
         "job-lost": f"/jobs/{lost.id}",
         "job-queued": f"/jobs/{queued.id}",
         "job-paused": f"/jobs/{paused.id}",
+        "job-paged": f"/jobs/{paused.id}?values=all&from=20&to=120",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",

@@ -261,6 +261,7 @@ def test_the_address_holds_the_view(page: Page, server: Server) -> None:
     watch_lambda(attempt, (0, 500))
     page.goto(f"/jobs/{job.id}?from=100&to=200")
     expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    expect(page.locator("#tiles")).to_contain_text("262 × smaller than at the start")  # of all of it
     page.locator("#losses").get_by_role("button", name="Log scale").click()
     page.locator("#norm").get_by_role("button", name="Log scale").click()
     page.get_by_role("button", name="Highest").click()

@@ -47,7 +47,7 @@ function loss(job, series) {
 /** What the upper loss did over the last tenth of the points, measured by its whole fall. */
 function trend(series) {
   if (series.empty) return null;
-  const values = series.overview.filter((value) => value !== null && Number.isFinite(value));
+  const values = series.whole.upper_loss.filter((value) => value !== null && Number.isFinite(value));
   if (values.length < 20) return null;
   const tenth = Math.max(2, Math.floor(values.length / 10));
   const mean = (some) => some.reduce((sum, value) => sum + value, 0) / some.length;
@@ -94,7 +94,8 @@ function hyperparameters(lambda, ended) {
   }
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
-  return tile(`Weights of ${count(now.size)} ${now.groups[0].name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
+  const { name } = now.groups[0]; // "all" where it is not known what they are of
+  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */
