@@ -30,7 +30,8 @@ const tile = (label, value, under, tone = "") =>
 function progress(job, { seconds }) {
   const { iteration, iterations } = job.progress;
   const done = `${count(iteration)} / ${count(iterations)}`;
-  if (!iteration || seconds === null) return tile("Progress", done, [progressBar(job), `submitted ${age(job.created_at)}`]);
+  if (iteration && seconds === null) return tile("Progress", done, progressBar(job)); // on its way
+  if (!iteration) return tile("Progress", done, [progressBar(job), `submitted ${age(job.created_at)}`]);
   const parts = [`${duration(seconds)} of solving`];
   if (seconds > 0) parts.push(`${rate3.format(iteration / seconds)} it/s`);
   if (!TERMINAL.has(job.state)) parts.push(`${duration(((iterations - iteration) * seconds) / iteration)} to go`);
@@ -70,6 +71,7 @@ function norm(job, series) {
 
 function certificate(job, series) {
   const label = "Hypergradient error";
+  if (series.view === null && job.progress.iteration) return tile(label, "–", ""); // on its way
   const certified = series.empty ? [] : series.certificates();
   if (!certified.length) {
     const every = job.spec.solver.certify_every;
@@ -85,7 +87,8 @@ function certificate(job, series) {
 
 function hyperparameters(lambda, ended) {
   const now = lambda.now;
-  if (!now?.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
+  if (now === null) return tile("λ", "–", ""); // on its way
+  if (!now.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
   const lam = now.groups.flatMap(({ quantiles }) => [quantiles.value[0], quantiles.value.at(-1)]).map(toNumber);
   const [low, high] = [Math.min(...lam), Math.max(...lam)];
   const median = number(now.groups[0].quantiles.value[3]);
@@ -115,5 +118,5 @@ function gained(job) {
   const loss = byLoss(job.kind, name);
   const rival = bestRival(rivals, job.kind, name);
   const { text, good } = gain(tuned, rival, job.kind, name);
-  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}: ${rival.label}`, good ? "good" : "warn");
+  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}${!loss && text.endsWith("loss") ? ", as accurate" : ""}: ${rival.label}`, good ? "good" : "warn");
 }

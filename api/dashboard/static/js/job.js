@@ -8,7 +8,7 @@ import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
 import { poll } from "./poll.js";
-import { renderResult } from "./result.js";
+import { completeResult, renderResult } from "./result.js";
 import { Series } from "./series.js";
 import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
 import { Stretch } from "./stretch.js";
@@ -97,7 +97,7 @@ async function refresh() {
     if (moved) await lambda.draw();
     glance();
     notice();
-    if (job.result) await renderResult(job);
+    if (job.result) await completeResult(job);
     await history();
     if (changed) ({ etag } = answer); // only now: what failed on the way is asked for again
   }
@@ -123,6 +123,7 @@ function render() {
   notice();
   glance();
   show($("#result"), Boolean(job.result));
+  if (job.result) renderResult(job);
   show(root);
 }
 
