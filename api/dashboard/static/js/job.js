@@ -2,7 +2,7 @@
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Chart } from "./chart.js";
-import { $, copyButton, h, icon, keepFocus, show } from "./dom.js";
+import { $, ask, copyButton, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, jobName, kind, local } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
@@ -188,19 +188,12 @@ function actions() {
   if (box.dataset.legal === key) return; // keep the focus where it is
   box.dataset.legal = key;
   const buttons = legal.map((action) =>
-    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => act(action) }, ACTION_TEXT[action]),
+    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => (action === "cancel" ? ask($("#confirm"), () => act(action)) : act(action)) }, ACTION_TEXT[action]),
   );
   keepFocus(box, () => box.replaceChildren(...buttons));
 }
 
 async function act(action) {
-  if (action === "cancel") {
-    const dialog = $("#confirm");
-    dialog.returnValue = "no"; // what Escape leaves as it is
-    dialog.showModal();
-    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-    if (dialog.returnValue !== "yes") return;
-  }
   const refusal = $("#refusal");
   refusal.replaceChildren();
   try {
