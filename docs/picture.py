@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from hposvc.client import Client
@@ -14,6 +15,7 @@ from hposvc.settings import Settings
 PICTURE = Path(__file__).parent / "images" / "demo.png"
 DEMO = Path(".hposvc/demo")
 DRAWN = """() => document.querySelectorAll(".js-plotly-plot .main-svg").length
+  && document.querySelector("#spec").textContent  // which the page asks for last
   && [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null)"""
 
 
@@ -29,6 +31,7 @@ def main() -> None:
         page.wait_for_function(DRAWN)
         page.screenshot(path=PICTURE, full_page=True, clip={"x": 0, "y": 0, "width": 1280, "height": 1740})
         browser.close()
+    Image.open(PICTURE).convert("RGB").quantize(256).save(PICTURE, optimize=True)  # a third of the size
 
 
 if __name__ == "__main__":

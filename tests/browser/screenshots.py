@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
 from playwright.sync_api import Browser, FloatRect, ViewportSize, sync_playwright
 
 from hposvc.db import migrate
@@ -23,6 +24,7 @@ from tests.serving import (
     RESULT,
     STRENGTHS,
     Server,
+    checkpoint,
     diverged,
     running,
     strengths,
@@ -48,6 +50,7 @@ KEPT = {
     "job-strengths-wide-light",
     "job-succeeded-narrow-dark",
     "job-succeeded-wide-light",
+    "job-paged-wide-light",
     "jobs-narrow-dark",
     "jobs-wide-light",
 }
@@ -79,17 +82,22 @@ def stage(server: Server) -> dict[str, str]:
     attempt.succeed(RESULT, [weights_of_rows(folder)])
     broken = diverged(engine, name="upper step far too large", dataset=DIGITS, tags=["digits"])
     failed, attempt = running(engine, 60, name="too many hidden units", dataset=DIGITS)
+    watch_lambda(attempt, range(0, 61, 5))
     words = "The system killed the runner because the machine ran out of memory.", "Set solver.lower.batch_size."
     attempt.fail(JobError(reason="out_of_memory", message=words[0], remedy=words[1]))
     lost, attempt = running(engine, 140, name="on a machine that went away", dataset=DIGITS, max_attempts=1)
+    watch_lambda(attempt, range(0, 141, 10))
     words = "No sign of worker-1 for 60 s, three times.", "See whether the machine is up; then retry the job."
     attempt.lose(JobError(reason="worker_lost", message=words[0], remedy=words[1]))
     Jobs(engine).cancel(submit(engine, name="submitted by mistake").id)
-    paused, attempt = running(engine, 220, name="waits for the night")
+    paused, attempt = running(engine, 220, name="waits for the night", dataset=DIGITS)
+    watch_lambda(attempt, range(0, 221, 10))
+    attempt.checkpoint(checkpoint(folder, 220))
     Jobs(engine).pause(paused.id)
     attempt.stopped()
     live, attempt = running(engine, 180, name="digits, another seed", dataset=DIGITS)
     attempt.phase("solving")
+    attempt.checkpoint(checkpoint(folder, 100))
     watch_lambda(attempt, range(0, 181, 10))
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     beat(
@@ -114,6 +122,7 @@ def stage(server: Server) -> dict[str, str]:
         "job-lost": f"/jobs/{lost.id}",
         "job-queued": f"/jobs/{queued.id}",
         "job-paused": f"/jobs/{paused.id}",
+        "job-paged": f"/jobs/{paused.id}?values=all&from=20&to=120",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",
@@ -140,7 +149,9 @@ def shoot(browser: Browser, server: Server, pages: dict[str, str], folder: Path,
                 whole = size == "wide" or name == "jobs"
                 below = page.evaluate("document.documentElement.scrollHeight")
                 clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": min(below, TALLEST) if whole else height}
-                page.screenshot(path=folder / f"{name}-{size}-{scheme}.png", full_page=True, clip=clip)
+                picture = folder / f"{name}-{size}-{scheme}.png"
+                page.screenshot(path=picture, full_page=True, clip=clip)
+                Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)  # a third of the size
             context.close()
 
 

@@ -261,6 +261,7 @@ def test_the_address_holds_the_view(page: Page, server: Server) -> None:
     watch_lambda(attempt, (0, 500))
     page.goto(f"/jobs/{job.id}?from=100&to=200")
     expect(caption(page, "#losses")).to_have_text("101 points · iterations 100 to 200")
+    expect(page.locator("#tiles")).to_contain_text("262 × smaller than at the start")  # of all of it
     page.locator("#losses").get_by_role("button", name="Log scale").click()
     page.locator("#norm").get_by_role("button", name="Log scale").click()
     page.get_by_role("button", name="Highest").click()
@@ -409,6 +410,16 @@ def test_a_job_at_a_glance(page: Page, server: Server) -> None:
     )
     attempt.succeed(RESULT, [])
     expect(tiles).to_contain_text("+1.39 points")
+
+
+def test_a_rival_that_is_as_accurate_is_measured_by_its_loss(page: Page, server: Server) -> None:
+    tuned, others = RESULT["models"][0], RESULT["models"][1:]
+    started = others[1] | {"label": "λ as it started", "test_score": tuned["test_score"], "test_loss": 0.2343}
+    job = succeeded(server.engine, RESULT | {"models": [tuned, started, others[0]]})
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#tiles")).to_contain_text("−20.0 % loss")
+    expect(page.locator("#tiles")).to_contain_text("95.56 %, as accurate: λ as it started")
+    expect(page.locator("#models")).to_contain_text("λ as it started")
 
 
 def test_an_error_of_the_hypergradient_that_is_too_large_is_said(page: Page, server: Server) -> None:

@@ -83,6 +83,7 @@ def test_a_job_is_written_and_submitted(page: Page, server: Server, watch: Watch
 
 
 def test_a_dataset_is_uploaded_and_deleted(page: Page, tmp_path: Path) -> None:
+    page.on("filechooser", lambda chooser: None)  # from now on the browser opens none of its own
     page.goto("/datasets")
     expect(page.locator("#datasets")).to_contain_text("sklearn:iris")
     tab_to(page, page.get_by_label("File"))
@@ -105,6 +106,7 @@ def test_a_dataset_is_uploaded_and_deleted(page: Page, tmp_path: Path) -> None:
     keeps_the_focus(page, page.get_by_role("dialog"), "Keep it", opener=delete)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
+    expect(page.get_by_role("dialog").get_by_role("button", name="Delete")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_contain_text("people.csv is deleted")
     expect(delete).to_have_count(0)
@@ -131,6 +133,7 @@ def test_a_job_is_cancelled_and_retried_and_escape_changes_nothing(page: Page, s
     keeps_the_focus(page, page.get_by_role("dialog"), "Keep it", opener=cancel)
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Cancel the job")).to_be_focused()
     page.keyboard.press("Enter")
     expect(page.locator("#about")).to_contain_text("Cancelled")
     retry = page.get_by_role("button", name="Retry")

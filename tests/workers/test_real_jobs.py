@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from hposvc.jobs import queries
+from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.resources import to_json
 from hposvc.jobs.spec import JobSpec
 from hposvc.jobs.states import State
@@ -81,6 +81,14 @@ def test_a_job_that_was_killed_paused_and_handed_back_ends_like_one_that_was_not
     until_attempt_goes_on(service, job_id, 2)
     service.jobs.pause(job_id)
     service.until_state(job_id, State.PAUSED)
+    whole = hyperparameters.current(service.engine, job_id, order="lowest", whole=True, limit=2000)
+    assert whole.iteration == service.get(job_id).progress.iteration  # a pause leaves a checkpoint, with all of λ
+    assert (len(whole.items), whole.complete, whole.final) == (whole.size, True, False)
+    extremes = hyperparameters.current(service.engine, job_id, order="lowest")
+    assert [(item.name, item.label) for item in extremes.items] == [
+        (item.name, item.label) for item in whole.items[:50]
+    ]
+    assert [item.lam for item in extremes.items] == [item.lam for item in whole.items[:50]]
     service.jobs.resume(job_id)
     until_attempt_goes_on(service, job_id, 3)
     first.send_signal(signal.SIGTERM)

@@ -163,7 +163,7 @@ export class Chart {
     const { view, total, range } = this.series;
     const broken = present.map(({ metric, label }) => [label, this.series.nonFinite(metric)]).filter(([, { at }]) => at.length);
     const parts = [];
-    if (present.every(({ points }) => points)) parts.push(`checked at ${count(this.series.certificates().length)} of ${count(view.iteration.length)} points`);
+    if (present.every(({ points }) => points)) parts.push(`checked at ${count(this.series.certificates(view).length)} of ${count(view.iteration.length)} points`);
     else if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${count(total)} points; the band is min to max`);
     else parts.push(`${count(view.iteration.length)} ${view.iteration.length === 1 ? "point" : "points"}`);
     if (range) parts.push(`iterations ${count(range[0])} to ${count(range[1])}`);

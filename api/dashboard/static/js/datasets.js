@@ -1,7 +1,7 @@
 // The datasets that a job can name: uploaded ones, which can be sent and deleted here, and those that came along.
 
 import { ApiProblem, Unreachable, call, get } from "./api.js";
-import { $, h, icon, keepFocus, show } from "./dom.js";
+import { $, ask, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, local } from "./format.js";
 import { poll } from "./poll.js";
 import { choose, chosen } from "./view.js";
@@ -45,7 +45,7 @@ function row(dataset) {
     const shown = open.has(dataset.id);
     tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), "aria-label": `Columns of ${dataset.name}`, onclick: () => toggle(dataset.id) }, "Columns"));
   }
-  if (uploaded(dataset)) tools.push(h("button", { type: "button", class: "button small danger", "aria-label": `Delete ${dataset.name}`, onclick: () => remove(dataset) }, "Delete"));
+  if (uploaded(dataset)) tools.push(h("button", { type: "button", class: "button small danger", "aria-label": `Delete ${dataset.name}`, onclick: () => askToRemove(dataset) }, "Delete"));
   return h(
     "tr",
     { "data-dataset": dataset.id },
@@ -109,13 +109,12 @@ function columns(dataset) {
   );
 }
 
-async function remove(dataset) {
-  const dialog = $("#confirm");
+function askToRemove(dataset) {
   $("#doomed").textContent = dataset.name;
-  dialog.returnValue = "no";
-  dialog.showModal();
-  await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue !== "yes") return;
+  ask($("#confirm"), () => remove(dataset));
+}
+
+async function remove(dataset) {
   try {
     await call(`/v1/datasets/${encodeURIComponent(dataset.id)}`, { method: "DELETE" });
     say("good", "check", `${dataset.name} is deleted`);

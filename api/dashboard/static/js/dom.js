@@ -45,6 +45,12 @@ export function keepFocus(container, redraw) {
   (controls.find((control) => nameOf(control) === nameOf(focused)) ?? controls[0])?.focus({ preventScroll: true });
 }
 
+/** Asks in a dialog, and calls `agreed` when its button of the value "yes" is pressed. */
+export function ask(dialog, agreed) {
+  $('button[value="yes"]', dialog).onclick = agreed;
+  dialog.showModal();
+}
+
 /** A bar beside a number; `share` between 0 and 1. */
 export function bar(share, tone = "") {
   const fill = h("span", { class: `bar ${tone}`, "aria-hidden": "true" });

@@ -20,7 +20,8 @@ export function number(value) {
   return sign + (size >= 1000 ? COUNT.format(Number(size.toPrecision(6))) : size.toFixed(4));
 }
 
-export const sentenceCase = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+/** A great first letter, but for symbols: Λ is not λ. */
+export const sentenceCase = (text) => text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
 export const count = (value) => COUNT.format(value);
 

@@ -11,9 +11,9 @@ export function bestRival(rivals, kind, scoreName) {
   return rivals.reduce((a, b) => (worth(b) > worth(a) ? b : a));
 }
 
-/** In words, "+1.39 points" or "−6.6 % loss", and whether it is for the better. */
+/** In words, "+1.39 points" or "−6.6 % loss", and whether it is for the better. Where both are as accurate, loss decides. */
 export function gain(tuned, rival, kind, scoreName) {
-  const loss = byLoss(kind, scoreName);
+  const loss = byLoss(kind, scoreName) || toNumber(tuned.test_score) === toNumber(rival.test_score);
   const [own, other] = [tuned, rival].map((model) => toNumber(loss ? model.test_loss : model.test_score));
   const change = loss ? (own - other) / Math.abs(other) : own - other;
   const sign = change > 0 ? "+" : change < 0 ? "−" : "±";

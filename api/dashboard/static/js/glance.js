@@ -30,7 +30,8 @@ const tile = (label, value, under, tone = "") =>
 function progress(job, { seconds }) {
   const { iteration, iterations } = job.progress;
   const done = `${count(iteration)} / ${count(iterations)}`;
-  if (!iteration || seconds === null) return tile("Progress", done, [progressBar(job), `submitted ${age(job.created_at)}`]);
+  if (iteration && seconds === null) return tile("Progress", done, progressBar(job)); // on its way
+  if (!iteration) return tile("Progress", done, [progressBar(job), `submitted ${age(job.created_at)}`]);
   const parts = [`${duration(seconds)} of solving`];
   if (seconds > 0) parts.push(`${rate3.format(iteration / seconds)} it/s`);
   if (!TERMINAL.has(job.state)) parts.push(`${duration(((iterations - iteration) * seconds) / iteration)} to go`);
@@ -47,7 +48,7 @@ function loss(job, series) {
 /** What the upper loss did over the last tenth of the points, measured by its whole fall. */
 function trend(series) {
   if (series.empty) return null;
-  const values = series.overview.filter((value) => value !== null && Number.isFinite(value));
+  const values = series.whole.upper_loss.filter((value) => value !== null && Number.isFinite(value));
   if (values.length < 20) return null;
   const tenth = Math.max(2, Math.floor(values.length / 10));
   const mean = (some) => some.reduce((sum, value) => sum + value, 0) / some.length;
@@ -70,6 +71,7 @@ function norm(job, series) {
 
 function certificate(job, series) {
   const label = "Hypergradient error";
+  if (series.view === null && job.progress.iteration) return tile(label, "–", ""); // on its way
   const certified = series.empty ? [] : series.certificates();
   if (!certified.length) {
     const every = job.spec.solver.certify_every;
@@ -85,7 +87,8 @@ function certificate(job, series) {
 
 function hyperparameters(lambda, ended) {
   const now = lambda.now;
-  if (!now?.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
+  if (now === null) return tile("λ", "–", ""); // on its way
+  if (!now.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
   const lam = now.groups.flatMap(({ quantiles }) => [quantiles.value[0], quantiles.value.at(-1)]).map(toNumber);
   const [low, high] = [Math.min(...lam), Math.max(...lam)];
   const median = number(now.groups[0].quantiles.value[3]);
@@ -94,7 +97,8 @@ function hyperparameters(lambda, ended) {
   }
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
-  return tile(`Weights of ${count(now.size)} ${now.groups[0].name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
+  const { name } = now.groups[0]; // "all" where it is not known what they are of
+  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */
@@ -114,5 +118,5 @@ function gained(job) {
   const loss = byLoss(job.kind, name);
   const rival = bestRival(rivals, job.kind, name);
   const { text, good } = gain(tuned, rival, job.kind, name);
-  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}: ${rival.label}`, good ? "good" : "warn");
+  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}${!loss && text.endsWith("loss") ? ", as accurate" : ""}: ${rival.label}`, good ? "good" : "warn");
 }

@@ -2,13 +2,13 @@
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Chart } from "./chart.js";
-import { $, copyButton, h, icon, keepFocus, show } from "./dom.js";
+import { $, ask, copyButton, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, jobName, kind, local } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
 import { poll } from "./poll.js";
-import { renderResult } from "./result.js";
+import { completeResult, renderResult } from "./result.js";
 import { Series } from "./series.js";
 import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
 import { Stretch } from "./stretch.js";
@@ -97,7 +97,7 @@ async function refresh() {
     if (moved) await lambda.draw();
     glance();
     notice();
-    if (job.result) await renderResult(job);
+    if (job.result) await completeResult(job);
     await history();
     if (changed) ({ etag } = answer); // only now: what failed on the way is asked for again
   }
@@ -123,6 +123,7 @@ function render() {
   notice();
   glance();
   show($("#result"), Boolean(job.result));
+  if (job.result) renderResult(job);
   show(root);
 }
 
@@ -187,19 +188,12 @@ function actions() {
   if (box.dataset.legal === key) return; // keep the focus where it is
   box.dataset.legal = key;
   const buttons = legal.map((action) =>
-    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => act(action) }, ACTION_TEXT[action]),
+    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => (action === "cancel" ? ask($("#confirm"), () => act(action)) : act(action)) }, ACTION_TEXT[action]),
   );
   keepFocus(box, () => box.replaceChildren(...buttons));
 }
 
 async function act(action) {
-  if (action === "cancel") {
-    const dialog = $("#confirm");
-    dialog.returnValue = "no"; // what Escape leaves as it is
-    dialog.showModal();
-    await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-    if (dialog.returnValue !== "yes") return;
-  }
   const refusal = $("#refusal");
   refusal.replaceChildren();
   try {

@@ -213,7 +213,7 @@ export class Lambda {
         axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
-      legend: [{ label: `How many ${name} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
+      legend: [{ label: `How many${name === "all" ? "" : ` ${name}`} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
       caption: `${count(size)} ${size === 1 ? this.noun.one : this.noun.many}${this.now.iteration === null ? "" : ` after iteration ${count(this.now.iteration)}`}`,
       columns: [
         { key: "from", label: "From" },

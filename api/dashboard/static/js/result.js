@@ -5,15 +5,23 @@ import { $, bar, download, h, icon, show } from "./dom.js";
 import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 
-/** Draws the answer; what it waits for is the images of rows. */
-export async function renderResult(job) {
+/** Draws what the job itself says of its answer. */
+export function renderResult(job) {
   const { result } = job;
   $("#sentence").textContent = result.sentence;
   show($("#warnings"), result.warnings.length > 0);
   $("#warnings").replaceChildren(...result.warnings.map((warning) => h("li", {}, icon("note"), h("span", {}, warning))));
   $("#models").replaceChildren(models(result));
   noise(result.noise);
-  await suspects(job);
+  suspects(job);
+}
+
+/** Adds what is asked for separately: the rows as images, or with the columns that they came with. */
+export async function completeResult(job) {
+  if (!job.result.suspects?.length) return;
+  ranked = (await get(jobPath(job.id, "/artifacts"))).items.some(({ name }) => name === "rows.parquet");
+  show($("#all-rows"), ranked);
+  await complete(job);
 }
 
 const heading = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
@@ -89,14 +97,14 @@ class Own {
 }
 
 let own = null;
+let ranked = false; // whether the job left all of its rows
 
-/** The rows of low weight; as images, where the dataset holds them, and with the columns that they came with. */
-async function suspects(job) {
+/** The rows of low weight. */
+function suspects(job) {
   const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
   show(card, Boolean(all?.length));
   if (!all?.length) return;
-  const ranked = (await get(jobPath(job.id, "/artifacts"))).items.some(({ name }) => name === "rows.parquet");
   $("#suspects-about").textContent =
     `${count(total)} of ${count(rows)} training rows ended with low weight: with them, the model does worse on the trusted rows. ` +
     "Check their labels first, from the lowest weight on.";
@@ -107,26 +115,31 @@ async function suspects(job) {
   );
   $(".tools", card).replaceChildren(
     button,
-    h("a", { class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
+    h("a", { id: "all-rows", class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
   );
-  const pictures = Pictures.of(job.id);
   const more = $("#all-suspects");
-  const draw = async () => {
-    const some = all.slice(0, shown);
-    const table = () => $(".scroll", card).replaceChildren(suspectTable(some, pictures, own));
-    table();
-    show(more, some.length < all.length);
-    if (await pictures.fetch(some.map((row) => row.row_id))) table();
-    if (own || pictures.known || !ranked) return;
-    own = new Own((await get(jobPath(job.id, `/rows?format=json&limit=${all.length}`))).items);
-    table();
-  };
   more.textContent = `Show ${all.length} rows`;
   more.onclick = () => {
     shown = all.length;
-    draw();
+    table(job);
+    complete(job);
   };
-  await draw();
+  table(job);
+}
+
+function table(job) {
+  const { suspects: all } = job.result;
+  $("#suspects .scroll").replaceChildren(suspectTable(all.slice(0, shown), Pictures.of(job.id), own));
+  show($("#all-suspects"), shown < all.length);
+}
+
+async function complete(job) {
+  const { suspects: all } = job.result;
+  const pictures = Pictures.of(job.id);
+  if (await pictures.fetch(all.slice(0, shown).map((row) => row.row_id))) table(job);
+  if (own || pictures.known || !ranked) return;
+  own = new Own((await get(jobPath(job.id, `/rows?format=json&limit=${all.length}`))).items);
+  table(job);
 }
 
 function suspectTable(rows, pictures, columns) {

@@ -25,7 +25,7 @@ export class Series {
     this.seconds = null; // how long the solver took for all of it
     this.total = 0;
     this.after = 0;
-    this.overview = []; // the upper loss of the whole, kept while a stretch of it is looked at
+    this.whole = null; // all of it, kept and continued while a stretch of it is looked at
   }
 
   get empty() {
@@ -38,15 +38,15 @@ export class Series {
     return (bucket?.max ?? this.view[metric]).some((value) => value !== null) || this.view[metric].some((value) => value !== null);
   }
 
-  /** The first finite value of a metric in what is drawn. */
+  /** The very first value of a metric. */
   first(metric) {
-    const bucket = this.view.buckets?.[metric];
-    return toNumber(bucket?.first[0] ?? this.view[metric][0]);
+    const bucket = this.whole.buckets?.[metric];
+    return toNumber(bucket?.first[0] ?? this.whole[metric][0]);
   }
 
-  /** The errors of the hypergradient in what is drawn; of a bucket the worst. */
-  certificates() {
-    return (this.view.buckets?.fd_relative_error.max ?? this.view.fd_relative_error).filter((value) => value !== null);
+  /** The errors of the hypergradient, of a bucket the worst; in all of it, or in a view. */
+  certificates({ buckets, fd_relative_error: errors } = this.whole) {
+    return (buckets?.fd_relative_error.max ?? errors).filter((value) => value !== null);
   }
 
   /** A new attempt may write earlier iterations again: everything is fetched anew. */
@@ -69,8 +69,8 @@ export class Series {
     this.total = tail.total;
     this.seconds = tail.seconds.at(-1);
     this.after = tail.next_after;
-    if (this.range) return true; // the stretch that is looked at stays still
-    if (this.view.iteration.length + tail.iteration.length > 2 * MAX_POINTS) await this.#load();
+    // The stretch that is looked at stays still.
+    if (!this.range && this.whole.iteration.length + tail.iteration.length > 2 * MAX_POINTS) await this.#load();
     else this.#append(tail);
     return true;
   }
@@ -88,15 +88,15 @@ export class Series {
     this.total = view.total;
     if (this.range) return;
     this.after = view.next_after;
-    this.overview = view.upper_loss;
+    this.whole = view;
     this.seconds = view.seconds.at(-1) ?? null;
   }
 
   #append(tail) {
-    this.view.iteration.push(...tail.iteration);
+    this.whole.iteration.push(...tail.iteration);
     for (const metric of METRICS) {
-      this.view[metric].push(...tail[metric]);
-      const bucket = this.view.buckets?.[metric];
+      this.whole[metric].push(...tail[metric]);
+      const bucket = this.whole.buckets?.[metric];
       if (!bucket) continue;
       bucket.min.push(...tail[metric]);
       bucket.max.push(...tail[metric]);
