@@ -31,7 +31,9 @@ CONFIG = """\
 continue-on-failure = true
 
 [[operations]]
-include-operation-id = ["submit", "add_webhook", "list_jobs", "list_datasets", "upload", "compare_jobs"]
+include-operation-id = [
+    "submit", "add_webhook", "list_jobs", "list_datasets", "upload", "compare_jobs", "get_hyperparameters"
+]
 checks.positive_data_acceptance.expected-statuses = [200, 201, 202, 404, 409, 415, 422, 429]
 
 # schemathesis 4.32 sends Last-Event-ID: 0, which the header's pattern and its shortest length forbid
