@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -156,8 +157,8 @@ def measure(
     ]
 
 
-def growth(case: cases.Case, contenders: list[Contender], threads: int, iterations: int) -> str:
-    """A table: the milliseconds of an iteration in ten stretches of one run of so many, contenders side by side."""
+def growth(case: cases.Case, contenders: list[Contender], threads: int, iterations: int) -> Iterator[str]:
+    """The lines of a table: the milliseconds of an iteration in ten stretches of one run of so many, contenders side by side."""
     length = max(1, iterations // 10)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         shared = written(case, Path(folder), threads)
@@ -166,15 +167,12 @@ def growth(case: cases.Case, contenders: list[Contender], threads: int, iteratio
             for contender in contenders
             if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
         ]
-        lines = [
-            f"| {case.name}, iterations | {' | '.join(f'{r.contender.name}, ms' for r in running)} |",
-            f"|---|{'---:|' * len(running)}",
-        ]
+        yield f"| {case.name}, iterations | {' | '.join(f'{r.contender.name}, ms' for r in running)} |"
+        yield f"|---|{'---:|' * len(running)}"
         for begin in range(1, iterations + 1, length):
             answers = [r.run(length) for r in running]
             times = (f"{1e3 * answer['seconds'] / length:.2f}" for answer in answers)
-            lines.append(f"| {begin} to {begin + length - 1} | {' | '.join(times)} |")
-    return "\n".join(lines)
+            yield f"| {begin} to {begin + length - 1} | {' | '.join(times)} |"
 
 
 def written(case: cases.Case, folder: Path, threads: int) -> dict[str, Any]:
@@ -292,7 +290,9 @@ def main() -> None:
     if arguments.growth:
         print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
         for name in arguments.cases:
-            print(f"\n{growth(cases.CASES[name], contenders, arguments.threads, arguments.growth)}", flush=True)
+            print()
+            for line in growth(cases.CASES[name], contenders, arguments.threads, arguments.growth):
+                print(line, flush=True)
         return
     rate = matrix_rate(arguments.threads)
     rows: list[dict[str, Any]] = []
