@@ -158,7 +158,7 @@ def measure(
 
 
 def growth(case: cases.Case, contenders: list[Contender], threads: int, iterations: int) -> Iterator[str]:
-    """The lines of a table: the milliseconds of an iteration in ten stretches of one run of so many, contenders side by side."""
+    """A table, line by line: the milliseconds of an iteration in ten stretches of one run, contenders side by side."""
     length = max(1, iterations // 10)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         shared = written(case, Path(folder), threads)
