@@ -1,29 +1,37 @@
 """How the service behaves with many jobs in the queue: submitting, listing, and the wait of an idle worker.
 
-    python -m benchmarks.service_queue --jobs 10000 [--database-url postgresql+psycopg://…]
+    python -m benchmarks.service_queue --jobs 10000 [--postgresql]
 
-Submits so many jobs, then 20 a second for a while; reads lists; and lets a consumer take deliveries.
+Over HTTP, from a client of its own process: submits 20 jobs a second for a while behind so many that wait, and reads
+lists. Then a consumer takes deliveries. PostgreSQL is started for the benchmark, as the tests do it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
+from hposvc.client import Client
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
-from hposvc.jobs import queries
+from hposvc.embedded import announced
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import State
 from hposvc.queue import Consumer
+from hposvc.settings import Settings
+from tests.postgresql import PostgreSQL
 
 SPEC = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "tags": ["benchmark"]})
+MEASURED = 200
 
 
 def timed(action: Callable[[], object]) -> float:
@@ -39,30 +47,71 @@ def summary(name: str, times: list[float]) -> str:
     return f"{name}: median {cuts[49]:.1f} ms, p95 {cuts[94]:.1f} ms, p99 {cuts[98]:.1f} ms, {len(times)} measured"
 
 
+@contextmanager
+def database(directory: Path, postgresql: bool) -> Iterator[str]:
+    """The URL of an empty database."""
+    if not postgresql:
+        yield f"sqlite:///{directory / 'hposvc.sqlite3'}"
+        return
+    server = PostgreSQL()
+    server.start()
+    yield server.create("benchmark")
+    server.remove()
+
+
+@contextmanager
+def api(directory: Path, url: str) -> Iterator[Client]:
+    """A client of an API process on that database."""
+    settings = {"HPOSVC_DATA_DIR": str(directory), "HPOSVC_DATABASE_URL": url, "HPOSVC_QUOTA_QUEUED_JOBS": "1000000"}
+    command = [sys.executable, "-m", "hposvc", "api", "--port", "0"]
+    process = subprocess.Popen(command, env=os.environ | settings, stderr=subprocess.DEVNULL)
+    try:
+        while not announced(Settings(data_dir=directory)).get("url"):
+            time.sleep(0.1)
+        with Client(announced(Settings(data_dir=directory))["url"]) as client:
+            while not client.is_ready():
+                time.sleep(0.1)
+            yield client
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def ask(client: Client, jobs: int, rate: float) -> None:
+    """Print how long submissions and lists take, behind so many jobs."""
+    client.submit(SPEC)
+    submits = []
+    for _ in range(MEASURED):
+        submits.append(timed(lambda: client.submit(SPEC)))
+        time.sleep(max(0.0, 1 / rate - submits[-1] / 1000))
+    print(summary(f"submit at {rate:g} a second, {jobs:,} queued", submits))
+    page = client.jobs_page(limit=50).next_page
+    lists: dict[str, Callable[[], object]] = {
+        "list, first page": lambda: client.jobs_page(limit=50),
+        "list, next page": lambda: client.jobs_page(limit=50, page=page),
+        "list, by state and tag": lambda: client.jobs_page(limit=50, state="queued", tag="benchmark"),
+    }
+    for name, action in lists.items():
+        print(summary(name, [timed(action) for _ in range(MEASURED)]))
+
+
 def main() -> int:
     """Print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=10_000)
-    parser.add_argument("--rate", type=float, default=20.0, help="submissions a second, of which 200 are measured")
-    parser.add_argument("--database-url")
+    parser.add_argument(
+        "--rate", type=float, default=20.0, help=f"submissions a second, of which {MEASURED} are measured"
+    )
+    parser.add_argument("--postgresql", action="store_true", help="instead of SQLite")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        url = options.database_url or f"sqlite:///{directory}/hposvc.sqlite3"
+    with tempfile.TemporaryDirectory() as folder, database(Path(folder), options.postgresql) as url:
         migrate.upgrade(url)
         engine = create_engine(url)
         jobs = Jobs(engine, check=lambda spec: None)
         for _ in range(options.jobs):
             jobs.submit(SPEC)
-        submits = []
-        for _ in range(200):
-            submits.append(timed(lambda: jobs.submit(SPEC)))
-            time.sleep(max(0.0, 1 / options.rate - submits[-1] / 1000))
-        print(summary(f"submit at {options.rate:g} a second, {options.jobs} queued", submits))
-        page = queries.list_(engine, limit=50).next_page
-        print(summary("list, first page", [timed(lambda: queries.list_(engine, limit=50)) for _ in range(200)]))
-        print(summary("list, next page", [timed(lambda: queries.list_(engine, page_token=page)) for _ in range(200)]))
-        queued = [timed(lambda: queries.list_(engine, state=State.QUEUED, tag="benchmark")) for _ in range(200)]
-        print(summary("list, by state and tag", queued))
+        with api(Path(folder), url) as client:
+            ask(client, options.jobs, options.rate)
 
         received: list[float] = []
         begun = time.perf_counter()
