@@ -56,8 +56,10 @@ def database(directory: Path, postgresql: bool) -> Iterator[str]:
         return
     server = PostgreSQL()
     server.start()
-    yield server.create("benchmark")
-    server.remove()
+    try:
+        yield server.create("benchmark")
+    finally:
+        server.remove()
 
 
 @contextmanager
