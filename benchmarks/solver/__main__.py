@@ -116,17 +116,21 @@ class Running:
         self.process.wait()
 
 
+def started(told: dict[str, Any], case: cases.Case, contenders: list[Contender], stack: ExitStack) -> list[Running]:
+    """A process of every contender that is installed and runs this case; ``stack`` ends them."""
+    return [
+        stack.enter_context(Running(contender, told))
+        for contender in contenders
+        if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
+    ]
+
+
 def measure(
     case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float, clock: str = "seconds"
 ) -> list[dict[str, Any]]:
     """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        shared = written(case, Path(folder), threads)
-        running = [
-            stack.enter_context(Running(contender, shared))
-            for contender in contenders
-            if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
-        ]
+        running = started(written(case, Path(folder), threads), case, contenders, stack)
         times: dict[str, list[float]] = {r.contender.name: [] for r in running}
         counts, peaks = {}, {}
         for r in running:
@@ -161,12 +165,7 @@ def growth(case: cases.Case, contenders: list[Contender], threads: int, iteratio
     """A table, line by line: the milliseconds of an iteration in ten stretches of one run, contenders side by side."""
     length = max(1, iterations // 10)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        shared = written(case, Path(folder), threads)
-        running = [
-            stack.enter_context(Running(contender, shared))
-            for contender in contenders
-            if contender.python.exists() and case.kind in contender.kinds and (contender.mini_batches or not case.batch)
-        ]
+        running = started(written(case, Path(folder), threads), case, contenders, stack)
         yield f"| {case.name}, iterations | {' | '.join(f'{r.contender.name}, ms' for r in running)} |"
         yield f"|---|{'---:|' * len(running)}"
         for begin in range(1, iterations + 1, length):

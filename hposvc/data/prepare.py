@@ -95,23 +95,28 @@ class Checked(NamedTuple):
 def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked:
     """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
     dataset = load(spec.dataset, spec.hyperparameters.group_columns, uploads)
-    found = problems(dataset, spec)
-    if found:
+    rows, found = _examined(dataset, spec)
+    if rows is None or found:
         raise DataError(found)
     said = {"label": dataset.target_name, "id_column": dataset.id_name, "task": dataset.task}
     checked = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
-    sizes = cautions.Sizes(len(divide(dataset, spec).validation), _hyperparameters(dataset, spec))
+    sizes = cautions.Sizes(len(rows.validation), _hyperparameters(dataset, spec))
     return Checked(checked, tuple(cautions.of_spec(spec, sizes)))
 
 
 def problems(dataset: Dataset, spec: JobSpec) -> list[Problem]:
     """Everything about ``spec`` that cannot work on ``dataset``; empty if it can run."""
+    return _examined(dataset, spec)[1]
+
+
+def _examined(dataset: Dataset, spec: JobSpec) -> tuple[Rows | None, list[Problem]]:
+    """How the rows divide, if they can be divided, and all problems."""
     found = [problem for rule in _RULES for problem in rule(dataset, spec)]
     try:
         rows = divide(dataset, spec)
     except DataError as error:
-        return found + error.problems
-    return found + list(_batch_problems(rows, spec))
+        return None, found + error.problems
+    return rows, found + list(_batch_problems(rows, spec))
 
 
 def _class_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.app import UnsafeAddressError, create_app
+from api.dashboard.pages import PLOTLY, VENDOR
 from api.problem_details import TYPES
 from hposvc.settings import Settings
 from tests.api.problems import problem
@@ -109,6 +110,11 @@ def test_files_of_the_dashboard_may_be_kept_for_ever(client: httpx.Client) -> No
         answer = client.get(f"/static/{path}")
         assert answer.status_code == 200
         assert "immutable" in answer.headers["Cache-Control"]
+
+
+def test_the_charts_are_drawn_by_the_release_that_its_name_says() -> None:
+    *_, version = PLOTLY.removesuffix(".min.js").split("-")
+    assert f"plotly.js (basic - minified) v{version}\n" in (VENDOR / PLOTLY).read_text(encoding="utf-8")[:100]
 
 
 def test_the_pages_name_no_other_origin(client: httpx.Client) -> None:

@@ -157,3 +157,11 @@ def test_a_chart_is_read_without_seeing_it(page: Page, server: Server) -> None:
     summary.focus()
     page.keyboard.press("Enter")
     expect(figure.get_by_role("table")).to_contain_text("500")
+
+
+def test_axe_finds_a_fault_that_was_planted(page: Page) -> None:
+    page.goto("/workers")
+    expect(page.get_by_role("heading", name="No worker is connected")).to_be_visible()
+    assert not faults(page)
+    page.evaluate("document.querySelector('main').append(document.createElement('input'))")
+    assert any("label" in str(fault) for fault in faults(page))
