@@ -21,7 +21,7 @@ class CredentialsError(OSError):
 
 
 def options(variables: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Arguments for obstore's S3 file system, from the environment. Raises CredentialsError."""
+    """Arguments for obstore's S3 store, from the environment. Raises CredentialsError."""
     variables = os.environ if variables is None else variables
     found: dict[str, Any] = {}
     endpoint = next((variables[name] for name in ENDPOINTS if variables.get(name)), "")

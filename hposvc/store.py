@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from hposvc import aws
+
+if TYPE_CHECKING:
+    from hposvc.object_store import ObjectStore
 
 OBJECT_STORES = ("s3", "gs", "az")  # reached by obstore, the extra `s3`: s3fs cannot be installed beside DBOS
 
@@ -24,27 +28,28 @@ class StoreError(OSError):
 
 
 def locate(url: str) -> tuple[Any, str]:
-    """The file system of a URL, and the path in it.
+    """The file system of a URL (fsspec's, or an ObjectStore), and the path in it.
 
     Raises StoreError; aws.CredentialsError; ImportError: its package is missing.
     """
-    scheme = url.partition("://")[0]
-    if scheme in OBJECT_STORES:
-        _reach_object_stores()
+    scheme, _, rest = url.partition("://")
     try:
-        filesystem, path = fsspec.core.url_to_fs(url, **(aws.options() if scheme == "s3" else {}))
+        if scheme in OBJECT_STORES:
+            bucket, _, key = rest.partition("/")
+            return _object_store(f"{scheme}://{bucket}", json.dumps(aws.options() if scheme == "s3" else {})), key
+        filesystem, path = fsspec.core.url_to_fs(url)
     except ValueError as error:
         raise StoreError(f"the store {scheme}:// cannot be reached: {error}") from error
     return filesystem, path
 
 
-@cache
-def _reach_object_stores() -> None:
+@lru_cache(maxsize=8)  # it keeps its connections; other keys in the file of credentials make another
+def _object_store(url: str, options: str) -> ObjectStore:
     try:
-        from obstore.fsspec import register
+        from hposvc.object_store import ObjectStore
     except ImportError as error:
         raise ImportError("an object store needs obstore: pip install 'hposvc[s3]'") from error
-    register(OBJECT_STORES)
+    return ObjectStore(url, json.loads(options))
 
 
 @contextmanager

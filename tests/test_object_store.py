@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -48,10 +51,37 @@ def test_files_come_and_go(bucket: str, tmp_path: Path) -> None:
     with store.open(url) as file:
         file.seek(1000)
         assert file.read(10) == here.read_bytes()[1000:1010]
+        file.seek(-3, os.SEEK_END)
+        assert file.read() == here.read_bytes()[-3:]
+        assert file.read() == b""
     store.remove(url)
     store.remove(url)
     with pytest.raises(FileNotFoundError):
         store.get(url, tmp_path / "gone")
+
+
+def test_a_file_of_several_parts_is_whole(bucket: str, tmp_path: Path) -> None:
+    """Stores take large files in parts of some megabytes, and answer in such."""
+    store, here = Store(bucket), tmp_path / "here"
+    here.write_bytes(random.Random(0).randbytes(23_000_001))
+    url = store.put(here, "jobs/1/large")
+    store.get(url, tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == here.read_bytes()
+    with store.open(url) as file:
+        assert file.read() == here.read_bytes()
+
+
+def test_what_is_below_a_key_goes_and_nothing_beside_it(bucket: str, tmp_path: Path) -> None:
+    store, here = Store(bucket), tmp_path / "here"
+    here.write_text("")
+    below = [store.put(here, f"many/1/{number}") for number in range(1001)]  # S3 lists and removes 1,000 at a time
+    beside = store.put(here, "many/12/0")
+    store.remove_all("many/1")
+    filesystem, path = locate(f"{bucket}/many/1")
+    assert not filesystem.exists(path)
+    with pytest.raises(FileNotFoundError):
+        store.open(below[-1])
+    assert store.open(beside).read() == b""
 
 
 def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Path) -> None:
@@ -110,6 +140,14 @@ def test_keys_are_read_from_the_file_of_aws_s_own_tools(server: Moto, tmp_path: 
     assert run.returncode == 0, run.stderr
     keys = aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "ours"})
     assert keys == {"config": {"aws_access_key_id": "a", "aws_secret_access_key": "%b"}}
+
+
+def test_whoever_stored_a_file_ends_well(server: Moto, tmp_path: Path) -> None:
+    """A thread of an object store's that still runs Python while the process ends aborts it, one time in twenty."""
+    url, variables = f"s3://{server.bucket}/ends", server.variables
+    with ThreadPoolExecutor(4) as processes:
+        runs = list(processes.map(lambda _: put_in_a_process(tmp_path, url=url, **variables), range(100)))
+    assert [(run.returncode, run.stderr) for run in runs if run.returncode] == []
 
 
 WRONG_FILES = [

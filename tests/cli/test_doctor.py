@@ -333,7 +333,7 @@ def slow_clock(machine: Machine) -> Findings:
 
 @produces(Cause.STORE_PACKAGE_MISSING, "store", message="needs a package", remedy="pip install 'hposvc[s3]'")
 def no_obstore(machine: Machine) -> Findings:
-    start = machine.startup("import sys\nsys.modules['obstore.fsspec'] = None\n")
+    start = machine.startup("import sys\nsys.modules['obstore'] = None\n")
     return machine.command(**start, HPOSVC_STORE_URL="s3://bucket/jobs?secret=hunter2")
 
 
