@@ -24,7 +24,7 @@ def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
 
     Raises Fault: a port that is taken, a database URL that cannot be used, tables that are not those of this version,
-    an address that strangers could reach.
+    an address that strangers could reach, a store that cannot work here.
     """
     import uvicorn
 
@@ -37,6 +37,7 @@ def run_api(settings: Settings) -> None:
     except (UnsafeAddressError, DatabaseURLError) as error:
         raise Fault(str(error), code=Exit.USAGE) from error
     _check_tables(settings)
+    _check_store(settings)
     with listen(settings) as listener, _stopped_by_signals(), _traced("api"):
         config = uvicorn.Config(
             app,
@@ -55,11 +56,12 @@ def run_api(settings: Settings) -> None:
 
 def run_worker(settings: Settings) -> int:
     """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way; the exit status. Raises Fault."""
-    from hposvc.preparing import require_jittor
+    from hposvc.cli.preparing import require_jittor
     from workers import supervisor
 
     require_jittor()
     logs.configure(settings.log_level, settings.log_format)
+    _check_store(settings)
     with _traced("worker"):
         try:
             return supervisor.main(settings)
@@ -73,7 +75,7 @@ def run_worker(settings: Settings) -> int:
 def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
     """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault."""
     from hposvc import cuda, gpus
-    from hposvc.preparing import prepare_jittor, require_jittor
+    from hposvc.cli.preparing import prepare_jittor, require_jittor
     from hposvc.warmup import is_warm
     from workers.per_gpu import WorkerPerGpu
 
@@ -118,6 +120,16 @@ def _check_tables(settings: Settings) -> None:
         raise Fault(str(error), "See `hposvc config` for the database in use.") from error
     except OperationalError as error:
         structlog.get_logger(__name__).warning("the database does not answer", error=str(error.orig))
+
+
+def _check_store(settings: Settings) -> None:
+    """Raise Fault if the store's URL cannot work on this machine. Nobody asks the store: one that is away may come."""
+    from hposvc.store import locate
+
+    try:
+        locate(settings.store_url)
+    except (OSError, ImportError) as error:
+        raise Fault(f"the artifact store cannot be used: {error}", "`hposvc doctor` says how to mend it.") from error
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from api.examples import JOB
 from api.report import render_report
+from hposvc.cli.render import results
 from hposvc.jobs.resources import JobResource
 from hposvc.jobs.results import read_result
-from hposvc.render import results
 from tests.serving import GROUPS, RESULT, STRENGTHS, Server, running, submit, succeeded
 
 

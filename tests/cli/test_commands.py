@@ -263,6 +263,37 @@ def test_tables_that_are_not_those_of_this_version_are_refused_at_start(command:
     assert "undo the change" in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["api", "worker"])
+@pytest.mark.parametrize(
+    ("store", "says"), [("nonsense://bucket", "nonsense"), ("s3://bucket/jobs", "no/such/file, which is not there")]
+)
+def test_a_store_that_can_never_work_is_refused_at_start(command: str, store: str, says: str, tmp_path: Path) -> None:
+    """Rather than by each job at its end, or by each upload."""
+    url = f"sqlite:///{tmp_path / 'hposvc.sqlite3'}"
+    migrate.upgrade(url)
+    variables = without_settings(
+        HPOSVC_DATABASE_URL=url,
+        HPOSVC_DATA_DIR=str(tmp_path),
+        HPOSVC_PORT="0",
+        HPOSVC_STORE_URL=store,
+        AWS_SHARED_CREDENTIALS_FILE="/no/such/file",
+    )
+    words = [sys.executable, "-P", "-m", "hposvc", command]
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == Exit.ENVIRONMENT
+    assert says in done.stderr
+    assert "hposvc doctor" in done.stderr
+
+
+def test_help_shows_commands_by_what_they_are_for() -> None:
+    """Twenty-seven in one list are no help. Each stands in one of three lists, those to begin with in the first."""
+    text = run("--help").stdout
+    panels = ["On one machine", "Jobs and their data", "Running it for others"]
+    assert [text.index(panel) for panel in panels] == sorted(text.index(panel) for panel in panels)
+    assert "─ Commands ─" not in text
+    assert text.index(" demo ") < text.index(" up ") < text.index(" tune ") < text.index(" api ")
+
+
 def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "hposvc", "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=without_settings())

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from api.examples import JOB
+from hposvc.cli.top import Glance, duration, glances, offers_in_short, parse, show
 from hposvc.client import Client
 from hposvc.jobs.resources import JobResource, WorkerResource
-from hposvc.top import Glance, duration, glances, offers_in_short, parse, show
 from tests.cli.conftest import Server
 
 TEXT = """\

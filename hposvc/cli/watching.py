@@ -22,10 +22,10 @@ from rich.progress import (
 from rich.text import Text
 
 from hposvc.capabilities import unmet
+from hposvc.cli.render import STATE_STYLES, number, sparkline
 from hposvc.client import Client
 from hposvc.jobs.resources import JobResource, WorkerResource
 from hposvc.jobs.states import TERMINAL, State
-from hposvc.render import STATE_STYLES, number, sparkline
 
 INTERVAL = 0.5  # seconds between two looks
 WIDTH = 32  # bars of the sparkline

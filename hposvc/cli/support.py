@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from hposvc.settings import Settings
 
 Url = Annotated[str | None, typer.Option(help="The server; by default HPOSVC_URL, or the one on this data directory.")]
+DataDir = Annotated[Path | None, typer.Option(help="Database, artifacts, address; by default HPOSVC_DATA_DIR.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
 NO_KEY = "Put the key into HPOSVC_KEY, .env or /run/secrets/hposvc_key; `hposvc keys create` makes one."

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from hposvc.cli.render import console
 from hposvc.faults import Fault
-from hposvc.render import console
 from hposvc.warmup import Progress as Step
 from hposvc.warmup import WarmupError, is_warm, warm_up
 

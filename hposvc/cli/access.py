@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hposvc.cli_support import Json, Url, client_of, engine_of, print_json, settings
+from hposvc.cli.support import Json, Url, client_of, engine_of, print_json, settings
 from hposvc.faults import Exit, Fault
 
 keys = typer.Typer(no_args_is_help=True, help="Keys that open the service; made with its database, on its machine.")
@@ -241,7 +241,7 @@ def _of(usage: Any) -> str:
 
 
 def _when(moment: Any) -> str:
-    from hposvc.render import age
+    from hposvc.cli.render import age
 
     return "–" if moment is None else f"{age(moment)} ago"
 
@@ -249,7 +249,7 @@ def _when(moment: Any) -> str:
 def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], empty: str) -> None:
     from rich.table import Table
 
-    from hposvc.render import console
+    from hposvc.cli.render import console
 
     if not rows:
         typer.echo(empty)

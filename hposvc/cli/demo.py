@@ -7,13 +7,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from hposvc.cli.preparing import prepare_jittor
+from hposvc.cli.render import console, failure, results
+from hposvc.cli.watching import View, follow, watch
 from hposvc.client import Client, ClientError
 from hposvc.embedded import Embedded
 from hposvc.faults import Exit, Fault
-from hposvc.preparing import prepare_jittor
-from hposvc.render import console, failure, results
 from hposvc.settings import Settings
-from hposvc.watching import View, follow, watch
 
 EXAMPLE = "digits_reweighting.yaml"
 INTRODUCTION = (

@@ -1,0 +1,5 @@
+"""The ``hposvc`` command."""
+
+from hposvc.cli.commands import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,110 @@
+"""The commands about data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hposvc.cli.support import Json, Url, client_of, print_json
+from hposvc.faults import Exit, Fault
+
+if TYPE_CHECKING:
+    from hposvc.client import Client
+    from hposvc.datasets.resources import DatasetResource
+
+commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
+
+DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="The data set's id, as `hposvc data list` shows it.")]
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file.")]
+Label = Annotated[
+    str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
+]
+IdColumn = Annotated[str | None, typer.Option(help="The column that names the rows; by default one called id.")]
+Task = Annotated[str | None, typer.Option(help="classification or regression, where the label could be either.")]
+
+
+@commands.command("list")
+def list_(url: Url = None, as_json: Json = False) -> None:
+    """List the data sets that a job can name: your own, newest first, then those that come along."""
+    from hposvc.cli.render import console, datasets_table
+
+    with client_of(url) as client:
+        found = client.datasets()
+    if as_json:
+        print_json([item.model_dump(mode="json") for item in found])
+    else:
+        console().print(datasets_table(found))
+
+
+@commands.command()
+def add(
+    file: DataFile,
+    label: Label = None,
+    id_column: IdColumn = None,
+    task: Task = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default the name of the file.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a CSV, Parquet or NPZ file, and show what will be done to each of its columns."""
+    from hposvc.cli.render import console, dataset
+
+    with client_of(url) as client:
+        added = upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task)
+    if as_json:
+        print_json(added)
+    else:
+        console().print(dataset(added))
+
+
+@commands.command()
+def show(dataset_id: DatasetId, url: Url = None, as_json: Json = False) -> None:
+    """Show a data set: its columns, their parts, and what is done to each before a model sees it."""
+    from hposvc.cli.render import console, dataset
+
+    with client_of(url) as client:
+        found = client.dataset(dataset_id)
+    if as_json:
+        print_json(found)
+    else:
+        console().print(dataset(found))
+
+
+@commands.command()
+def rm(dataset_id: DatasetId, url: Url = None) -> None:
+    """Remove an uploaded data set; finished jobs keep their results."""
+    with client_of(url) as client:
+        client.remove_dataset(dataset_id)
+    typer.echo(f"{dataset_id} is removed")
+
+
+def upload(client: Client, file: Path, *, quiet: bool, **wishes: Any) -> DatasetResource:
+    """Send a file, with a bar on the way. Raises Fault: it cannot be read."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from hposvc.cli.render import console
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=console(stderr=True),
+        transient=True,
+        disable=quiet,
+    )
+    try:
+        with bar:
+            task = bar.add_task(f"Sending {file.name}", total=None)
+
+            def show(sent: int, size: int) -> None:
+                doing = f"Checking {file.name}" if sent == size else f"Sending {file.name}"
+                bar.update(task, completed=sent, total=size, description=doing)
+
+            return client.add_dataset(file, progress=show, **wishes)
+    except OSError as error:
+        raise Fault(
+            f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
+        ) from error
