@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -56,10 +56,8 @@ def run_api(settings: Settings) -> None:
 
 def run_worker(settings: Settings) -> int:
     """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way; the exit status. Raises Fault."""
-    from hposvc.cli.preparing import require_jittor
     from workers import supervisor
 
-    require_jittor()
     logs.configure(settings.log_level, settings.log_format)
     _check_store(settings)
     with _traced("worker"):
@@ -72,14 +70,15 @@ def run_worker(settings: Settings) -> int:
             raise Fault(f"cannot serve metrics on port {settings.metrics_port}: {error.strerror}", remedy) from error
 
 
-def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
-    """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault."""
+def run_worker_per_gpu(settings: Settings, wanted: str, prepare: Callable[[str], None]) -> int:
+    """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault.
+
+    ``prepare(device)`` compiles Jittor, once, rather than all workers doing it at the same time.
+    """
     from hposvc import cuda, gpus
-    from hposvc.cli.preparing import prepare_jittor, require_jittor
     from hposvc.warmup import is_warm
     from workers.per_gpu import WorkerPerGpu
 
-    require_jittor()
     logs.configure(settings.log_level, settings.log_format)
     try:
         found = gpus.choose(wanted)
@@ -92,7 +91,7 @@ def run_worker_per_gpu(settings: Settings, wanted: str) -> int:
     if obstacles := cuda.obstacles():
         raise Fault("; ".join(obstacle.message for obstacle in obstacles), obstacles[0].remedy)
     if not is_warm(settings.device):
-        prepare_jittor(settings.device)  # once, rather than by all of them at the same time
+        prepare(settings.device)
     return WorkerPerGpu(found, metrics_port=settings.metrics_port).run()
 
 

@@ -31,10 +31,15 @@ def _run(
 ) -> None:
     if context.invoked_subcommand is not None:
         return
+    from hposvc.cli.preparing import prepare_jittor, require_jittor
     from hposvc.serve import run_worker, run_worker_per_gpu
 
-    chosen = settings(data_dir=data_dir) if gpus is None else settings(data_dir=data_dir, device="cuda")
-    raise typer.Exit(run_worker(chosen) if gpus is None else run_worker_per_gpu(chosen, gpus))
+    require_jittor()
+    if gpus is None:
+        status = run_worker(settings(data_dir=data_dir))
+    else:
+        status = run_worker_per_gpu(settings(data_dir=data_dir, device="cuda"), gpus, prepare_jittor)
+    raise typer.Exit(status)
 
 
 @worker.command()
