@@ -210,7 +210,7 @@ def shown(headers: Headers) -> str | None:
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > 500 or not token.isascii():
             raise Problem(
-                "missing-key",
+                "invalid-key",
                 "The Authorization header is not `Bearer KEY`.",
                 headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_request"'},
             )
@@ -233,7 +233,7 @@ def no_key(given: bool) -> Problem:
     if given:
         detail = "The key, or the session, is not known here; it may have been revoked, or be over."
         return Problem(
-            "missing-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_token"'}
+            "invalid-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_token"'}
         )
     detail = "This service asks for a key, and the request shows none."
     return Problem("missing-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc"'})

@@ -65,6 +65,12 @@ TYPES = {
             "Send the header Authorization: Bearer KEY, or sign in at /login. `hposvc keys create` makes a key.",
         ),
         ProblemType(
+            "invalid-key",
+            401,
+            "The key is not valid",
+            "Use another key, or sign in again at /login. `hposvc keys list` shows those that there are.",
+        ),
+        ProblemType(
             "missing-scope",
             403,
             "The key does not allow this",

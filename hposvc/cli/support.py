@@ -24,7 +24,7 @@ Url = Annotated[str | None, typer.Option(help="The server; by default HPOSVC_URL
 DataDir = Annotated[Path | None, typer.Option(help="Database, artifacts, address; by default HPOSVC_DATA_DIR.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script.")]
 
-NO_KEY = "Put the key into HPOSVC_KEY, .env or /run/secrets/hposvc_key; `hposvc keys create` makes one."
+NO_KEY = "Put a valid key into HPOSVC_KEY, .env or /run/secrets/hposvc_key; `hposvc keys create` makes one."
 
 
 class Group(TyperGroup):

@@ -120,7 +120,7 @@ def test_axe_finds_nothing_serious_where_one_signs_in(page: Page, server: Server
     found = faults(page)
     page.get_by_label("Your key").fill("hposvc_wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("status").filter(has_text="A key is needed")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="The key is not valid")).to_be_visible()
     found += faults(page)
     page.get_by_label("Your key").fill(token)
     page.get_by_label("Your key").press("Enter")

@@ -20,7 +20,7 @@ def test_a_key_is_traded_for_a_session(page: Page, server: Server, watch: Watch)
 
     page.get_by_label("Your key").fill("hposvc_wrong")
     page.get_by_role("button", name="Sign in").click()
-    expect(page.get_by_role("status").filter(has_text="A key is needed")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="The key is not valid")).to_be_visible()
 
     page.get_by_label("Your key").fill(token)
     page.get_by_label("Your key").press("Enter")
