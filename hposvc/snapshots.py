@@ -96,7 +96,8 @@ def split(lam: Floats, groups: Sequence[Group]) -> list[Floats]:
 
 def quantiles(lam: Floats) -> list[float]:
     """λ at PROBABILITIES; NaN where λ has one."""
-    return [_rounded(value) for value in np.quantile(lam, PROBABILITIES)]
+    with np.errstate(invalid="ignore"):  # between two infinite values
+        return [_rounded(value) for value in np.quantile(lam, PROBABILITIES)]
 
 
 def histogram(lam: Floats, scale: Scale) -> dict[str, Any]:
