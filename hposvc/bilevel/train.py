@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 
 from hposvc.bilevel import models
 from hposvc.bilevel.hypergradient import detach
@@ -206,17 +207,20 @@ def minimize_loss(
         return float(loss.numpy()[0]), np.concatenate([g.numpy().astype(np.float64).ravel() for g in gradient])
 
     flat = np.concatenate([a.ravel() for a in start]).astype(np.float64)
-    found = minimize(
-        value_and_gradient,
-        flat,
-        jac=True,
-        method="L-BFGS-B",
-        options={
-            "maxiter": iterations,
-            "maxfun": 2 * iterations,
-            "gtol": tolerance,
-            "ftol": float(np.finfo(dtype).eps) / 4 if decrease is None else decrease,
-            "maxcor": 20,
-        },
-    )
+    # SciPy's vectors need no second thread of BLAS, which waits by spinning in the way of the threads of Jittor's
+    # kernels: between two steps each kind kept the processor from the other, and training took eight times as long.
+    with threadpool_limits(1, user_api="blas"):
+        found = minimize(
+            value_and_gradient,
+            flat,
+            jac=True,
+            method="L-BFGS-B",
+            options={
+                "maxiter": iterations,
+                "maxfun": 2 * iterations,
+                "gtol": tolerance,
+                "ftol": float(np.finfo(dtype).eps) / 4 if decrease is None else decrease,
+                "maxcor": 20,
+            },
+        )
     return Fit(unpack(found.x), float(found.fun), int(found.nit), bool(found.success))
