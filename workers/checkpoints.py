@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Literal
 
 from hposvc.failpoints import failpoint
+
+AUTO_SECONDS, AUTO_SHARE = 2.0, 0.02
 
 
 def sha256_of(path: Path) -> str:
@@ -41,3 +44,14 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def is_due(every: int | Literal["auto"], *, iterations: int, seconds: float, writing: float) -> bool:
+    """Whether to write a checkpoint, ``iterations`` and ``seconds`` after the last, which took ``writing`` seconds.
+
+    A worker that is lost costs what was computed since; under "auto" that is two seconds, or fifty times what writing
+    takes, so that checkpoints cost two percent of the time at the most.
+    """
+    if every == "auto":
+        return iterations > 0 and seconds >= max(AUTO_SECONDS, writing / AUTO_SHARE)
+    return iterations >= every

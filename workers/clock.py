@@ -1,4 +1,4 @@
-"""The supervisor's own clock."""
+"""The clock of workers and runners."""
 
 import time
 

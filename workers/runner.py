@@ -27,6 +27,7 @@ from hposvc import snapshots, tracing
 from hposvc.failpoints import failpoint
 from hposvc.jobs.spec import JobSpec
 from workers import checkpoints, protocol
+from workers.clock import clock
 from workers.protocol import Message
 
 HEARTBEAT_SECONDS = 2.0
@@ -176,6 +177,7 @@ def _uploads(listed: list[Message]) -> dict[str, Any]:
 def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
     """Do the iterations; False when it was asked to stop before they were done."""
     saved = shown = run.iteration
+    saved_at, writing = clock(), 0.0
     _snapshot(channel, run)
     for batch in tracing.traced("job.solve", run.iterations()):
         for start in range(0, len(batch), MAX_COLUMN):
@@ -189,9 +191,13 @@ def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) ->
                 _checkpoint(channel, run, directory)
             channel.send("paused", iteration=run.iteration)
             return False
-        if run.iteration - saved >= spec.checkpoint_every:
+        begun = clock()
+        if checkpoints.is_due(
+            spec.checkpoint_every, iterations=run.iteration - saved, seconds=begun - saved_at, writing=writing
+        ):
             _checkpoint(channel, run, directory)
-            saved = run.iteration
+            saved, saved_at = run.iteration, clock()
+            writing = saved_at - begun
     if run.iteration > shown:
         _snapshot(channel, run)
     if run.iteration > saved:

@@ -42,9 +42,10 @@ SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tun
 class NotReady(Exception):
     """Not every value of λ is at hand before the first checkpoint. The message says what is."""
 
-    def __init__(self, job_id: str, size: int, every: int) -> None:
+    def __init__(self, job_id: str, size: int, every: int | Literal["auto"]) -> None:
+        due = "some seconds" if every == "auto" else f"{every:,} iterations"
         super().__init__(
-            f"job {job_id} has neither an answer nor a checkpoint yet (the first is due after {every:,} iterations), "
+            f"job {job_id} has neither an answer nor a checkpoint yet (the first is due after {due}), "
             f"and of its {size:,} values only the {snapshots.EXTREMES} lowest and the {snapshots.EXTREMES} highest are "
             f"at hand: ask for order=lowest or order=highest with a limit of at most {snapshots.EXTREMES} and without "
             "whole, or for the quantiles over time (…/hyperparameters/history)"
@@ -121,7 +122,7 @@ class _Kept:
 
     job_id: str
     scale: Scale
-    checkpoint_every: int
+    checkpoint_every: int | Literal["auto"]
     best_iteration: int | None
     files: Sequence[sa.Row[Any]]
     snapshot: sa.Row[Any] | None

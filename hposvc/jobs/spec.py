@@ -338,6 +338,8 @@ class JobSpec(SpecModel):
 
     ``time_limit`` is how many seconds an attempt may take on a worker, refits included, before the job fails as
     ``timed_out``, with a checkpoint; ``stop.max_seconds`` only ends the iterations, and gives a result.
+    ``checkpoint_every`` is a number of iterations; by default a checkpoint is written every two seconds, and less often
+    where writing takes more than a fiftieth of the time.
     """
 
     kind: Kind
@@ -349,7 +351,7 @@ class JobSpec(SpecModel):
     hyperparameters: HyperparametersSpec = HyperparametersSpec()
     solver: SolverSpec = SolverSpec()
     stop: StopSpec = StopSpec()
-    checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 100
+    checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] | Auto = "auto"
     resources: ResourcesSpec = ResourcesSpec()
     priority: Priority = 0
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3

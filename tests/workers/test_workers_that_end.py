@@ -3,12 +3,17 @@
 import os
 import signal
 from pathlib import Path
+from typing import Literal
 
 import pytest
+import sqlalchemy as sa
 
+from hposvc.db.tables import artifacts
 from hposvc.jobs import queries
+from hposvc.jobs.fence import CHECKPOINT
 from hposvc.jobs.states import State
 from tests.workers.harness import Service, children_of, eventually, freeze, gone, tiny_spec
+from workers.checkpoints import is_due
 
 LONG = {"iterations": 150}
 
@@ -166,3 +171,36 @@ def test_several_workers_share_the_jobs(service: Service) -> None:
     workers = {service.assert_succeeded_exactly(job_id).worker for job_id in job_ids}
     assert len(workers) == 2
     assert all(len(service.attempts(job_id)) == 1 for job_id in job_ids)
+
+
+def test_checkpoints_by_the_clock_keep_a_job_whose_worker_is_killed(service: Service) -> None:
+    """``checkpoint_every: auto``, which is what a job has that does not say."""
+    worker = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.05", stop=LONG, checkpoint_every="auto")).id
+    with service.engine.connect() as connection:
+        is_checkpoint = (artifacts.c.job_id == job_id) & (artifacts.c.kind == CHECKPOINT)
+        newest = sa.select(sa.func.max(artifacts.c.iteration)).where(is_checkpoint)
+        kept = eventually(lambda: connection.execute(newest).scalar() or connection.rollback(), "a checkpoint")
+    worker.kill()
+    worker.wait()
+    service.worker()
+    service.assert_succeeded_exactly(job_id)
+    assert service.attempts(job_id)[1]["resumed_from"] >= kept
+
+
+@pytest.mark.parametrize(
+    ("every", "iterations", "seconds", "writing", "due"),
+    [
+        (10, 9, 1e6, 0.0, False),
+        (10, 10, 0.0, 1e6, True),
+        ("auto", 1000, 1.9, 0.001, False),
+        ("auto", 1, 2.0, 0.001, True),
+        ("auto", 1, 9.9, 0.2, False),  # no more than a fiftieth of the time
+        ("auto", 1, 10.1, 0.2, True),
+        ("auto", 0, 1e6, 0.0, False),  # nothing new
+    ],
+)
+def test_when_a_checkpoint_is_due(
+    every: int | Literal["auto"], iterations: int, seconds: float, writing: float, due: bool
+) -> None:
+    assert is_due(every, iterations=iterations, seconds=seconds, writing=writing) is due
