@@ -172,10 +172,14 @@ class _Gate:
     """
 
     DOOR = "start_queued_workflows"
+    LOOKOUT = "dequeue_scopes"  # what a queue's thread calls first, four times a second
+    BUSY_SECONDS = 1.0  # between two looks for work that could not be taken, at the most
     START_SECONDS = 10.0  # between taking a delivery and its start; one that does not start is forgotten
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._idle = threading.Event()
+        self._idle.set()
         self._running = 0
         self._claimed_at = -float("inf")
         self._shut = False
@@ -184,7 +188,8 @@ class _Gate:
     def check(cls) -> None:
         """Raise QueueError unless DBOS takes deliveries out of its queues where this expects it."""
         try:
-            there = hasattr(import_module("dbos._sys_db").SystemDatabase, cls.DOOR)
+            database = import_module("dbos._sys_db").SystemDatabase
+            there = hasattr(database, cls.DOOR) and hasattr(database, cls.LOOKOUT)
         except (ImportError, AttributeError):
             there = False
         if not there:
@@ -199,7 +204,7 @@ class _Gate:
         DBOS 3.4 limits what runs for each queue (``worker_concurrency``), and nothing over all queues of a process.
         """
         database: Any = dbos._sys_db  # noqa: SLF001 - there is no public place for it
-        take = getattr(database, self.DOOR)
+        take, look = getattr(database, self.DOOR), getattr(database, self.LOOKOUT)
 
         def take_one(*arguments: Any, **options: Any) -> tuple[list[str], Any]:
             with self._lock:
@@ -210,7 +215,12 @@ class _Gate:
                     self._claimed_at = time.monotonic()
                 return taken
 
+        def look_when_idle(*arguments: Any) -> Any:
+            self._idle.wait(self.BUSY_SECONDS)  # looking all the same took 2 % of a processor from the job
+            return look(*arguments)
+
         setattr(database, self.DOOR, take_one)
+        setattr(database, self.LOOKOUT, look_when_idle)
 
     @contextlib.contextmanager
     def occupied(self) -> Iterator[None]:
@@ -219,12 +229,15 @@ class _Gate:
             if self._claimed_at == -float("inf"):
                 log.error("a delivery came past the gate: this worker may take several jobs at once. Report it.")
             self._running += 1
+            self._idle.clear()
         try:
             yield
         finally:
             with self._lock:
                 self._running -= 1
                 self._claimed_at = -float("inf")
+                if not self._running:
+                    self._idle.set()
 
     def shut(self) -> None:
         """Let nothing through any more."""

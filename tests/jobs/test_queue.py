@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 
 import pytest
 import sqlalchemy as sa
@@ -114,3 +116,39 @@ def test_a_delivery_that_comes_past_the_gate_is_said(
     eventually(lambda: len(deliveries.received) == 2, "it is delivered, too")
     deliveries.close()
     assert "past the gate" in caplog.text
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_busy_worker_leaves_the_database_alone_and_goes_on_when_it_is_free(
+    engine: sa.Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+    partitions = SystemDatabase.get_queue_partitions
+
+    def counted(self: SystemDatabase, queue_name: str) -> list[str]:
+        looks.append(queue_name)
+        return partitions(self, queue_name)
+
+    monkeypatch.setattr(SystemDatabase, "get_queue_partitions", counted)
+    at_work, done = threading.Event(), threading.Event()
+
+    class Busy(Deliveries):
+        def _deliver(self, job_id: str, attempt: int) -> None:
+            at_work.set()
+            assert done.wait(240)
+            super()._deliver(job_id, attempt)
+
+    def looks_meanwhile() -> int:
+        before = len(looks)
+        time.sleep(3)
+        return len(looks) - before
+
+    deliveries = Busy(engine)
+    idle = looks_meanwhile()
+    ids = [jobs.submit(tiny_spec()).id for _ in range(2)]
+    assert at_work.wait(240)
+    busy = looks_meanwhile()
+    done.set()
+    eventually(lambda: deliveries.received == ids, "both are delivered")
+    deliveries.close()
+    assert busy <= idle / 2
