@@ -17,8 +17,9 @@ from rich.console import Console
 from safetensors.numpy import load as load_tensors
 from sklearn.utils.class_weight import compute_class_weight
 
-from hposvc import data, render, snapshots
+from hposvc import data, snapshots
 from hposvc.bilevel import CNN, Iteration
+from hposvc.cli import render
 from hposvc.jobs.spec import JobSpec
 from hposvc.run import Outcome, Run
 from tests.bilevel.references import forward

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import hposvc
 from hposvc.cli.preparing import prepare_jittor
 from hposvc.cli.render import console, failure, results
 from hposvc.cli.watching import View, follow, watch
@@ -55,8 +56,8 @@ def run(settings: Settings) -> None:
 
 
 def example(name: str) -> bytes:
-    """One of the examples: beside this module when installed, at the top of the repository when not."""
-    here = Path(__file__).parent
+    """One of the examples: within the package when installed, at the top of the repository when not."""
+    here = Path(hposvc.__file__).parent
     return next(
         path for path in (here / "examples" / name, here.parent / "examples" / name) if path.is_file()
     ).read_bytes()

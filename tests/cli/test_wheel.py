@@ -89,6 +89,8 @@ from hposvc.embedded import Embedded, upgrade_database
 from hposvc.settings import Settings
 import hposvc, migrations
 assert sys.prefix in hposvc.__file__ and sys.prefix in migrations.__file__, hposvc.__file__
+from hposvc.cli.demo import EXAMPLE, example
+assert example(EXAMPLE)
 settings = Settings(port=0)
 service = Embedded(settings)
 upgrade_database(settings)
