@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import threading
 import time
@@ -122,14 +123,14 @@ def test_a_delivery_that_comes_past_the_gate_is_said(
 def test_a_busy_worker_leaves_the_database_alone_and_goes_on_when_it_is_free(
     engine: sa.Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks: list[str] = []
-    partitions = SystemDatabase.get_queue_partitions
+    looks: list[float] = []
+    scopes = SystemDatabase.dequeue_scopes
 
-    def counted(self: SystemDatabase, queue_name: str) -> list[str]:
-        looks.append(queue_name)
-        return partitions(self, queue_name)
+    def counted(self: SystemDatabase, queue_name: str) -> list[str | None]:
+        looks.append(time.monotonic())
+        return scopes(self, queue_name)
 
-    monkeypatch.setattr(SystemDatabase, "get_queue_partitions", counted)
+    monkeypatch.setattr(SystemDatabase, "dequeue_scopes", counted)
     at_work, done = threading.Event(), threading.Event()
 
     class Busy(Deliveries):
@@ -138,17 +139,18 @@ def test_a_busy_worker_leaves_the_database_alone_and_goes_on_when_it_is_free(
             assert done.wait(240)
             super()._deliver(job_id, attempt)
 
-    def looks_meanwhile() -> int:
-        before = len(looks)
-        time.sleep(3)
-        return len(looks) - before
+    def between_looks() -> float:
+        """The shortest time between two of the next five looks."""
+        looks.clear()
+        eventually(lambda: len(looks) >= 5, "the queue is looked at")
+        return min(later - earlier for earlier, later in itertools.pairwise(looks[:5]))
 
     deliveries = Busy(engine)
-    idle = looks_meanwhile()
+    idle = between_looks()
     ids = [jobs.submit(tiny_spec()).id for _ in range(2)]
     assert at_work.wait(240)
-    busy = looks_meanwhile()
+    busy = between_looks()
     done.set()
     eventually(lambda: deliveries.received == ids, "both are delivered")
     deliveries.close()
-    assert busy <= idle / 2
+    assert busy > 2 * idle
