@@ -15,29 +15,31 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import dashboard, problem_details
-from api.auth import COOKIE, OPEN, Access, Gatekeeper
+from api import dashboard
 from api.background import Repeated
 from api.dependencies import Services
-from api.guard import Guard, is_loopback
+from api.http import problem_details
+from api.http.problem_details import MEDIA_TYPE, ProblemDocument
 from api.live import Live
 from api.metrics import ApiMetrics
-from api.observing import Observing
-from api.problem_details import MEDIA_TYPE, ProblemDocument
+from api.middleware.auth import COOKIE, OPEN, Access, Gatekeeper
+from api.middleware.guard import Guard, is_loopback
+from api.middleware.observing import Observing
 from api.routes import access, compare, datasets, health, hyperparameters, jobs, metrics, webhooks, workers
 from hposvc import __version__
 from hposvc.access import keys
-from hposvc.access.resources import KeyRequest, WebhookRequest
 from hposvc.access.tenants import defaults
 from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
-from hposvc.jobs import census
-from hposvc.jobs.deletion import purge
-from hposvc.jobs.resources import JobUpdate
+from hposvc.fleet import counts
+from hposvc.jobs.removal import purge
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.access import KeyRequest
+from hposvc.schema.job import JobUpdate
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.webhooks import WebhookRequest
 from hposvc.settings import Settings
-from hposvc.store import Store
+from hposvc.storage.store import Store
 from hposvc.webhooks.sender import deliver_next, forget_old
 
 log = structlog.get_logger(__name__)
@@ -84,7 +86,7 @@ def create_app(settings: Settings) -> FastAPI:
         engine=engine,
         jobs=Jobs(engine, quotas=quotas),
         datasets=Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads", quotas=quotas),
-        metrics=ApiMetrics(lambda: census.take(engine)),
+        metrics=ApiMetrics(lambda: counts.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
         live=Live(engine, settings.max_streams),
         quotas=quotas,

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 
-from api.auth import Gatekeeper
-from api.body import read_document
+from api.http.body import read_document
+from api.http.problem_details import invalid_body
+from api.http.validation import Model, parse_body, parse_spec
 from api.live import Live
 from api.metrics import ApiMetrics
-from api.problem_details import invalid_body
-from api.validation import Model, parse_body, parse_spec
+from api.middleware.auth import Gatekeeper
 from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 
 LONGEST_WAIT = 60  # seconds; proxies give up on an answer not much later
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 
 JOB_ID = "job_9f2c41d07be85a3c6d10"
 SPEC = {

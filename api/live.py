@@ -11,13 +11,14 @@ import sqlalchemy as sa
 import structlog
 from anyio import to_thread
 
-from api.problem_details import Problem
+from api.http.problem_details import Problem
 from hposvc.db.engine import read
 from hposvc.db.tables import jobs
 from hposvc.jobs import queries
 from hposvc.jobs.queries import JobNotFound, Mark
-from hposvc.jobs.resources import EventResource, IterationColumns
-from hposvc.jobs.states import TERMINAL
+from hposvc.schema.iterations import IterationColumns
+from hposvc.schema.job import EventResource
+from hposvc.schema.states import TERMINAL
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from hposvc import __version__
-from hposvc.jobs.census import Census
+from hposvc.fleet.counts import Census
 
 log = structlog.get_logger(__name__)
 

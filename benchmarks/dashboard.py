@@ -28,7 +28,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from hposvc.db import migrate
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.jobs import downsampling, queries
+from hposvc.jobs import queries
+from hposvc.jobs.iterations import downsampling
 from hposvc.jobs.queries import METRICS
 from tests.browser.conftest import CHROMIUM, REMEDY
 from tests.postgresql import PostgreSQL

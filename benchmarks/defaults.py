@@ -18,10 +18,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegressionCV, RidgeCV
 from sklearn.metrics import log_loss, mean_squared_error
 
-from hposvc import data
-from hposvc.data import Dataset
-from hposvc.jobs.spec import JobSpec
-from hposvc.run import Outcome, Run
+from hposvc import training_data
+from hposvc.run.run import Outcome, Run
+from hposvc.schema.spec import JobSpec
+from hposvc.training_data import Dataset
 
 REWEIGHTING_SETS = ("digits", "wine", "breast_cancer", "iris")
 REGULARIZATION_SETS = ("breast_cancer", "wine", "digits", "diabetes")
@@ -77,11 +77,13 @@ def regularization(seeds: range, noise_columns: int) -> None:
                     "dataset": {"id": f"sklearn:{name}", "split": {"seed": seed}},
                 }
             )
-            dataset = with_noise(data.load(spec.dataset), noise_columns, seed)
+            dataset = with_noise(training_data.load(spec.dataset), noise_columns, seed)
             outcome = solve(spec, dataset)
             losses = {model["name"]: model["test_loss"] for model in outcome.result["models"]}
             row = [losses[model] for model in ("tuned", "no_penalty", "single_strength")]
-            rows.append([*row, cross_validated(data.prepare(dataset, spec).splits, dataset.classes is not None)])
+            rows.append(
+                [*row, cross_validated(training_data.prepare(dataset, spec).splits, dataset.classes is not None)]
+            )
         print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0)) + " |", flush=True)
 
 
@@ -94,7 +96,7 @@ def with_noise(dataset: Dataset, columns: int, seed: int) -> Dataset:
     )
 
 
-def cross_validated(splits: data.Splits, classes: bool) -> float:
+def cross_validated(splits: training_data.Splits, classes: bool) -> float:
     """Test loss of LogisticRegressionCV or RidgeCV, which learn from the training and validation rows."""
     parts = [part for part in (splits.train, splits.validation, splits.selection) if part is not None]
     features, targets = np.vstack([p.features for p in parts]), np.concatenate([p.targets for p in parts])

@@ -22,10 +22,12 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine, write
 from hposvc.db.tables import metadata
-from hposvc.jobs import census, downsampling, queries, retention
+from hposvc.fleet import counts
+from hposvc.jobs import queries, removal
+from hposvc.jobs.iterations import downsampling
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.states import State
-from hposvc.store import Store
+from hposvc.schema.states import State
+from hposvc.storage.store import Store
 from tests.postgresql import PostgreSQL
 from tests.serving import curve
 from tests.workers.harness import tiny_spec
@@ -95,7 +97,7 @@ def questions(engine: sa.Engine, job_id: str) -> dict[str, float]:
         "chart, 1,000 buckets": milliseconds(
             lambda: downsampling.iterations(engine, job_id, start=None, stop=None, max_points=1000), 5
         ),
-        "/metrics": milliseconds(lambda: census.take(engine), 5),
+        "/metrics": milliseconds(lambda: counts.take(engine), 5),
     }
 
 
@@ -163,7 +165,7 @@ def measure(url: str, options: argparse.Namespace) -> None:
     with write(engine) as connection:
         connection.execute(sa.text(f"UPDATE jobs SET finished_at = 1 WHERE id IN ({', '.join(doomed)})"))
     begun = time.perf_counter()
-    retention.expire(engine, store, older_than=3e7)
+    removal.expire(engine, store, older_than=3e7)
     seconds = (time.perf_counter() - begun) / len(doomed)
     print(f"removing a job of {options.iterations:,} iterations: {1000 * seconds:.0f} ms", flush=True)
 

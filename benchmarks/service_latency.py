@@ -29,10 +29,10 @@ from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
 from hposvc.jobs import queries
+from hposvc.jobs.queue import deliveries
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import TERMINAL, State
-from hposvc.queue import deliveries
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL, State
 from hposvc.settings import Settings
 
 SPEC = {"kind": "data_reweighting", "dataset": {"id": "sklearn:digits"}, "stop": {"iterations": 50}}

@@ -21,14 +21,14 @@ from hposvc.db import migrate
 from hposvc.db.engine import create_engine
 from hposvc.jobs import queries
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL, State
 from hposvc.settings import Settings
 
 ALONE = """
 import sys, time
-from hposvc.jobs.spec import JobSpec
-from hposvc.run import Run
+from hposvc.schema.spec import JobSpec
+from hposvc.run.run import Run
 run = Run(JobSpec.model_validate_json(sys.argv[1]))
 begun = time.perf_counter()
 for batch in run.iterations():

@@ -24,10 +24,10 @@ from pathlib import Path
 from hposvc.client import Client
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
-from hposvc.embedded import announced
+from hposvc.jobs.queue import Consumer
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.queue import Consumer
+from hposvc.operate.embedded import announced
+from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from tests.postgresql import PostgreSQL
 

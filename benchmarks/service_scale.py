@@ -36,9 +36,9 @@ from hposvc.client import Client
 from hposvc.db import migrate
 from hposvc.db.engine import read
 from hposvc.db.tables import attempts, iterations, jobs
-from hposvc.embedded import announced
-from hposvc.jobs import fleet
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.fleet import workers as fleet
+from hposvc.operate.embedded import announced
+from hposvc.schema.states import TERMINAL, State
 from hposvc.settings import Settings
 from tests.environment import without_settings
 from tests.moto import moto

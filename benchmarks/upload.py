@@ -23,7 +23,7 @@ import pyarrow.csv
 
 from hposvc.client import Client
 from hposvc.db import migrate
-from hposvc.embedded import announced
+from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import typer.main
 
+from api.http.problem_details import TYPES
 from api.openapi import document
-from api.problem_details import TYPES
 from hposvc.cli import app
 from hposvc.client import Client, ProblemError, ServerUnreachableError, StreamedEvent
 from hposvc.faults import Exit
-from hposvc.jobs.spec import PER, JobSpec
+from hposvc.schema.spec import PER, JobSpec
 from hposvc.settings import Settings
 
 FOLDER = Path(__file__).parent / "reference"

@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from hposvc.client import Client
-from hposvc.embedded import Embedded
+from hposvc.operate.embedded import Embedded
 from hposvc.settings import Settings
 
 PICTURE = Path(__file__).parent / "images" / "demo.png"

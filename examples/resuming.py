@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from hposvc.client import Client, ProblemError
-from hposvc.jobs.resources import JobResource
-from hposvc.jobs.states import TERMINAL
+from hposvc.schema.job import JobResource
+from hposvc.schema.states import TERMINAL
 
 ITERATIONS = int(os.environ.get("ITERATIONS", "2000"))
 

@@ -21,27 +21,14 @@ from urllib.parse import quote
 import httpx
 
 from hposvc import __version__
-from hposvc.access.resources import (
-    DeliveryResource,
-    KeyResource,
-    NewKey,
-    NewWebhook,
-    Scope,
-    TenantResource,
-    WebhookResource,
-)
-from hposvc.datasets.resources import DatasetPage, DatasetResource
-from hposvc.jobs.resources import (
-    ArtifactResource,
-    Checked,
-    EventPage,
-    IterationColumns,
-    JobPage,
-    JobResource,
-    WorkerResource,
-)
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import TERMINAL
+from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
+from hposvc.schema.datasets import DatasetPage, DatasetResource
+from hposvc.schema.iterations import IterationColumns
+from hposvc.schema.job import ArtifactResource, Checked, EventPage, JobPage, JobResource
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL
+from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
+from hposvc.schema.workers import WorkerResource
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -357,7 +344,7 @@ class Client:
         Columns are treated as they were in training, and the same rows give the report's numbers. Raises DataError: a
         column is missing, or holds something else than it did.
         """
-        from hposvc.tabular.reading import format_of, read_table
+        from hposvc.tables.reading import format_of, read_table
 
         table = read_table(data, format_of(data.name) or "csv") if isinstance(data, Path) else data
         return self.predictor(job_id).predict({name: table[name] for name in table.column_names})

@@ -16,9 +16,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from hposvc.tabular import DataError, Encoding, Problem
-from hposvc.tabular.encoding import Numeric
-from hposvc.tabular.kinds import Column, Floats, UnfitValueError, as_numbers, as_text
+from hposvc.tables import DataError, Encoding, Problem
+from hposvc.tables.encoding import Numeric
+from hposvc.tables.kinds import Column, Floats, UnfitValueError, as_numbers, as_text
 
 BATCH_ROWS = 8192
 Values = NDArray[Any]

@@ -23,13 +23,13 @@ from safetensors.numpy import save
 from api.app import create_app
 from hposvc import snapshots
 from hposvc.db.engine import create_engine
-from hposvc.jobs import fence
+from hposvc.jobs import attempt as attempts
 from hposvc.jobs.queries import METRICS
-from hposvc.jobs.resources import JobError, JobResource
+from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.queue import Publisher
-from hposvc.serve import listen
+from hposvc.operate.serve import listen
+from hposvc.schema.job import JobError, JobResource
+from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 
 FEATURES = (
@@ -121,7 +121,7 @@ def entry(name: str, place: int) -> dict[str, Any]:
     return {"name": FEATURES[place], "penalty": "l2"}
 
 
-def watch_lambda(attempt: fence.Attempt, iterations: Iterable[int], name: str = "rows") -> None:
+def watch_lambda(attempt: attempts.Attempt, iterations: Iterable[int], name: str = "rows") -> None:
     """Report λ at these iterations, as a runner does."""
     for iteration in iterations:
         lam = drift(iteration) if name == "rows" else spread(iteration)
@@ -130,16 +130,16 @@ def watch_lambda(attempt: fence.Attempt, iterations: Iterable[int], name: str = 
         attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: entry(name, place)))
 
 
-def answer(folder: Path, columns: dict[str, Any], name: str = "hyperparameters") -> fence.StoredFile:
+def answer(folder: Path, columns: dict[str, Any], name: str = "hyperparameters") -> attempts.StoredFile:
     """A table of a finished job, in a store below ``folder``."""
     path = folder / f"{secrets.token_hex(4)}.parquet"
     pq.write_table(pa.table(columns), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     size = path.stat().st_size
-    return fence.StoredFile(f"{name}.parquet", name, size, digest, path.as_uri())
+    return attempts.StoredFile(f"{name}.parquet", name, size, digest, path.as_uri())
 
 
-def weights_of_rows(folder: Path) -> fence.StoredFile:
+def weights_of_rows(folder: Path) -> attempts.StoredFile:
     """One weight for each training row."""
     lam = drift(500)
     known = [entry("rows", place) for place in range(len(lam))]
@@ -147,7 +147,7 @@ def weights_of_rows(folder: Path) -> fence.StoredFile:
     return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
 
 
-def checkpoint(folder: Path, iteration: int) -> fence.StoredFile:
+def checkpoint(folder: Path, iteration: int) -> attempts.StoredFile:
     """A checkpoint of a job with a weight for each row, as a runner leaves it."""
     lam = drift(iteration)
     known = [entry("rows", place) for place in range(len(lam))]
@@ -159,24 +159,24 @@ def checkpoint(folder: Path, iteration: int) -> fence.StoredFile:
     path.write_bytes(save({"state": state, snapshots.IN_CHECKPOINT: named}))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     name = f"checkpoint-{iteration:010d}.safetensors"
-    return fence.StoredFile(name, fence.CHECKPOINT, path.stat().st_size, digest, path.as_uri(), iteration)
+    return attempts.StoredFile(name, attempts.CHECKPOINT, path.stat().st_size, digest, path.as_uri(), iteration)
 
 
-def ranked_rows(folder: Path, **own: Any) -> fence.StoredFile:
+def ranked_rows(folder: Path, **own: Any) -> attempts.StoredFile:
     """The suspects of RESULT, ranked, with columns of the user's own."""
     suspects = RESULT["suspects"]
     columns = {name: [row[name] for row in suspects] for name in ("row_id", "rank", "weight", "label", "predicted")}
     return answer(folder, columns | {"part": ["train"] * len(suspects)} | own, "rows")
 
 
-def weights_of_groups(folder: Path) -> fence.StoredFile:
+def weights_of_groups(folder: Path) -> attempts.StoredFile:
     """One weight for each of two annotators."""
     lam = np.array([0.9, -2.1])
     columns = {"group": ["annotator 2", "annotator 7"], "rows": [1012, 180]}
     return answer(folder, columns | {"lambda": lam, "weight": snapshots.values(lam, "logistic")})
 
 
-def strengths(folder: Path) -> fence.StoredFile:
+def strengths(folder: Path) -> attempts.StoredFile:
     """One strength for each feature."""
     lam = spread(500)
     columns = {"feature": FEATURES, "penalty": ["l2"] * len(FEATURES)}
@@ -191,8 +191,10 @@ class Worker:
         self.id = worker_id
         self.publisher = Publisher(engine)
 
-    def take(self, job: JobResource) -> fence.Attempt:
-        attempt = fence.claim(self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE)
+    def take(self, job: JobResource) -> attempts.Attempt:
+        attempt = attempts.claim(
+            self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE
+        )
         assert attempt is not None, f"{job.id} is not there to be taken"
         attempt.start(None)
         return attempt
@@ -203,7 +205,7 @@ def submit(engine: sa.Engine, **changes: Any) -> JobResource:
     return Jobs(engine).submit(JobSpec.model_validate(SPEC | changes))
 
 
-def running(engine: sa.Engine, iterations: int, **changes: Any) -> tuple[JobResource, fence.Attempt]:
+def running(engine: sa.Engine, iterations: int, **changes: Any) -> tuple[JobResource, attempts.Attempt]:
     """A job that runs and has recorded so many iterations."""
     job = submit(engine, **changes)
     attempt = Worker(engine).take(job)
@@ -213,7 +215,7 @@ def running(engine: sa.Engine, iterations: int, **changes: Any) -> tuple[JobReso
 
 
 def succeeded(
-    engine: sa.Engine, result: dict[str, Any], files: Sequence[fence.StoredFile] = (), **changes: Any
+    engine: sa.Engine, result: dict[str, Any], files: Sequence[attempts.StoredFile] = (), **changes: Any
 ) -> JobResource:
     """A job that ran to its end."""
     job, attempt = running(engine, 500, **changes)

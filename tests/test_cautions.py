@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hposvc.cautions import Seen, Sizes, of_run, of_spec
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.cautions import Seen, Sizes, of_run, of_spec
+from hposvc.schema.spec import JobSpec
 
 ENOUGH = Sizes(upper_rows=100, hyperparameters=30)
 

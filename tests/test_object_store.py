@@ -15,13 +15,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hposvc import aws
 from hposvc.datasets.service import DatasetNotFound, Datasets
 from hposvc.db.engine import create_engine
-from hposvc.jobs.fence import StoredFile
-from hposvc.jobs.spec import JobSpec
-from hposvc.store import Store, StoreError, locate
-from hposvc.tabular.wishes import Wishes
+from hposvc.jobs.attempt import StoredFile
+from hposvc.schema.spec import JobSpec
+from hposvc.storage import aws_credentials
+from hposvc.storage.store import Store, StoreError, locate
+from hposvc.tables.choices import Wishes
 from tests.datasets.bad_files import csv
 from tests.environment import FOUND
 from tests.moto import Moto, moto
@@ -113,7 +113,7 @@ def put_in_a_process(tmp_path: Path, **variables: str) -> subprocess.CompletedPr
     """Store a file, in a process that has only these variables of AWS."""
     (tmp_path / "here").write_text("hello")
     code = (
-        "import sys; from pathlib import Path; from hposvc.store import Store\n"
+        "import sys; from pathlib import Path; from hposvc.storage.store import Store\n"
         "Store(sys.argv[1]).put(Path('here'), 'a')"
     )
     clean = {name: value for name, value in FOUND.items() if not name.startswith("AWS_")}
@@ -138,7 +138,7 @@ def test_keys_are_read_from_the_file_of_aws_s_own_tools(server: Moto, tmp_path: 
         variables[where] = str(file)
     run = put_in_a_process(tmp_path, url=f"s3://{server.bucket}/{where}", **variables)
     assert run.returncode == 0, run.stderr
-    keys = aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "ours"})
+    keys = aws_credentials.options({"AWS_SHARED_CREDENTIALS_FILE": str(file), "AWS_PROFILE": "ours"})
     assert keys == {"config": {"aws_access_key_id": "a", "aws_secret_access_key": "%b"}}
 
 
@@ -163,15 +163,18 @@ def test_a_file_of_keys_that_cannot_be_used_is_named(tmp_path: Path, content: st
     file = tmp_path / "credentials"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(aws.CredentialsError, match=re.escape(message)) as caught:
-        aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(file)})
+    with pytest.raises(aws_credentials.CredentialsError, match=re.escape(message)) as caught:
+        aws_credentials.options({"AWS_SHARED_CREDENTIALS_FILE": str(file)})
     assert "hunter2" not in str(caught.value)
     assert str(file) in str(caught.value)
 
 
 def test_variables_go_before_files(tmp_path: Path) -> None:
-    assert aws.options({"AWS_ACCESS_KEY_ID": "a", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path)}) == {}
-    assert aws.options({"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "a", "AWS_ENDPOINT_URL": "https://x"}) == {}
+    assert aws_credentials.options({"AWS_ACCESS_KEY_ID": "a", "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path)}) == {}
+    assert (
+        aws_credentials.options({"HOME": str(tmp_path), "AWS_ACCESS_KEY_ID": "a", "AWS_ENDPOINT_URL": "https://x"})
+        == {}
+    )
 
 
 # a store that refuses

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from hposvc.bilevel import CNN, predict
-from hposvc.data import Upload, check, load
-from hposvc.jobs.spec import DatasetSpec, JobSpec
 from hposvc.prediction import ModelError, Predictor
-from hposvc.run import Outcome, Run
-from hposvc.tabular import DataError
-from hposvc.tabular.ingest import ingest
-from hposvc.tabular.reading import format_of, read_table
-from hposvc.tabular.wishes import Wishes
+from hposvc.run.run import Outcome, Run
+from hposvc.schema.spec import DatasetSpec, JobSpec
+from hposvc.tables import DataError
+from hposvc.tables.choices import Wishes
+from hposvc.tables.ingest import ingest
+from hposvc.tables.reading import format_of, read_table
+from hposvc.training_data import Upload, check, load
 
 ROWS = 240
 

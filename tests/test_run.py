@@ -17,11 +17,11 @@ from rich.console import Console
 from safetensors.numpy import load as load_tensors
 from sklearn.utils.class_weight import compute_class_weight
 
-from hposvc import data, snapshots
+from hposvc import snapshots, training_data
 from hposvc.bilevel import CNN, Iteration
 from hposvc.cli import render
-from hposvc.jobs.spec import JobSpec
-from hposvc.run import Outcome, Run
+from hposvc.run.run import Outcome, Run
+from hposvc.schema.spec import JobSpec
 from tests.bilevel.references import forward
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -96,8 +96,8 @@ def test_the_model_predicts_from_raw_features_as_reported() -> None:
     run, _ = solved(spec)
     outcome = run.finish()
     tensors = load_tensors(outcome.artifacts["model.safetensors"])
-    dataset = data.load(spec.dataset)
-    test = data.prepare(dataset, spec).splits.test
+    dataset = training_data.load(spec.dataset)
+    test = training_data.prepare(dataset, spec).splits.test
     scaled = (dataset.features[test.rows] - tensors["scaling.mean"]) / tensors["scaling.scale"]
     predicted = (scaled @ tensors["weight.0"] + tensors["bias.0"]).argmax(1)
     file = outcome.artifacts["model.safetensors"]
@@ -133,9 +133,9 @@ def test_planted_noise_is_nowhere_in_the_problem() -> None:
     """A clean run of the same labels solves the same problem: what was planted has no other way in than the labels."""
     spec = small("data_reweighting")
     run = Run(spec)
-    prepared = data.prepare(data.load(spec.dataset), spec)
+    prepared = training_data.prepare(training_data.load(spec.dataset), spec)
     assert prepared.planted is not None
-    assert not any(isinstance(value, data.PlantedNoise) for value in vars(run.problem).values())
+    assert not any(isinstance(value, training_data.PlantedNoise) for value in vars(run.problem).values())
     features, labels = run.problem.train
     np.testing.assert_array_equal(labels, prepared.splits.train.targets)
     np.testing.assert_array_equal(features, prepared.splits.train.features)
@@ -221,8 +221,8 @@ def test_the_huber_loss_resists_wrong_targets() -> None:
     scores = {}
     for loss in ({"type": "squared_error"}, {"type": "huber", "delta": 0.1}):
         spec = small("regularization_tuning", dataset={"id": "sklearn:diabetes"}, loss=loss, stop={"iterations": 20})
-        dataset = data.load(spec.dataset)
-        rows = data.prepare(dataset, spec).splits.train.rows
+        dataset = training_data.load(spec.dataset)
+        rows = training_data.prepare(dataset, spec).splits.train.rows
         targets = dataset.targets.copy()
         targets[np.random.default_rng(0).choice(rows, len(rows) // 10, replace=False)] += 1_000
         run = Run(spec, dataset=replace(dataset, targets=targets))
@@ -237,7 +237,7 @@ def test_class_weights_are_balanced_or_given_and_raise_recall() -> None:
     rng = np.random.default_rng(0)
     rare = rng.random(600) < 0.1
     x = rng.normal(size=600) + 1.5 * rare
-    table = data.Table("ds_test", "test", {"x": x, "y": np.where(rare, "rare", "common")}, {}, "y")
+    table = training_data.Table("ds_test", "test", {"x": x, "y": np.where(rare, "rare", "common")}, {}, "y")
     recalls = []
     for class_weights in (None, "balanced", {"rare": 9}):
         spec = small(
@@ -246,7 +246,7 @@ def test_class_weights_are_balanced_or_given_and_raise_recall() -> None:
             loss={"type": "cross_entropy", "class_weights": class_weights},
             stop={"iterations": 5},
         )
-        run = Run(spec, dataset=data.select(table, spec.dataset))
+        run = Run(spec, dataset=training_data.select(table, spec.dataset))
         labels = run.problem.train[1]
         if class_weights == "balanced":
             expected = compute_class_weight("balanced", classes=np.arange(2), y=labels)
@@ -262,7 +262,7 @@ def test_class_weights_are_balanced_or_given_and_raise_recall() -> None:
         scaled = (x - tensors["scaling.mean"]) / tensors["scaling.scale"]
         predicted = (scaled[:, None] @ tensors["weight.0"] + tensors["bias.0"]).argmax(1)
         recalls.append(np.mean(predicted[rare] == 1))
-        rows = data.prepare(data.select(table, spec.dataset), spec).splits.test.rows
+        rows = training_data.prepare(training_data.select(table, spec.dataset), spec).splits.test.rows
         assert models(outcome)["tuned"]["test_score"] == pytest.approx(np.mean(predicted[rows] == rare[rows]))
     assert recalls[0] < 0.4
     assert min(recalls[1:]) > 0.6
@@ -276,13 +276,15 @@ def test_the_annotator_who_guesses_gets_the_smallest_weight() -> None:
     x = rng.normal(size=(500, 3)) + 2 * np.eye(3)[labels]
     guessed = (who == "eve") & (parts == "train")
     columns = {"a": x[:, 0], "b": x[:, 1], "c": x[:, 2], "who": who, "part": parts}
-    table = data.Table("ds_test", "test", columns | {"y": np.where(guessed, rng.integers(0, 3, 500), labels)}, {}, "y")
+    table = training_data.Table(
+        "ds_test", "test", columns | {"y": np.where(guessed, rng.integers(0, 3, 500), labels)}, {}, "y"
+    )
     spec = small(
         "data_reweighting",
         dataset={"id": "ds_test", "label": "y", "split": {"column": "part"}},
         hyperparameters={"per": "group", "group_column": "who"},
     )
-    run = Run(spec, dataset=data.select(table, spec.dataset, ["who"]))
+    run = Run(spec, dataset=training_data.select(table, spec.dataset, ["who"]))
     for _ in run.iterations():
         pass
     outcome = run.finish()
@@ -302,7 +304,7 @@ def test_l1_strengths_hold_the_weights_of_noise_at_zero() -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(400, 40))
     columns = {f"{'signal' if j < 2 else 'noise'} {j}": x[:, j] for j in range(40)}
-    table = data.Table("ds_test", "test", columns | {"y": x[:, 0] + x[:, 1] + rng.normal(size=400)}, {}, "y")
+    table = training_data.Table("ds_test", "test", columns | {"y": x[:, 0] + x[:, 1] + rng.normal(size=400)}, {}, "y")
     found = {}
     for penalty, parts in (("l2", ["l2"]), ("l1", ["l1"]), ("elastic_net", ["l2", "l1"])):
         spec = small(
@@ -311,7 +313,7 @@ def test_l1_strengths_hold_the_weights_of_noise_at_zero() -> None:
             hyperparameters={"penalty": penalty},
             stop={"iterations": 80},
         )
-        run = Run(spec, dataset=data.select(table, spec.dataset))
+        run = Run(spec, dataset=training_data.select(table, spec.dataset))
         for _ in run.iterations():
             pass
         outcome = run.finish()
@@ -331,7 +333,7 @@ def test_l1_strengths_hold_the_weights_of_noise_at_zero() -> None:
 
 
 def test_a_spec_that_does_not_fit_its_data_never_starts() -> None:
-    with pytest.raises(data.DataError):
+    with pytest.raises(training_data.DataError):
         Run(small("regularization_tuning", solver={"lower": {"batch_size": 100_000}}))
 
 
@@ -401,8 +403,8 @@ def test_the_file_of_a_convolutional_network_predicts_as_reported() -> None:
     score = models(outcome)["tuned"]["test_score"]
     assert score > 0.7
     tensors = load_tensors(outcome.artifacts["model.safetensors"])
-    loaded = data.load(spec.dataset)
-    test = data.prepare(loaded, spec).splits.test
+    loaded = training_data.load(spec.dataset)
+    test = training_data.prepare(loaded, spec).splits.test
     scaled = (loaded.features[test.rows] - tensors["scaling.mean"]) / tensors["scaling.scale"]
     w = [tensors[f"{part}.{layer}"] for layer in range(3) for part in ("weight", "bias")]
     network = CNN(loaded.image_shape, (4,), hidden=(8,))

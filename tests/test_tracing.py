@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from hposvc.client import Client
 from hposvc.db import migrate
-from hposvc.embedded import announced
+from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 from tests.environment import without_settings
 from tests.serving import SPEC

@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from hposvc.jobs.fence import Attempt, Fenced
-from hposvc.jobs.states import State
+from hposvc.jobs.attempt import Attempt, Fenced
+from hposvc.schema.states import State
 from workers.clock import clock
 
 log = logging.getLogger(__name__)

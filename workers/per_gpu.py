@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hposvc.gpus import Gpu
+from hposvc.machine.gpus import Gpu
 from workers.clock import clock
 
 log = logging.getLogger(__name__)

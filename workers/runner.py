@@ -25,7 +25,7 @@ from typing import Any, Protocol
 
 from hposvc import snapshots, tracing
 from hposvc.failpoints import failpoint
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 from workers import checkpoints, protocol
 from workers.clock import clock
 from workers.protocol import Message
@@ -43,7 +43,7 @@ OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machi
 
 
 class Solvable(Protocol):
-    """What the runner needs of ``hposvc.run.Run``."""
+    """What the runner needs of ``hposvc.run.run.Run``."""
 
     @property
     def iteration(self) -> int:
@@ -166,7 +166,7 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
 
 
 def _uploads(listed: list[Message]) -> dict[str, Any]:
-    from hposvc.data import Upload
+    from hposvc.training_data import Upload
 
     return {
         item["id"]: Upload(item["id"], item["name"], item["description"], partial(Path(item["path"]).open, "rb"))
@@ -234,9 +234,9 @@ def _columns(batch: list[Any]) -> dict[str, list[float | None]]:
 
 
 def explain(error: Exception) -> dict[str, Any]:
-    """The reason, message, remedy and iteration for the errors of ``hposvc.run``."""
+    """The reason, message, remedy and iteration for the errors of ``hposvc.run.run``."""
     from hposvc.bilevel.solve import Diverged
-    from hposvc.data import DataError
+    from hposvc.training_data import DataError
 
     if isinstance(error, DataError):
         return {
@@ -284,11 +284,11 @@ def _versions() -> dict[str, str]:
 
 
 def prepare() -> tuple[Load, str]:
-    """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run``."""
+    """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run.run``."""
     # The worker has compiled Jittor already: without this the import forks a pool of compilers that nothing here uses.
     os.environ["DISABLE_MULTIPROCESSING"] = "1"
     from hposvc.bilevel import runtime
-    from hposvc.run import Run
+    from hposvc.run.run import Run
 
     runtime.start("cuda" if sys.argv[1:] == ["cuda"] else "cpu")
     return Run, runtime.device()

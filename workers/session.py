@@ -15,12 +15,12 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from hposvc import tracing
-from hposvc.jobs.fence import CHECKPOINT, Attempt, Fenced, StoredFile
+from hposvc.jobs.attempt import CHECKPOINT, Attempt, Fenced, StoredFile
 from hposvc.jobs.queries import METRICS
-from hposvc.jobs.resources import JobError
-from hposvc.jobs.states import State
+from hposvc.schema.job import JobError
+from hposvc.schema.states import State
 from hposvc.snapshots import Snapshot
-from hposvc.store import Store
+from hposvc.storage.store import Store
 from workers.checkpoints import sha256_of
 from workers.child import GARBAGE, Child
 from workers.clock import clock

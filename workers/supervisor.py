@@ -24,20 +24,22 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from hposvc import gpus, logs, tracing
-from hposvc.capabilities import ANY, main_memory
-from hposvc.capabilities import offers as offers_of
+from hposvc import logs, tracing
 from hposvc.db import migrate
 from hposvc.db.engine import DatabaseURLError, create_engine
-from hposvc.jobs import fleet
-from hposvc.jobs.fence import Attempt, claim
-from hposvc.jobs.fleet import WorkerReport, WorkerState
-from hposvc.jobs.retention import expire
+from hposvc.fleet import workers as fleet
+from hposvc.fleet.workers import WorkerReport, WorkerState
+from hposvc.jobs.attempt import Attempt, claim
+from hposvc.jobs.queue import Consumer, Publisher, QueueError
+from hposvc.jobs.removal import expire
 from hposvc.jobs.sweeper import redeliver, sweep
-from hposvc.queue import Consumer, Publisher, QueueError
+from hposvc.machine import gpus
+from hposvc.machine.memory import main_memory
+from hposvc.machine.warmup import Progress, WarmupError, is_warm, warm_up
+from hposvc.schema.capabilities import ANY
+from hposvc.schema.capabilities import offers as offers_of
 from hposvc.settings import Settings
-from hposvc.store import Store
-from hposvc.warmup import Progress, WarmupError, is_warm, warm_up
+from hposvc.storage.store import Store
 from workers.child import Child
 from workers.clock import clock
 from workers.session import Session, Timing, is_transient

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from hposvc.jobs.fleet import WorkerReport
+from hposvc.fleet.workers import WorkerReport
 
 ITERATIONS = "iterations"
 ATTEMPTS = "attempts."  # and the outcome

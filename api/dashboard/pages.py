@@ -16,8 +16,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from api.problem_details import TYPES, Problem
-from hposvc.jobs.states import State
+from api.http.problem_details import TYPES, Problem
+from hposvc.schema.states import State
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"

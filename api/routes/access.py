@@ -8,11 +8,11 @@ from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel
 
 from api import examples
-from api.auth import COOKIE, cookie, no_key
 from api.dependencies import Caller, Engine, Held, Tenant, body
+from api.middleware.auth import COOKIE, cookie, no_key
 from hposvc.access import keys, tenants
 from hposvc.access.keys import SESSION_SECONDS, Identity
-from hposvc.access.resources import SCOPES, KeyRequest, KeyResource, NewKey, Scope, TenantResource
+from hposvc.schema.access import SCOPES, KeyRequest, KeyResource, NewKey, Scope, TenantResource
 
 router = APIRouter(tags=["access"])
 

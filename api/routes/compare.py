@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import Engine, Tenant
-from api.problem_details import Problem, field_error
+from api.http.problem_details import Problem, field_error
 from api.routes.jobs import LARGEST
 from hposvc.jobs.comparison import MOST_JOBS, Metric, compare
-from hposvc.jobs.resources import Comparison
+from hposvc.schema.comparison import Comparison
 
 router = APIRouter(prefix="/v1/compare", tags=["jobs"])
 

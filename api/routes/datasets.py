@@ -11,14 +11,14 @@ from starlette.requests import ClientDisconnect
 
 from api import examples
 from api.dependencies import DatasetsService, Tenant
-from api.problem_details import Problem, field_error, invalid_dataset
-from hposvc.datasets.resources import DatasetPage, DatasetResource, RowsPreview
+from api.http.problem_details import Problem, field_error, invalid_dataset
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
-from hposvc.jobs.queries import MAX_PAGE, InvalidPageToken
-from hposvc.tabular.problems import DataError
-from hposvc.tabular.reading import Format, format_of
-from hposvc.tabular.wishes import Task, Wishes
+from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
+from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.tables.choices import Task, Wishes
+from hposvc.tables.problems import DataError
+from hposvc.tables.reading import Format, format_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
 

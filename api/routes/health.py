@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine
-from api.problem_details import Problem
+from api.http.problem_details import Problem
 from hposvc.db import migrate
 from hposvc.db.engine import read
 

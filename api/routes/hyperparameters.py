@@ -8,13 +8,14 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import DatasetsService, Engine, Tenant
-from api.problem_details import Problem, field_error
+from api.http.problem_details import Problem, field_error
 from api.routes.jobs import LARGEST, JobId
-from hposvc.jobs import hyperparameters, queries, rows
+from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
-from hposvc.jobs.queries import InvalidPageToken
-from hposvc.jobs.resources import HyperparameterHistory, Hyperparameters
-from hposvc.jobs.rows import MOST_ROWS, JobRows
+from hposvc.schema.hyperparameters import HyperparameterHistory, Hyperparameters
+from hposvc.schema.paging import InvalidPageToken
+from hposvc.schema.rows import MOST_ROWS, NO_ROWS, JobRows
+from hposvc.training_data.lookup import with_ids
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -95,5 +96,5 @@ def get_row_features(
     spec = queries.get(engine, job_id, tenant=tenant).spec
     dataset = datasets.get(spec.dataset.id, tenant=tenant)
     if dataset.source == "upload" and dataset.image_shape is None:
-        return rows.NO_ROWS
-    return rows.with_ids(datasets.load(spec, tenant=tenant), id)
+        return NO_ROWS
+    return with_ids(datasets.load(spec, tenant=tenant), id)

@@ -15,9 +15,7 @@ from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
 
-from api import columns, examples, rows
-from api.answers import holds, tagged
-from api.artifacts import file_response
+from api import examples
 from api.dependencies import (
     Accept,
     Engine,
@@ -34,23 +32,21 @@ from api.dependencies import (
     asked_to_wait,
     body,
 )
-from api.negotiation import preferred
-from api.problem_details import Problem, field_error
-from api.report import render_report
+from api.http import columns, rows
+from api.http.artifacts import file_response
+from api.http.negotiation import preferred
+from api.http.problem_details import Problem, field_error
+from api.http.report import render_report
+from api.http.responses import holds, tagged
 from hposvc import tracing
-from hposvc.jobs import deletion, downsampling, queries
-from hposvc.jobs.queries import InvalidPageToken, Order
-from hposvc.jobs.resources import (
-    ArtifactResource,
-    Checked,
-    EventPage,
-    IterationColumns,
-    JobPage,
-    JobResource,
-    JobUpdate,
-)
-from hposvc.jobs.spec import Kind, Tag
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.jobs import queries, removal
+from hposvc.jobs.iterations import downsampling
+from hposvc.jobs.queries import Order
+from hposvc.schema.iterations import IterationColumns
+from hposvc.schema.job import ArtifactResource, Checked, EventPage, JobPage, JobResource, JobUpdate
+from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.spec import Kind, Tag
+from hposvc.schema.states import TERMINAL, State
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -129,7 +125,7 @@ def list_jobs(
     created_after: Annotated[Moment | None, Query(description="Only jobs submitted at this time or later.")] = None,
     created_before: Annotated[Moment | None, Query(description="Only jobs submitted before this time.")] = None,
     order: Annotated[Order, Query(description="best_upper_loss lists the lowest first.")] = "newest",
-    limit: Annotated[int, Query(ge=1, le=queries.MAX_PAGE, description="At most this many jobs.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many jobs.")] = 50,
     page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
@@ -212,7 +208,7 @@ def update_job(
 )
 def delete_job(job_id: JobId, engine: Engine, tenant: Tenant, version: Version = None) -> Response:
     """Delete a job that has ended, with everything that it left. With If-Match only if it is still that version."""
-    deletion.delete(engine, job_id, tenant=tenant, version=version)
+    removal.delete(engine, job_id, tenant=tenant, version=version)
     return Response(status_code=204)
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine, Held, Tenant, body
-from hposvc.access.resources import DeliveryResource, NewWebhook, WebhookRequest, WebhookResource
+from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookRequest, WebhookResource
 from hposvc.webhooks import outbox
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])

@@ -9,8 +9,9 @@ from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine, Tenant
-from hposvc.jobs import fleet, queries
-from hposvc.jobs.resources import WorkerResource
+from hposvc.fleet import workers as fleet
+from hposvc.jobs import queries
+from hposvc.schema.workers import WorkerResource
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.access.resources import TENANT_PATTERN, TenantResource, Usage
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DELETED, artifacts, datasets, jobs, tenants
-from hposvc.jobs.states import HELD, State
+from hposvc.schema.access import TENANT_PATTERN, TenantResource, Usage
+from hposvc.schema.states import HELD, State
 from hposvc.settings import Settings
 
 NAMES = ("queued_jobs", "running_jobs", "stored_bytes", "requests_per_second")

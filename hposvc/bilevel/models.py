@@ -3,7 +3,7 @@
 Every model is ``head(lift(w, x))`` where ``lift`` is *linear* in the parameters: it holds the pre-activations of the
 first layer beside the parameters themselves. A perturbation w ± ηp of the parameters is then a perturbation
 ``lift(w) ± η·lift(p)`` that needs one product with the data for p and none for either sign, and that never rounds
-w ± ηp before a product (see SOLVER.md "Speed" for what that is worth on tensor cores).
+w ± ηp before a product (see docs/speed.md for what that is worth on tensor cores).
 
 Shapes: x is (n, d); w alternates weight matrices and biases, ``[W₀ (d, h), b₀ (h,), W₁ (h, k), b₁ (k,), …]``.
 """

@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     """Rows of the lower level on the device. ``rows`` (m,) are their indices, or None for all of them in order.
 
     ``kept`` are the units that dropout keeps. They belong to the batch, so that one lower step and everything that
-    differentiates it see the same ones: fresh ones at w + ηp and w − ηp would drown their difference (SOLVER.md).
+    differentiates it see the same ones: fresh ones at w + ηp and w − ηp would drown their difference (docs/solver.md).
     """
 
     features: Var

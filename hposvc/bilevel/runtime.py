@@ -27,8 +27,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hposvc import cuda
 from hposvc.bilevel.precompiled import include_prelude
+from hposvc.machine import cuda
 
 Device = Literal["cpu", "cuda"]
 
@@ -88,7 +88,7 @@ def start(device: Device | None = None, seed: int = 0) -> None:
     None is the device that the process was started for: the CPU, unless the first call said otherwise. A process that
     was started for CUDA computes on the CPU, too, when asked to. Must first be called from the main thread, because
     only that may restore signal handlers. The first start on a machine compiles Jittor, which takes minutes; see
-    :mod:`hposvc.warmup`. ``cuda`` follows Jittor's documentation and has not been run on a GPU yet.
+    :mod:`hposvc.machine.warmup`. ``cuda`` follows Jittor's documentation and has not been run on a GPU yet.
 
     Raises:
         RuntimeStartError: a compiler, oneDNN, CUDA or a GPU is missing, or Jittor already runs without CUDA.

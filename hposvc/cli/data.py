@@ -12,7 +12,7 @@ from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
     from hposvc.client import Client
-    from hposvc.datasets.resources import DatasetResource
+    from hposvc.schema.datasets import DatasetResource
 
 commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 

@@ -12,8 +12,8 @@ from hposvc.cli.preparing import prepare_jittor
 from hposvc.cli.render import console, failure, results
 from hposvc.cli.watching import View, follow, watch
 from hposvc.client import Client, ClientError
-from hposvc.embedded import Embedded
 from hposvc.faults import Exit, Fault
+from hposvc.operate.embedded import Embedded
 from hposvc.settings import Settings
 
 EXAMPLE = "digits_reweighting.yaml"

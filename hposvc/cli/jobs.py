@@ -16,8 +16,8 @@ from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
     from hposvc.client import Client
-    from hposvc.jobs.resources import JobResource
     from hposvc.prediction import Predictions
+    from hposvc.schema.job import JobResource
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as `hposvc jobs` shows it.")]
 KINDS = ["data_reweighting", "regularization_tuning"]
@@ -27,7 +27,7 @@ SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to 
 
 
 def _states() -> list[str]:
-    from hposvc.jobs.states import State
+    from hposvc.schema.states import State
 
     return list(State)
 
@@ -260,7 +260,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the rows of a file with the model of a finished job, and score it if the file has the label."""
-    from hposvc.tabular.problems import DataError
+    from hposvc.tables.problems import DataError
 
     with client_of(url) as client:
         try:

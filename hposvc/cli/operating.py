@@ -32,7 +32,7 @@ def _run(
     if context.invoked_subcommand is not None:
         return
     from hposvc.cli.preparing import prepare_jittor, require_jittor
-    from hposvc.serve import run_worker, run_worker_per_gpu
+    from hposvc.operate.serve import run_worker, run_worker_per_gpu
 
     require_jittor()
     if gpus is None:
@@ -87,7 +87,7 @@ def top(
 @database.command()
 def upgrade(data_dir: DataDir = None) -> None:
     """Bring the database to this version; safe to repeat, and safe from several machines at once."""
-    from hposvc.embedded import upgrade_database
+    from hposvc.operate.embedded import upgrade_database
 
     upgrade_database(settings(data_dir=data_dir))
     typer.echo("the database is at this version")
@@ -100,7 +100,7 @@ def backup(
     data_dir: DataDir = None,
 ) -> None:
     """Copy the database, and the files of its jobs, while the service runs."""
-    from hposvc import backup as archive
+    from hposvc.operate import backup as archive
 
     with _mendable():
         done = archive.backup(settings(data_dir=data_dir), folder, files=files)
@@ -115,7 +115,7 @@ def restore(
     data_dir: DataDir = None,
 ) -> None:
     """Bring a backup back, into an empty database and wherever HPOSVC_STORE_URL points now."""
-    from hposvc import backup as archive
+    from hposvc.operate import backup as archive
 
     with _mendable():
         done = archive.restore(settings(data_dir=data_dir), folder)
@@ -131,8 +131,8 @@ def expire(
     data_dir: DataDir = None,
 ) -> None:
     """Remove old finished jobs for good, with their iterations and files."""
-    from hposvc.jobs.retention import expire as remove
-    from hposvc.store import Store
+    from hposvc.jobs.removal import expire as remove
+    from hposvc.storage.store import Store
 
     chosen = settings(data_dir=data_dir)
     days = chosen.retention_days if older_than is None else older_than

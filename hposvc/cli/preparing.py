@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hposvc.cli.render import console
 from hposvc.faults import Fault
-from hposvc.warmup import Progress as Step
-from hposvc.warmup import WarmupError, is_warm, warm_up
+from hposvc.machine.warmup import Progress as Step
+from hposvc.machine.warmup import WarmupError, is_warm, warm_up
 
 
 def require_jittor() -> None:

@@ -11,10 +11,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hposvc.datasets.resources import DatasetResource
-from hposvc.jobs.resources import JobResource, WorkerResource
-from hposvc.jobs.results import GroupWeight, Noise, StoredResult, Strength, read_result
-from hposvc.jobs.states import State
+from hposvc.schema.datasets import DatasetResource
+from hposvc.schema.job import JobResource
+from hposvc.schema.result import GroupWeight, Noise, StoredResult, Strength, read_result
+from hposvc.schema.states import State
+from hposvc.schema.workers import WorkerResource
 
 STATE_STYLES = {
     State.QUEUED: "dim",

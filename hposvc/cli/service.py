@@ -17,7 +17,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free 
 
 def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run the whole service on this machine: database, API, dashboard and one worker. Ctrl-C stops it."""
-    from hposvc.embedded import Embedded
+    from hposvc.operate.embedded import Embedded
 
     chosen = settings(host=host, port=port, data_dir=data_dir)
     _stop_like_ctrl_c()
@@ -31,7 +31,7 @@ def up(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
 
 def api(host: Host = None, port: Port = None, data_dir: DataDir = None) -> None:
     """Run the HTTP API and the dashboard. The database must be migrated: `hposvc db upgrade`."""
-    from hposvc.serve import run_api
+    from hposvc.operate.serve import run_api
 
     run_api(settings(host=host, port=port, data_dir=data_dir))
 
@@ -45,8 +45,8 @@ def warmup() -> None:
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Look for what keeps the service from running here, and say how to mend it."""
-    from hposvc import doctor as examination
     from hposvc.cli.render import console
+    from hposvc.operate import doctor as examination
 
     findings = list(examination.examine(settings(data_dir=data_dir)))
     if as_json:

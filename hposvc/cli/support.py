@@ -58,7 +58,7 @@ def settings(**given: Any) -> Settings:
 def client_of(url: str | None) -> Iterator[Client]:
     """A client of the server that is meant, whose errors become faults."""
     from hposvc.client import Client, ProblemError, ServerUnreachableError
-    from hposvc.embedded import announced
+    from hposvc.operate.embedded import announced
 
     found = settings(url=url)
     address = found.url or announced(found).get("url") or f"http://{found.host}:{found.port}"

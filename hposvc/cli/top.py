@@ -15,11 +15,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hposvc.capabilities import ANY, CLASSES
 from hposvc.cli.render import STATE_STYLES, number
 from hposvc.client import Client, ServerUnreachableError
-from hposvc.jobs.resources import JobResource, WorkerResource
-from hposvc.jobs.states import HELD, State
+from hposvc.schema.capabilities import ANY, CLASSES
+from hposvc.schema.job import JobResource
+from hposvc.schema.states import HELD, State
+from hposvc.schema.workers import WorkerResource
 
 SILENT_SECONDS = 30.0
 RATE_SECONDS = 30.0  # over which a rate is taken: workers tell their counts every five, and /metrics keeps them as long

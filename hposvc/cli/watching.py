@@ -21,11 +21,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hposvc.capabilities import unmet
 from hposvc.cli.render import STATE_STYLES, number, sparkline
 from hposvc.client import Client
-from hposvc.jobs.resources import JobResource, WorkerResource
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.schema.capabilities import unmet
+from hposvc.schema.job import JobResource
+from hposvc.schema.states import TERMINAL, State
+from hposvc.schema.workers import WorkerResource
 
 INTERVAL = 0.5  # seconds between two looks
 WIDTH = 32  # bars of the sparkline

@@ -6,10 +6,8 @@ gone again: whatever was left by a process that died is found by ``sweep`` and r
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import hashlib
-import json
 import re
 import secrets
 import shutil
@@ -24,21 +22,21 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_room
-from hposvc.datasets.resources import ColumnResource, DatasetLinks, DatasetPage, DatasetResource, RowsPreview
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
-from hposvc.jobs.queries import InvalidPageToken
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import TERMINAL
-from hposvc.store import Store
-from hposvc.tabular.ingest import ingest
-from hposvc.tabular.problems import DataError, Problem
-from hposvc.tabular.reading import Format
-from hposvc.tabular.wishes import Wishes
+from hposvc.schema.datasets import ColumnResource, DatasetLinks, DatasetPage, DatasetResource, RowsPreview
+from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL
+from hposvc.storage.store import Store
+from hposvc.tables.choices import Wishes
+from hposvc.tables.ingest import ingest
+from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.reading import Format
 
 if TYPE_CHECKING:
-    from hposvc.data import Checked, Dataset, Upload
+    from hposvc.training_data import Checked, Dataset, Upload
 
 NO_LIMITS = Quotas()
 MOST_LISTED_COLUMNS = 200
@@ -230,7 +228,7 @@ class Datasets:
 
     def get(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> DatasetResource:
         """One data set, bundled or uploaded. Raises DatasetNotFound."""
-        from hposvc.data import bundled
+        from hposvc.training_data import bundled
 
         if dataset_id in bundled.names():
             return bundled_resource(dataset_id)
@@ -238,19 +236,17 @@ class Datasets:
 
     def list_(self, *, tenant: str = DEFAULT_TENANT, limit: int = 50, page_token: str | None = None) -> DatasetPage:
         """A page of the tenant's data sets, newest first, the bundled ones at the end. Raises InvalidPageToken."""
-        from hposvc.data import bundled
+        from hposvc.training_data import bundled
 
         query = datasets.select().where(datasets.c.tenant_id == tenant)
         if page_token is not None:
-            query = query.where(sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*_decode_page(page_token)))
+            query = query.where(sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*_keys_of_page(page_token)))
         query = query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc()).limit(limit + 1)
         with read(self._engine) as connection:
             rows = connection.execute(query).mappings().all()
         items = [_without_many_columns(_resource(row)) for row in rows[:limit]]
         if len(rows) > limit:
-            return DatasetPage(
-                items=items, next_page=_encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"])
-            )
+            return DatasetPage(items=items, next_page=encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
         items += [_without_many_columns(bundled_resource(name)) for name in bundled.names()]
         return DatasetPage(items=items)
 
@@ -281,7 +277,7 @@ class Datasets:
 
     def preview(self, dataset_id: str, *, limit: int = 20, tenant: str = DEFAULT_TENANT) -> RowsPreview:
         """The first rows. Raises DatasetNotFound, FileNotFoundError if the store lost the file."""
-        from hposvc.data import bundled
+        from hposvc.training_data import bundled
 
         if dataset_id in bundled.names():
             table = bundled.table(dataset_id)
@@ -306,7 +302,7 @@ class Datasets:
 
         Raises DataError.
         """
-        from hposvc.data import check  # here: it loads what a process that only reads need not
+        from hposvc.training_data import check  # here: it loads what a process that only reads need not
 
         try:
             return check(spec, self._uploads(spec, tenant))
@@ -316,12 +312,12 @@ class Datasets:
 
     def load(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Dataset:
         """What the job learns from, all of it in memory. Raises DataError."""
-        from hposvc.data import load
+        from hposvc.training_data import load
 
         return load(spec.dataset, spec.hyperparameters.group_columns, self._uploads(spec, tenant))
 
     def _uploads(self, spec: JobSpec, tenant: str) -> dict[str, Upload]:
-        from hposvc.data import Upload
+        from hposvc.training_data import Upload
 
         with read(self._engine) as connection:
             stored = find(connection, spec.dataset.ids, tenant)
@@ -377,20 +373,14 @@ def _sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _encode_page(created_at: float, dataset_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([created_at, dataset_id]).encode()).decode()
-
-
-def _decode_page(token: str) -> tuple[float, str]:
-    """Where the page begins. Raises InvalidPageToken."""
-    try:
-        created_at, dataset_id = json.loads(base64.urlsafe_b64decode(token.encode()))
-        number = float(created_at)
-    except (ValueError, TypeError, OverflowError):
-        number, dataset_id = float("nan"), ""
-    if not abs(number) < 1e12 or not isinstance(dataset_id, str):
-        raise InvalidPageToken("this page token was not made by this service; ask for the first page again")
-    return number, dataset_id
+def _keys_of_page(token: str) -> tuple[float, str]:
+    """When the last data set of the page before was made, and its id. Raises InvalidPageToken."""
+    parts = decode_page(token)
+    if len(parts) != 2 or type(parts[0]) not in (int, float) or not isinstance(parts[1], str):
+        raise InvalidPageToken
+    if not abs(parts[0]) < 1e12:  # also not a number
+        raise InvalidPageToken
+    return float(parts[0]), parts[1]
 
 
 def _folder(dataset_id: str) -> str:
@@ -436,10 +426,10 @@ def bundled_resource(dataset_id: str) -> DatasetResource:
     """One of the sets that come along."""
     import numpy as np
 
-    from hposvc import data
-    from hposvc.jobs.spec import DatasetSpec
+    from hposvc import training_data
+    from hposvc.schema.spec import DatasetSpec
 
-    table, dataset = data.bundled.table(dataset_id), data.load(DatasetSpec(id=dataset_id))
+    table, dataset = training_data.bundled.table(dataset_id), training_data.load(DatasetSpec(id=dataset_id))
     path = f"/v1/datasets/{dataset_id}"
     columns = [
         ColumnResource(

@@ -13,8 +13,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from dbos import DBOS
 
-from hposvc import queue
 from hposvc.db.engine import create_engine
 from hposvc.db.tables import metadata
 
@@ -101,7 +101,7 @@ def upgrade(url: str, revision: str = "head") -> None:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
-        queue.migrate(engine.url)
+        DBOS.migrate(engine.url.render_as_string(hide_password=False))
     finally:
         engine.dispose()
 

@@ -150,7 +150,7 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False, default=1),
     Column("traceparent", String(64)),
-    Column("needs", String(32), nullable=False, server_default="any"),  # of a worker: see hposvc.capabilities
+    Column("needs", String(32), nullable=False, server_default="any"),  # of a worker: see hposvc.schema.capabilities
     Column("created_at", Double, nullable=False, default=now()),
     Column("queued_at", Double, nullable=False, default=now()),
     Column("started_at", Double),
@@ -193,7 +193,7 @@ iterations = Table(
 # The metrics that charts draw with a band from min to max.
 BANDS = ("upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "fd_relative_error")
 
-# A hundred iterations as one row, so that a chart of a long run need not read them all: see hposvc.jobs.blocks.
+# A hundred iterations as one row, so that a chart of a long run need not read all: see hposvc.jobs.iterations.blocks.
 iteration_blocks = Table(
     "iteration_blocks",
     metadata,

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from hposvc.db.tables import BANDS, DEFAULT_TENANT
-from hposvc.jobs import downsampling, queries
-from hposvc.jobs.resources import ComparedJob, Comparison, Difference, JobResource
-from hposvc.jobs.results import read_result
-from hposvc.jobs.spec import Kind
+from hposvc.jobs import queries
+from hposvc.jobs.iterations import downsampling
+from hposvc.schema.comparison import ComparedJob, Comparison, Difference
+from hposvc.schema.job import JobResource
+from hposvc.schema.result import read_result
+from hposvc.schema.spec import Kind
 
 MOST_JOBS = 8
 Metric = Literal["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "upper_score", "fd_relative_error"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +16,9 @@ from hposvc import snapshots
 from hposvc.db.engine import read
 from hposvc.db.tables import DEFAULT_TENANT, artifacts, jobs
 from hposvc.db.tables import hyperparameters as table
-from hposvc.jobs.fence import CHECKPOINT
-from hposvc.jobs.queries import NOT_A_PAGE, InvalidPageToken, JobNotFound, assert_exists
-from hposvc.jobs.resources import (
+from hposvc.jobs.attempt import CHECKPOINT
+from hposvc.jobs.queries import JobNotFound, assert_exists
+from hposvc.schema.hyperparameters import (
     Histogram,
     HistoryGroup,
     Hyperparameter,
@@ -28,9 +27,10 @@ from hposvc.jobs.resources import (
     Hyperparameters,
     Quantiles,
 )
-from hposvc.jobs.spec import Kind
+from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page, require_order
+from hposvc.schema.spec import Kind
 from hposvc.snapshots import PROBABILITIES, Scale
-from hposvc.store import Store
+from hposvc.storage.store import Store
 
 Order = Literal["given", "lowest", "highest"]
 LONGEST_HEADER = 1_000_000  # bytes of JSON before the tensors of a checkpoint
@@ -76,7 +76,7 @@ class _Page:
         reached = self.after + self.limit
         if not self.limit or reached >= size:
             return None
-        return base64.urlsafe_b64encode(json.dumps([source, self.order, reached]).encode()).decode()
+        return encode_page(source, self.order, reached)
 
 
 def current(
@@ -169,14 +169,13 @@ def _kept(engine: sa.Engine, job_id: str, tenant: str) -> _Kept:
 
 def _decode(token: str, order: Order) -> tuple[str, int]:
     """What a page token leads through, and the place to go on from. Raises InvalidPageToken."""
-    try:
-        source, made_for, after = json.loads(base64.urlsafe_b64decode(token.encode()))
-    except (ValueError, TypeError) as error:
-        raise InvalidPageToken(NOT_A_PAGE) from error
-    if made_for != order and made_for in get_args(Order):
-        raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
-    if made_for != order or not isinstance(source, str) or not source or type(after) is not int or after < 0:
-        raise InvalidPageToken(NOT_A_PAGE)
+    parts = decode_page(token)
+    if len(parts) != 3:
+        raise InvalidPageToken
+    source, made_for, after = parts
+    require_order(made_for, order, get_args(Order))
+    if not isinstance(source, str) or not source or type(after) is not int or after < 0:
+        raise InvalidPageToken
     return source, after
 
 

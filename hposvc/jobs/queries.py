@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
@@ -14,12 +12,12 @@ from hposvc.db import tables
 from hposvc.db.engine import read
 from hposvc.db.numbers import unpack
 from hposvc.db.tables import DEFAULT_TENANT, jobs
-from hposvc.jobs.resources import (
+from hposvc.schema.iterations import IterationColumns
+from hposvc.schema.job import (
     ArtifactResource,
     Best,
     EventPage,
     EventResource,
-    IterationColumns,
     JobError,
     JobLinks,
     JobPage,
@@ -27,10 +25,11 @@ from hposvc.jobs.resources import (
     Latest,
     Progress,
     Sparkline,
-    WorkerResource,
 )
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import State
+from hposvc.schema.paging import MAX_PAGE, InvalidPageToken, decode_page, encode_page, require_order
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import State
+from hposvc.schema.workers import WorkerResource
 
 # What an iteration records besides its number.
 METRICS = (
@@ -42,7 +41,6 @@ METRICS = (
     "fd_relative_error",
     "seconds",
 )
-MAX_PAGE = 1000
 
 # How a list may be ordered. Ties are broken by time and id, so that every order is one.
 Order = Literal["newest", "oldest", "priority", "best_upper_loss"]
@@ -62,13 +60,6 @@ class JobNotFound(LookupError):
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         super().__init__(f"there is no job {job_id}")
-
-
-NOT_A_PAGE = "this page token was not made by this service; ask for the first page again"
-
-
-class InvalidPageToken(ValueError):
-    """The page token was not made by this service; ask for the first page again."""
 
 
 def get(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
@@ -131,7 +122,7 @@ def list_(
         query = query.where(jobs.c.created_at < created_before.timestamp())
     keys, descending = _ordering(order)
     if page_token is not None:
-        here, there = sa.tuple_(*keys), sa.tuple_(*_decode_page(page_token, order))
+        here, there = sa.tuple_(*keys), sa.tuple_(*_keys_of_page(page_token, order))
         query = query.where(here < there if descending else here > there)
     query = query.add_columns(*(key.label(f"key_{index}") for index, key in enumerate(keys)))
     query = query.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
@@ -141,7 +132,7 @@ def list_(
     rows = rows[:limit]
     return JobPage(
         items=[job_resource(row) for row in rows],
-        next_page=_encode_page(order, [rows[-1][f"key_{index}"] for index in range(len(keys))]) if more else None,
+        next_page=encode_page(order, *(rows[-1][f"key_{index}"] for index in range(len(keys)))) if more else None,
     )
 
 
@@ -273,23 +264,14 @@ def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
     return [jobs.c.created_at, jobs.c.id], order == "newest"
 
 
-def _encode_page(order: Order, keys: list[Any]) -> str:
-    return base64.urlsafe_b64encode(json.dumps([order, *keys]).encode()).decode()
-
-
-def _decode_page(token: str, order: Order) -> tuple[Any, ...]:
-    """The keys of the last job of the page before."""
-    made_for = order
-    try:
-        made_for, *keys = json.loads(base64.urlsafe_b64decode(token.encode()))
-        *numbers, job_id = keys
-        if made_for == order and len(keys) == len(_ordering(order)[0]) and _are_finite(numbers):
-            return (*numbers, str(job_id))
-    except (ValueError, TypeError) as error:
-        raise InvalidPageToken(NOT_A_PAGE) from error
-    if made_for in get_args(Order) and made_for != order:
-        raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
-    raise InvalidPageToken(NOT_A_PAGE)
+def _keys_of_page(token: str, order: Order) -> tuple[Any, ...]:
+    """The keys of the last job of the page before. Raises InvalidPageToken."""
+    parts = decode_page(token)
+    made_for, keys = (parts[0], parts[1:]) if parts else (None, [])
+    require_order(made_for, order, get_args(Order))
+    if len(keys) != len(_ordering(order)[0]) or not _are_finite(keys[:-1]):
+        raise InvalidPageToken
+    return (*keys[:-1], str(keys[-1]))
 
 
 def _are_finite(numbers: list[Any]) -> bool:

@@ -10,20 +10,21 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_may_queue
-from hposvc.capabilities import ANY, unmet
 from hposvc.datasets.service import Datasets, hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
-from hposvc.jobs import fleet, queries
-from hposvc.jobs.deletion import VersionConflict
-from hposvc.jobs.fence import begin_again
+from hposvc.fleet.workers import offered
+from hposvc.jobs import queries
+from hposvc.jobs.attempt import begin_again
+from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queries import JobNotFound
-from hposvc.jobs.records import add_event, change_of_state
-from hposvc.jobs.resources import JobResource
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import Action, IllegalTransition, State, move
-from hposvc.queue import Publisher
+from hposvc.jobs.queue import Publisher
+from hposvc.jobs.removal import VersionConflict
+from hposvc.schema.capabilities import ANY, unmet
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import Action, IllegalTransition, State, move
 
 __all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
 
@@ -56,7 +57,7 @@ class Jobs:
     def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> tuple[JobSpec, tuple[str, ...]]:
         """Check ``spec`` against its data sets; answers what would be stored, and what is doubtful about it.
 
-        Raises hposvc.data.DataError.
+        Raises hposvc.training_data.DataError.
         """
         if self._given_check is None:
             return self._datasets.check(spec, tenant=tenant)
@@ -87,7 +88,7 @@ class Jobs:
             job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
         needs = spec.resources.needs
         if job.state is State.QUEUED and needs != ANY:
-            waiting = unmet(needs, fleet.offered(self._engine))
+            waiting = unmet(needs, offered(self._engine))
             notices = notices if waiting is None else (waiting, *notices)
         return job.model_copy(update={"notice": "\n".join(notices) or None})
 

@@ -11,12 +11,12 @@ from hposvc.access.tenants import at_their_limit, places_left
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs, now
 from hposvc.failpoints import failpoint
-from hposvc.jobs import fleet
-from hposvc.jobs.fence import lose
-from hposvc.jobs.records import add_event, change_of_state
-from hposvc.jobs.resources import JobError
-from hposvc.jobs.states import HELD, State
-from hposvc.queue import Publisher, deliveries
+from hposvc.fleet.workers import forget
+from hposvc.jobs.attempt import lose
+from hposvc.jobs.events import add_event, change_of_state
+from hposvc.jobs.queue import Publisher, deliveries
+from hposvc.schema.job import JobError
+from hposvc.schema.states import HELD, State
 
 BATCH = 100
 _ADVISORY_LOCK = 0x73776565706572  # "sweeper"
@@ -40,7 +40,7 @@ def sweep(engine: sa.Engine, publisher: Publisher, *, grace_seconds: float, runn
         if not _alone(connection):
             return Swept(0, 0)
         swept = Swept(_lost(connection, publisher), _undelivered(connection, publisher, grace_seconds, running_jobs))
-        fleet.forget(connection)
+        forget(connection)
         failpoint("sweep.before_commit")
     return swept
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.access.resources import DeliveryResource, NewWebhook, WebhookResource
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import unpack
 from hposvc.db.tables import jobs, now, webhook_deliveries, webhooks
+from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
 from hposvc.webhooks.addresses import check_url
 
 MOST = 20  # webhooks of one tenant

@@ -15,15 +15,15 @@ import pytest
 import sqlalchemy as sa
 
 from api.app import UnsafeAddressError, create_app
-from api.auth import OPEN
+from api.middleware.auth import OPEN
 from api.openapi import document
 from hposvc.access import keys, tenants
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, api_keys, metadata, sessions
-from hposvc.jobs.fence import StoredFile
-from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import outbox
 from tests.api.problems import problem

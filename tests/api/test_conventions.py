@@ -20,13 +20,13 @@ import sqlalchemy as sa
 from api import live
 from hposvc.db.engine import write
 from hposvc.db.tables import DELETED, events, iterations, jobs, metadata
-from hposvc.jobs import deletion
-from hposvc.jobs.fence import StoredFile
+from hposvc.jobs import removal
+from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.queries import METRICS
-from hposvc.jobs.resources import JobResource
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.store import Store
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
+from hposvc.storage.store import Store
 from tests.api.problems import problem
 from tests.serving import RESULT, SPEC, Server, Worker, curve, diverged, running, submit, succeeded
 
@@ -72,7 +72,7 @@ def test_nothing_changed_is_said_after_the_time_that_was_asked_for(client: httpx
 def test_a_deleted_job_wakes_those_who_wait_for_it(client: httpx.Client, server: Server) -> None:
     job = succeeded(server.engine, RESULT)
     tag = client.get(f"/v1/jobs/{job.id}").headers["ETag"]
-    act = later(0.3, lambda: deletion.delete(server.engine, job.id, tenant="default"))
+    act = later(0.3, lambda: removal.delete(server.engine, job.id, tenant="default"))
     headers = {"Prefer": "wait=30", "If-None-Match": tag}
     problem(client.get(f"/v1/jobs/{job.id}", headers=headers, timeout=PATIENCE), 404, "job-not-found")
     act.join()
@@ -398,7 +398,7 @@ def test_a_deleted_job_is_gone_with_everything_that_it_left(
     problem(client.delete(path), 404, "job-not-found")
     problem(client.post(f"{path}/retry"), 404, "job-not-found")
     assert client.get("/v1/jobs").json()["items"] == []
-    deletion.purge(server.engine, store)  # what the server does every half minute
+    removal.purge(server.engine, store)  # what the server does every half minute
     assert left(server) == {}
     assert not any(file.exists() for file in files)
     again = client.post("/v1/jobs", json=SPEC, headers={"Idempotency-Key": "once"})
@@ -420,9 +420,9 @@ def test_only_what_has_ended_can_be_deleted(client: httpx.Client, server: Server
 def test_a_deletion_that_was_interrupted_is_finished_later(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    monkeypatch.setattr(deletion, "CHUNK", 7)
+    monkeypatch.setattr(removal, "CHUNK", 7)
     job, store, files = ended(server, tmp_path)
-    deletion.delete(server.engine, job.id, tenant="default")
+    removal.delete(server.engine, job.id, tenant="default")
 
     class Killed(BaseException):
         pass
@@ -434,22 +434,22 @@ def test_a_deletion_that_was_interrupted_is_finished_later(
         if where == "store":
             patch.setattr(Store, "remove", die)
         else:
-            real = deletion._remove_rows
+            real = removal._remove_rows
 
             def until(engine: sa.Engine, table: sa.Table, order: Any, job_id: str) -> None:
                 if where == "iterations" or table is events:
                     die()
                 real(engine, table, order, job_id)
 
-            patch.setattr(deletion, "_remove_rows", until)
+            patch.setattr(removal, "_remove_rows", until)
         with pytest.raises(Killed):
-            deletion.purge(server.engine, store)
+            removal.purge(server.engine, store)
     with server.engine.connect() as connection:
         owner = connection.execute(sa.select(jobs.c.tenant_id)).scalar_one_or_none()
         rows = connection.execute(sa.select(sa.func.count()).select_from(iterations)).scalar_one()
     assert owner == (None if where == "store" else DELETED)  # files go last
     assert rows == (20 if where == "iterations" else 0)
-    deletion.purge(server.engine, store)
+    removal.purge(server.engine, store)
     assert left(server) == {}
     assert not any(file.exists() for file in files)
 

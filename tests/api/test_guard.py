@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from api.app import UnsafeAddressError, create_app
 from api.dashboard.pages import PLOTLY, VENDOR
-from api.problem_details import TYPES
+from api.http.problem_details import TYPES
 from hposvc.settings import Settings
 from tests.api.problems import problem
 from tests.serving import SPEC, Server, submit

@@ -13,8 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.metrics import CensusCollector
 from hposvc import logs
-from hposvc.jobs import fleet
-from hposvc.jobs.fleet import WorkerReport
+from hposvc.fleet import workers as fleet
+from hposvc.fleet.workers import WorkerReport
 from tests.serving import SPEC, Server, running, submit, succeeded
 
 FRESH = {"X-Request-ID": "from-a-proxy-7"}

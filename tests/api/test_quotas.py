@@ -8,20 +8,20 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from api import auth
-from api.limits import TokenBuckets
+from api.middleware import auth
+from api.middleware.limits import TokenBuckets
 from hposvc.access import keys, tenants
 from hposvc.access.tenants import QuotaExceeded, Quotas
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
-from hposvc.jobs.fence import StoredFile, claim
-from hposvc.jobs.resources import JobResource
+from hposvc.jobs.attempt import StoredFile, claim
+from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import State
 from hposvc.jobs.sweeper import Swept, sweep
-from hposvc.queue import Publisher
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import State
 from tests.api.problems import problem
 from tests.serving import RESULT, SPEC, Server, succeeded
 
@@ -174,7 +174,7 @@ def test_somebody_who_tries_keys_is_slowed_down(
 
 def test_a_bucket_fills_again(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr("api.limits.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("api.middleware.limits.time.monotonic", lambda: clock[0])
     buckets = TokenBuckets()
     assert [buckets.take("a", 2, 3) for _ in range(3)] == [0, 0, 0]
     assert buckets.take("a", 2, 3) == pytest.approx(0.5)

@@ -9,8 +9,8 @@ from typing import Any
 
 import httpx
 
-from hposvc.jobs.fence import StoredFile
-from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.queries import METRICS
 from tests.api.problems import problem
 from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from api.examples import JOB
-from api.report import render_report
+from api.http.report import render_report
 from hposvc.cli.render import results
-from hposvc.jobs.resources import JobResource
-from hposvc.jobs.results import read_result
+from hposvc.schema.job import JobResource
+from hposvc.schema.result import read_result
 from tests.serving import GROUPS, RESULT, STRENGTHS, Server, running, submit, succeeded
 
 

@@ -18,9 +18,9 @@ import sqlalchemy as sa
 
 from hposvc.db.engine import write
 from hposvc.db.tables import now, webhook_deliveries, webhooks
-from hposvc.jobs import fence
-from hposvc.jobs.resources import JobError
+from hposvc.jobs import attempt as attempts
 from hposvc.jobs.service import Jobs
+from hposvc.schema.job import JobError
 from hposvc.webhooks import outbox, sender
 from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
 from tests.api.problems import problem
@@ -146,10 +146,10 @@ def test_what_is_not_heard_is_told_again_under_the_same_id(engine: sa.Engine, re
     made = add(engine, receiver.url)
     succeeded(engine, RESULT)
     receiver.answers = [500, 503, 200]
-    for attempts, status in ((1, 500), (2, 503)):
+    for tried, status in ((1, 500), (2, 503)):
         assert tell(engine) == 1  # and not once more before its time
         state = only(engine, made.id)
-        assert (state.state, state.attempts, state.status) == ("pending", attempts, status)
+        assert (state.state, state.attempts, state.status) == ("pending", tried, status)
         due(engine)
     assert tell(engine) == 1
     state = only(engine, made.id)
@@ -216,7 +216,7 @@ def test_nothing_is_told_of_what_was_rolled_back(engine: sa.Engine, receiver: Re
     _, attempt = running(engine, 3)
     with write(engine) as connection:  # somebody else has the job now
         connection.execute(sa.text("UPDATE jobs SET attempt = 9"))
-    with pytest.raises(fence.Fenced):
+    with pytest.raises(attempts.Fenced):
         attempt.succeed(RESULT, [])
     assert tell(engine) == 0
 

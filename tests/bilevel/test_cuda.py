@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from hposvc import cuda
+from hposvc.machine import cuda
 
 OBSTACLES = "; ".join(obstacle.message for obstacle in cuda.obstacles())
 

@@ -15,9 +15,9 @@ from PIL import Image
 from playwright.sync_api import Browser, FloatRect, ViewportSize, sync_playwright
 
 from hposvc.db import migrate
-from hposvc.jobs.fleet import WorkerReport, beat
-from hposvc.jobs.resources import JobError
+from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs.service import Jobs
+from hposvc.schema.job import JobError
 from tests.browser.conftest import CHROMIUM, REMEDY
 from tests.serving import (
     GROUPS,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from hposvc.jobs.fleet import WorkerReport, beat
+from hposvc.fleet.workers import WorkerReport, beat
 from tests.browser.conftest import Watch, set_hidden
 from tests.browser.screenshots import stage
 from tests.serving import Server, curve, running

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from hposvc.jobs.fleet import WorkerReport, beat
-from hposvc.jobs.resources import JobError
+from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.schema.job import JobError
 from tests.browser.conftest import Watch, set_hidden
 from tests.serving import (
     FEATURES,

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.jobs.resources import JobError
+from hposvc.schema.job import JobError
 from tests.browser.conftest import Watch
 from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 

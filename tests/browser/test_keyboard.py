@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from hposvc.access import keys
+from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs import queries
-from hposvc.jobs.fleet import WorkerReport, beat
 from tests.browser.conftest import Watch, people
 from tests.browser.screenshots import SETTLED
 from tests.serving import RESULT, Server, checkpoint, curve, running, submit, succeeded, watch_lambda

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
 from hposvc.db.tables import workers
+from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs import queries
-from hposvc.jobs.fleet import WorkerReport, beat
 from hposvc.jobs.service import Jobs
 from tests.browser.conftest import Watch, people
 from tests.serving import Server, running, submit

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from hposvc.client import Client
-from hposvc.embedded import announced
+from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 from tests.environment import without_settings
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hposvc import backup as archive
 from hposvc.db import migrate
 from hposvc.faults import Fault
 from hposvc.jobs import queries
+from hposvc.operate import backup as archive
 from hposvc.settings import Settings
 from tests.cli.conftest import HPOSVC
 from tests.environment import without_settings

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from hposvc.client import Client, ProblemError, ServerUnreachableError
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 from tests.cli.conftest import Server
 
 SPEC = {"kind": "data_reweighting", "dataset": {"id": "sklearn:wine"}}

@@ -25,14 +25,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from typer.testing import CliRunner
 
 from api.metrics import ApiMetrics
-from hposvc import aws
 from hposvc.cli import app
 from hposvc.client import Client
 from hposvc.db.engine import create_engine
-from hposvc.embedded import announced
-from hposvc.jobs import census, fleet, queries
-from hposvc.jobs.fleet import WorkerReport
+from hposvc.fleet import counts
+from hposvc.fleet import workers as fleet
+from hposvc.fleet.workers import WorkerReport
+from hposvc.jobs import queries
+from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
+from hposvc.storage import aws_credentials
 from tests.cli.conftest import HPOSVC, SECONDS, until
 from tests.environment import without_settings
 from tests.moto import moto
@@ -215,7 +217,7 @@ def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
     password = (folder / "postgres_password").read_text()
     assert settings.database_url == f"postgresql+psycopg://hposvc:{password}@database/hposvc"
     assert len(password) == 48
-    keys = aws.options({"AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws_credentials")})["config"]
+    keys = aws_credentials.options({"AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws_credentials")})["config"]
     assert keys["aws_access_key_id"] == (folder / "store_user").read_text()
     assert keys["aws_secret_access_key"] == (folder / "store_password").read_text()
     again = subprocess.run(["sh", tmp_path / "deploy/secrets.sh"], capture_output=True, text=True, check=False)
@@ -286,7 +288,7 @@ def test_what_the_images_copy_is_there() -> None:
 def exposed(migrated_sqlite: Path) -> set[str]:
     """Every sample name that the API and a worker expose."""
     engine = create_engine(f"sqlite:///{migrated_sqlite}")
-    metrics = ApiMetrics(lambda: census.take(engine))
+    metrics = ApiMetrics(lambda: counts.take(engine))
     metrics.requests.labels("GET", "/", "200").inc()
     metrics.durations.labels("GET", "/").observe(0.1)
     report = WorkerReport("w", "host", "cpu", {}, "ready", offers=("any",))

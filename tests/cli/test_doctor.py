@@ -17,10 +17,10 @@ from unittest import mock
 import pytest
 import sqlalchemy as sa
 
-from hposvc import doctor
-from hposvc.causes import Cause
 from hposvc.db import migrate
 from hposvc.faults import Exit
+from hposvc.machine.causes import Cause
+from hposvc.operate import doctor
 from hposvc.settings import Settings
 from tests.cli.conftest import HPOSVC, Server
 from tests.environment import FOUND, without_settings

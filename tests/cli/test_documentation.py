@@ -14,7 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from hposvc.cli import app
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 
 ROOT = Path(__file__).parents[2]

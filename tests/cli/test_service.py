@@ -13,7 +13,7 @@ import pytest
 
 from hposvc.client import Client
 from hposvc.faults import Exit
-from hposvc.serve import listen
+from hposvc.operate.serve import listen
 from hposvc.settings import Settings
 from tests.cli.conftest import HPOSVC, SECONDS, Server, until
 from tests.environment import without_settings

@@ -13,7 +13,8 @@ from rich.console import Console
 from api.examples import JOB
 from hposvc.cli.top import Glance, duration, glances, offers_in_short, parse, show
 from hposvc.client import Client
-from hposvc.jobs.resources import JobResource, WorkerResource
+from hposvc.schema.job import JobResource
+from hposvc.schema.workers import WorkerResource
 from tests.cli.conftest import Server
 
 TEXT = """\

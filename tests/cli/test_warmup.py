@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hposvc import warmup
-from hposvc.warmup import Progress, WarmupError
+from hposvc.machine import warmup
+from hposvc.machine.warmup import Progress, WarmupError
 
 SAID = (
     r"Compiling jittor_core(1/150) used: 1.2s\r"

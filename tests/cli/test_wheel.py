@@ -85,7 +85,7 @@ def run_outside(python: Path, tmp_path: Path, script: str) -> None:
 SERVE = """
 import re, sys
 import httpx
-from hposvc.embedded import Embedded, upgrade_database
+from hposvc.operate.embedded import Embedded, upgrade_database
 from hposvc.settings import Settings
 import hposvc, migrations
 assert sys.prefix in hposvc.__file__ and sys.prefix in migrations.__file__, hposvc.__file__

@@ -9,8 +9,8 @@ from typing import Any
 
 from api.examples import JOB, SPEC
 from api.openapi import document
-from hposvc.jobs.resources import JobResource
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hposvc import data
-from hposvc.data import DataError, Dataset, Table, bundled, load, prepare, select
-from hposvc.data.noise import plant
-from hposvc.jobs.spec import DatasetSpec, JobSpec, LabelNoise
+from hposvc import training_data
+from hposvc.schema.spec import DatasetSpec, JobSpec, LabelNoise
+from hposvc.training_data import DataError, Dataset, Table, bundled, load, prepare, select
+from hposvc.training_data.noise import plant
 
 
 def job(dataset: str | dict[str, Any] = "sklearn:iris", kind: str = "data_reweighting", **fields: Any) -> JobSpec:
@@ -36,7 +36,7 @@ def fields_of(error: pytest.ExceptionInfo[DataError]) -> set[str]:
 def test_every_bundled_set_fits_both_kinds_without_a_choice() -> None:
     for name in bundled.names():
         for kind in ("data_reweighting", "regularization_tuning"):
-            data.check(job(name, kind))
+            training_data.check(job(name, kind))
 
 
 def test_parts_are_disjoint_complete_and_stratified() -> None:
@@ -140,7 +140,7 @@ def test_a_column_can_group_the_rows() -> None:
     with pytest.raises(DataError) as error:
         select(columns, DatasetSpec(id="ds_test", label="y"), ["who", "whom"])
     assert fields_of(error) == {"hyperparameters.group_column"}
-    data.check(job("sklearn:wine", hyperparameters={"per": "group", "group_column": "target"}))
+    training_data.check(job("sklearn:wine", hyperparameters={"per": "group", "group_column": "target"}))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_a_column_can_divide_the_rows() -> None:
 
 def test_an_unknown_data_set_lists_the_known() -> None:
     with pytest.raises(DataError) as error:
-        data.check(job("sklearn:digit"))
+        training_data.check(job("sklearn:digit"))
     assert fields_of(error) == {"dataset.id"}
     assert "sklearn:digits" in error.value.problems[0].remedy
 
@@ -177,7 +177,7 @@ def test_an_unknown_data_set_lists_the_known() -> None:
 def test_all_unknown_columns_are_named_at_once() -> None:
     described = {"id": "sklearn:iris", "label": "species", "features": ["petal width (cm)", "x"], "id_column": "name"}
     with pytest.raises(DataError) as error:
-        data.check(job(described))
+        training_data.check(job(described))
     assert fields_of(error) == {"dataset.label", "dataset.features.1", "dataset.id_column"}
     assert all("petal length (cm)" in problem.remedy for problem in error.value.problems)
 
@@ -244,7 +244,7 @@ def test_what_cannot_work_is_refused_at_the_door(
     described |= {name: fields[name] for name in ("split", "label_noise") if name in fields}
     rest = {name: value for name, value in fields.items() if name not in described}
     spec = job(described, **rest)
-    found = data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_columns), spec)
+    found = training_data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_columns), spec)
     assert expected in {problem.field for problem in found}
     assert all(problem.message and problem.remedy for problem in found)
 
@@ -256,7 +256,7 @@ def test_too_many_activations_are_refused() -> None:
         features=np.lib.stride_tricks.as_strided(np.zeros(2), (2_000_000, 2), (0, 8)),
         targets=np.arange(2_000_000) % 3,
     )
-    found = data.problems(many, job({"id": "ds_test", "label": "y"}, model={"type": "mlp", "hidden": [1024]}))
+    found = training_data.problems(many, job({"id": "ds_test", "label": "y"}, model={"type": "mlp", "hidden": [1024]}))
     assert "solver.lower.batch_size" in {problem.field for problem in found}
 
 
@@ -274,23 +274,23 @@ def test_a_network_that_does_not_fit_the_images_is_refused(
 ) -> None:
     spec = job({"id": "sklearn:digits", **described}, model={"type": "cnn", **model})
     with pytest.raises(DataError) as error:
-        data.check(spec)
+        training_data.check(spec)
     assert fields_of(error) == {expected}
-    data.check(job({"id": "sklearn:digits"}, model={"type": "cnn"}))
+    training_data.check(job({"id": "sklearn:digits"}, model={"type": "cnn"}))
 
 
 def test_a_class_that_no_training_row_has_is_refused() -> None:
     parts = np.array(["train", "train", "validation", "test"] * 15)
     labels = np.where(parts == "train", 0, np.arange(60) % 3)
     spec = job({"id": "ds_test", "label": "y", "split": {"column": "part"}})
-    found = data.problems(select(table(part=parts, y=labels), spec.dataset), spec)
+    found = training_data.problems(select(table(part=parts, y=labels), spec.dataset), spec)
     assert [problem.field for problem in found] == ["dataset.split", "dataset.split"]
 
 
 @pytest.mark.parametrize("values", [["train"] * 60, ["training", "validation", "test"] * 20])
 def test_a_split_column_must_speak_of_all_parts(values: list[str]) -> None:
     spec = job({"id": "ds_test", "label": "y", "split": {"column": "part"}})
-    found = data.problems(select(table(part=np.array(values)), spec.dataset), spec)
+    found = training_data.problems(select(table(part=np.array(values)), spec.dataset), spec)
     assert {problem.field for problem in found} == {"dataset.split.column"}
 
 
@@ -301,7 +301,7 @@ def test_all_problems_are_told_together() -> None:
         solver={"lower": {"batch_size": 1000}},
     )
     with pytest.raises(DataError) as error:
-        data.check(spec)
+        training_data.check(spec)
     assert fields_of(error) == {"dataset.label_noise", "hyperparameters.per", "solver.lower.batch_size"}
 
 
@@ -325,5 +325,5 @@ def test_planted_noise_leaves_no_trace_in_what_the_solver_gets() -> None:
 
 
 def test_data_needs_neither_jittor_nor_a_database() -> None:
-    code = "import sys, hposvc.data; print(sorted({'jittor', 'sqlalchemy', 'fastapi'} & set(sys.modules)))"
+    code = "import sys, hposvc.training_data; print(sorted({'jittor', 'sqlalchemy', 'fastapi'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"

@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from hposvc.client import Client
 from hposvc.db.engine import create_engine
 from hposvc.db.tables import datasets
-from hposvc.embedded import announced
 from hposvc.failpoints import DATASETS
+from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 from tests.cli.conftest import until
 from tests.datasets.bad_files import CSV, csv

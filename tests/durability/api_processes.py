@@ -7,7 +7,7 @@ import signal
 import sys
 
 import api.app  # noqa: F401 - here, so that each process starts at once
-from hposvc.serve import run_api
+from hposvc.operate.serve import run_api
 from hposvc.settings import Settings
 
 if __name__ == "__main__":

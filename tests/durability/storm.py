@@ -28,7 +28,7 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import read
 from hposvc.db.tables import attempts, jobs
-from hposvc.jobs.states import HELD, State
+from hposvc.schema.states import HELD, State
 from tests.postgresql import PostgreSQL
 from tests.workers.harness import Service, children_of, tiny_spec
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import write
 from hposvc.jobs import queries
-from hposvc.jobs.states import State
-from hposvc.queue import APPLICATION_VERSION, DELIVERY, QUEUE, Publisher
+from hposvc.jobs.queue import APPLICATION_VERSION, DELIVERY, QUEUE, Publisher
+from hposvc.schema.states import State
 from tests.postgresql import PostgreSQL
 from tests.workers.harness import Service, eventually, tiny_spec
 

@@ -21,9 +21,9 @@ import hposvc
 from hposvc import failpoints
 from hposvc.db.engine import create_engine, read
 from hposvc.db.tables import doomed_files, jobs
-from hposvc.jobs import retention
-from hposvc.jobs.states import TERMINAL, State
-from hposvc.store import Store
+from hposvc.jobs import removal
+from hposvc.schema.states import TERMINAL, State
+from hposvc.storage.store import Store
 from tests.workers.harness import Service, eventually, tiny_spec
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
@@ -126,15 +126,15 @@ def test_whoever_removes_old_jobs_dies_at_each_point(service: Service, monkeypat
         child = os.fork()
         if child == 0:
             monkeypatch.setattr(failpoints, "_armed", {point: 1})
-            retention.remove(create_engine(service.url), store, job_id)
+            removal.remove(create_engine(service.url), store, job_id)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, point
         if point == "retention.before_commit":
             service.assert_succeeded_exactly(job_id)
             assert [path for path in (service.directory / "store").rglob("*") if path.is_file()]
-            retention.remove(service.engine, store, job_id)
+            removal.remove(service.engine, store, job_id)
         else:
-            retention.clear_files(service.engine, store)
+            removal.clear_files(service.engine, store)
         with read(service.engine) as connection:
             assert connection.execute(sa.select(jobs.c.id)).all() == []
             assert connection.execute(sa.select(doomed_files.c.url)).all() == []

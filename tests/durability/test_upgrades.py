@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import artifacts, attempts, events, iterations, jobs
-from hposvc.jobs.states import State
+from hposvc.schema.states import State
 from tests.durability.release_0001 import BATCHES, ROWS
 from tests.workers.harness import Service, tiny_spec
 from workers.session import Timing

@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
-from hposvc.jobs.fence import Attempt, claim
+from hposvc.jobs.attempt import Attempt, claim
+from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
-from hposvc.queue import Publisher
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from hposvc.db.engine import read, write
 from hposvc.db.tables import iteration_blocks, iterations, now
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.jobs import hyperparameters, queries
-from hposvc.jobs.blocks import FOLDED
-from hposvc.jobs.fence import Attempt, Fenced, StoredFile
+from hposvc.jobs.attempt import Attempt, Fenced, StoredFile
+from hposvc.jobs.iterations.blocks import FOLDED
 from hposvc.jobs.queries import METRICS
-from hposvc.jobs.resources import JobError
+from hposvc.jobs.queue import Publisher, deliveries
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.states import State
 from hposvc.jobs.sweeper import Swept, sweep
-from hposvc.queue import Publisher, deliveries
+from hposvc.schema.job import JobError
+from hposvc.schema.states import State
 from hposvc.snapshots import Group, Snapshot, take
 from tests.workers.harness import tiny_spec
 

@@ -2,9 +2,9 @@ import pytest
 import sqlalchemy as sa
 
 from hposvc.jobs import queries
-from hposvc.jobs.queries import InvalidPageToken
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.states import State
+from hposvc.schema.paging import InvalidPageToken
+from hposvc.schema.states import State
 from tests.workers.harness import tiny_spec
 
 

@@ -15,8 +15,8 @@ from dbos._sys_db import SystemDatabase
 from hposvc.db.engine import read, write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import tenants
+from hposvc.jobs.queue import Consumer, Publisher, QueueError
 from hposvc.jobs.service import Jobs
-from hposvc.queue import Consumer, Publisher, QueueError
 from tests.workers.harness import eventually, tiny_spec
 
 

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata, now
-from hposvc.jobs import deletion, retention
-from hposvc.jobs.fence import Attempt, StoredFile
-from hposvc.jobs.resources import JobResource
-from hposvc.queue import deliveries
-from hposvc.store import Store
+from hposvc.jobs import removal
+from hposvc.jobs.attempt import Attempt, StoredFile
+from hposvc.jobs.queue import deliveries
+from hposvc.schema.job import JobResource
+from hposvc.storage.store import Store
 from tests.serving import running
 
 DAY = 86400.0
@@ -63,31 +63,31 @@ def test_old_jobs_go_with_all_that_is_theirs_and_others_stay(engine: sa.Engine, 
     recent = finished(engine, store, tmp_path, days_ago=29)
     live, _ = running(engine, 10)
     assert set(traces(engine, old[0])) >= {"jobs", "iterations", "events", "attempts", "artifacts", "deliveries"}
-    assert retention.expire(engine, store, older_than=30 * DAY, dry_run=True) == 2
+    assert removal.expire(engine, store, older_than=30 * DAY, dry_run=True) == 2
     assert traces(engine, old[0])
-    assert retention.expire(engine, store, older_than=30 * DAY) == 2
+    assert removal.expire(engine, store, older_than=30 * DAY) == 2
     assert [traces(engine, job) for job in old] == [[], []]
     left = [path.relative_to(tmp_path / "store").as_posix() for path in files(tmp_path)]
     here = f"jobs/{recent.id}"
     assert left == ["jobs", here, f"{here}/1", f"{here}/1/model.bin", f"{here}/1/report.bin"]
     assert "iterations" in traces(engine, recent)
     assert "jobs" in traces(engine, live)
-    assert retention.expire(engine, store, older_than=30 * DAY) == 0
+    assert removal.expire(engine, store, older_than=30 * DAY) == 0
 
 
 def test_many_jobs_go_in_chunks(
     engine: sa.Engine, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A chunk is small in jobs and in iterations, but a single long job goes, too."""
-    monkeypatch.setattr(retention, "CHUNK_JOBS", 3)
-    monkeypatch.setattr(retention, "CHUNK_ROWS", 25)
+    monkeypatch.setattr(removal, "CHUNK_JOBS", 3)
+    monkeypatch.setattr(removal, "CHUNK_ROWS", 25)
     gone = [
         finished(engine, store, tmp_path, days_ago=40 + n, length=length) for n, length in enumerate([5] * 4 + [60])
     ]
     sizes: list[int] = []
-    real = retention._remove_rows
-    monkeypatch.setattr(retention, "_remove_rows", lambda c, rows: (sizes.append(len(rows)), real(c, rows))[1])
-    assert retention.expire(engine, store, older_than=30 * DAY) == 5
+    real = removal._remove_rows
+    monkeypatch.setattr(removal, "_remove_rows", lambda c, rows: (sizes.append(len(rows)), real(c, rows))[1])
+    assert removal.expire(engine, store, older_than=30 * DAY) == 5
     assert sizes == [1, 3, 1, 0]  # the oldest is the long one
     assert all(traces(engine, job) == [] for job in gone)
     assert [path for path in files(tmp_path) if path.is_file()] == []
@@ -99,10 +99,10 @@ def test_files_that_were_left_by_a_crash_go_the_next_time(
     job = finished(engine, store, tmp_path, days_ago=40)
     with monkeypatch.context() as patched:
         patched.setattr(Store, "remove", lambda *_: (_ for _ in ()).throw(OSError("the store is away")))
-        assert retention.expire(engine, store, older_than=30 * DAY) == 1
+        assert removal.expire(engine, store, older_than=30 * DAY) == 1
     assert traces(engine, job) == []
     assert len([path for path in files(tmp_path) if path.is_file()]) == 2
-    retention.expire(engine, store, older_than=30 * DAY)
+    removal.expire(engine, store, older_than=30 * DAY)
     assert [path for path in files(tmp_path) if path.is_file()] == []
     with read(engine) as connection:
         assert connection.execute(sa.select(doomed_files.c.url)).all() == []
@@ -117,9 +117,9 @@ def test_a_transaction_that_fails_removes_nothing(
         if name == "retention.before_commit":
             raise RuntimeError("a crash")
 
-    monkeypatch.setattr(retention, "failpoint", fail)
+    monkeypatch.setattr(removal, "failpoint", fail)
     with pytest.raises(RuntimeError, match="a crash"):
-        retention.expire(engine, store, older_than=30 * DAY)
+        removal.expire(engine, store, older_than=30 * DAY)
     with read(engine) as connection:
         count = sa.select(sa.func.count()).where(iterations.c.job_id == job.id)
         assert connection.execute(count).scalar_one() == 30
@@ -127,12 +127,12 @@ def test_a_transaction_that_fails_removes_nothing(
 
 
 def test_a_late_write_to_a_removed_job_is_fenced(engine: sa.Engine, store: Store, tmp_path: Path) -> None:
-    from hposvc.jobs.fence import Fenced
+    from hposvc.jobs.attempt import Fenced
 
     job, attempt = running(engine, 10)
     assert isinstance(attempt, Attempt)
     attempt.succeed({}, [])
-    deletion.delete(engine, job.id, tenant=DEFAULT_TENANT)
-    deletion.purge(engine, store)
+    removal.delete(engine, job.id, tenant=DEFAULT_TENANT)
+    removal.purge(engine, store)
     with pytest.raises(Fenced):
         attempt.record([{"iteration": 11, "upper_loss": 0.1, "hypergradient_norm": 0.1}])

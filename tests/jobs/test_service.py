@@ -3,14 +3,14 @@ import threading
 import pytest
 import sqlalchemy as sa
 
-from hposvc.data import DataError
 from hposvc.db.engine import read
 from hposvc.db.tables import metadata
 from hposvc.jobs import queries
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import State
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import State
+from hposvc.training_data import DataError
 from tests.workers.harness import tiny_spec
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 
 CNN, THINNED = {"type": "cnn"}, {"type": "mlp", "dropout": 0.5}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from hposvc.jobs.states import HELD, MOVES, TERMINAL, Action, IllegalTransition, State, move, sources
+from hposvc.schema.states import HELD, MOVES, TERMINAL, Action, IllegalTransition, State, move, sources
 
 
 def test_terminal_is_final_for_everything_but_a_persons_retry() -> None:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hposvc.tabular import Encoding, Kind, fit
+from hposvc.tables import Encoding, Kind, fit
 
 
 def fitted(values: list[object], kind: Kind, training: int | None = None) -> Encoding:

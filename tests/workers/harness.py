@@ -21,10 +21,10 @@ import sqlalchemy as sa
 from hposvc.db.engine import create_engine, read
 from hposvc.db.tables import attempts, events, hyperparameters, iterations, jobs
 from hposvc.jobs import queries
-from hposvc.jobs.resources import JobResource
 from hposvc.jobs.service import Jobs
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import TERMINAL, State
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL, State
 from hposvc.snapshots import stretch
 from tests.workers.tiny_runner import expected
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hposvc.jobs.states import State
+from hposvc.schema.states import State
 from tests.workers.harness import Service, tiny_spec
 from workers.environment import of_runner
 

@@ -16,12 +16,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from hposvc import capabilities, gpus
 from hposvc.db.engine import read
 from hposvc.db.tables import jobs, workers
-from hposvc.jobs import fleet, queries
-from hposvc.jobs.resources import WorkerResource
-from hposvc.jobs.states import State
+from hposvc.fleet import workers as fleet
+from hposvc.jobs import queries
+from hposvc.machine import gpus
+from hposvc.schema import capabilities
+from hposvc.schema.states import State
+from hposvc.schema.workers import WorkerResource
 from tests.environment import without_settings
 from tests.workers.harness import PATIENCE, Service, eventually, tiny_spec
 

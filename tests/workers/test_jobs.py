@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from hposvc.jobs import queries
-from hposvc.jobs.states import State
+from hposvc.schema.states import State
 from tests.workers.harness import Service, children_of, eventually, gone, tiny_spec
 
 

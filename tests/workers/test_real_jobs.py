@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from hposvc.jobs import hyperparameters, queries
-from hposvc.jobs.resources import to_json
-from hposvc.jobs.spec import JobSpec
-from hposvc.jobs.states import State
-from hposvc.run import Outcome, Run
+from hposvc.run.run import Outcome, Run
+from hposvc.schema.numbers import to_json
+from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import State
 from tests.workers.harness import Service, children_of
 
 pytestmark = pytest.mark.slow

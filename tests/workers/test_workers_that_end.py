@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import artifacts
 from hposvc.jobs import queries
-from hposvc.jobs.fence import CHECKPOINT
-from hposvc.jobs.states import State
+from hposvc.jobs.attempt import CHECKPOINT
+from hposvc.schema.states import State
 from tests.workers.harness import Service, children_of, eventually, freeze, gone, tiny_spec
 from workers.checkpoints import is_due
 

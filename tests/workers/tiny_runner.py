@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from hposvc import snapshots
-from hposvc.jobs.spec import JobSpec
+from hposvc.schema.spec import JobSpec
 from workers import runner
 
 

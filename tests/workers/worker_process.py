@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from hposvc import logs, tracing
-from hposvc.store import Store
+from hposvc.storage.store import Store
 from workers.session import Timing
 from workers.supervisor import RUNNER, Supervisor
 

@@ -1,0 +1,1 @@
+"""Requests in and responses out: bodies, formats, errors."""

@@ -1,0 +1,441 @@
+"""Every error as a problem document (RFC 9457, ``application/problem+json``): what, where, and how to mend it.
+
+A problem's ``type`` is a relative URI that stays the same for ever; it answers with a page that explains it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy.exc import DataError as UnstorableError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
+
+from api.middleware.headers import SECURITY_HEADERS
+from hposvc.access.keys import KeyNotFound
+from hposvc.access.tenants import QuotaExceeded
+from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
+from hposvc.fleet.workers import WorkerNotFound
+from hposvc.jobs.removal import JobNotFinished, VersionConflict
+from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
+from hposvc.storage import aws_credentials
+from hposvc.storage.store import StoreError
+from hposvc.tables.problems import DataError
+from hposvc.webhooks.addresses import ForbiddenAddress
+from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True)
+class ProblemType:
+    """One kind of error: the tail of its URI, its status and title, and what somebody who meets it should do."""
+
+    slug: str
+    status: int
+    title: str
+    help: str
+
+    @property
+    def uri(self) -> str:
+        """Where it is explained, relative to the service."""
+        return f"/problems/{self.slug}"
+
+
+TYPES = {
+    kind.slug: kind
+    for kind in (
+        ProblemType("malformed-body", 400, "The body cannot be read", "Send one JSON (or YAML) document in UTF-8."),
+        ProblemType(
+            "missing-key",
+            401,
+            "A key is needed",
+            "Send the header Authorization: Bearer KEY, or sign in at /login. `hposvc keys create` makes a key.",
+        ),
+        ProblemType(
+            "invalid-key",
+            401,
+            "The key is not valid",
+            "Use another key, or sign in again at /login. `hposvc keys list` shows those that there are.",
+        ),
+        ProblemType(
+            "missing-scope",
+            403,
+            "The key does not allow this",
+            "Use a key with the scope that the detail names: read looks, submit also makes and steers jobs, admin also "
+            "manages keys and webhooks.",
+        ),
+        ProblemType(
+            "cross-site-request",
+            403,
+            "Request from another site",
+            "Call the service directly, or open the dashboard from the service's own address.",
+        ),
+        ProblemType("not-found", 404, "Nothing here", "See /docs for the calls that exist."),
+        ProblemType("job-not-found", 404, "No such job", "GET /v1/jobs lists the jobs that exist."),
+        ProblemType("worker-not-found", 404, "No such worker", "GET /v1/workers lists the workers that are there."),
+        ProblemType("key-not-found", 404, "No such key", "GET /v1/keys lists the keys of your tenant."),
+        ProblemType("webhook-not-found", 404, "No such webhook", "GET /v1/webhooks lists those of your tenant."),
+        ProblemType(
+            "artifact-not-found", 404, "No such file", "GET /v1/jobs/{id}/artifacts lists the files that the job left."
+        ),
+        ProblemType(
+            "artifact-missing",
+            410,
+            "The file is gone",
+            "Somebody removed it from the store. Restore it there, or submit the job again.",
+        ),
+        ProblemType(
+            "method-not-allowed", 405, "Method not allowed", "Use one of the methods named in the Allow header."
+        ),
+        ProblemType(
+            "not-acceptable",
+            406,
+            "Not to be had in this format",
+            "Send an Accept header with one of the formats that the detail names, or none.",
+        ),
+        ProblemType(
+            "job-not-finished", 409, "The job has not ended", "Cancel the job, wait until it has ended, and try again."
+        ),
+        ProblemType(
+            "too-many-webhooks",
+            409,
+            "Too many webhooks",
+            "Remove a webhook that is no longer needed: DELETE /v1/webhooks/{id}.",
+        ),
+        ProblemType(
+            "illegal-transition",
+            409,
+            "The job's state does not allow this",
+            "Read the job's state and choose an action that fits: a finished job cannot be cancelled, "
+            "only a failed or cancelled one can be retried, only a paused one resumed.",
+        ),
+        ProblemType(
+            "hyperparameters-not-ready",
+            409,
+            "The job has no answer yet",
+            "Ask for order=lowest or order=highest, or for the history; from the first checkpoint on all are there.",
+        ),
+        ProblemType(
+            "hyperparameters-moved-on",
+            410,
+            "These hyperparameters are kept no longer",
+            "The job went on, and what your pages were of has been replaced. Ask for the first page again, or pause "
+            "the job while you read.",
+        ),
+        ProblemType(
+            "idempotency-conflict",
+            409,
+            "Idempotency key used for another job",
+            "One key stands for one request: send a new key with a new body.",
+        ),
+        ProblemType(
+            "precondition-failed",
+            412,
+            "The job changed in between",
+            "Read the job again, see whether your change still makes sense, and send it with the new ETag.",
+        ),
+        ProblemType(
+            "body-too-large",
+            413,
+            "The body is too large",
+            "A job's specification needs a few kilobytes at most; for data sets, the largest size is a setting of the "
+            "server (HPOSVC_MAX_UPLOAD_BYTES).",
+        ),
+        ProblemType(
+            "unsupported-media-type",
+            415,
+            "Unsupported media type",
+            "Send Content-Type: application/json or application/yaml, uncompressed.",
+        ),
+        ProblemType("unknown-host", 421, "Unknown host", "Use the address that the server printed when it started."),
+        ProblemType(
+            "invalid-spec",
+            422,
+            "The job's specification is not valid",
+            "Mend each field listed under errors and send the job again. ?dry_run=true checks without submitting.",
+        ),
+        ProblemType(
+            "invalid-dataset",
+            422,
+            "The data set cannot be used",
+            "Mend what is listed under errors, in the file or in the parameters, and send it again. Nothing was kept.",
+        ),
+        ProblemType("dataset-not-found", 404, "No such data set", "GET /v1/datasets lists the data sets that exist."),
+        ProblemType(
+            "dataset-in-use",
+            409,
+            "Jobs need the data set",
+            "Wait until the jobs are over, or cancel them.",
+        ),
+        ProblemType(
+            "dataset-conflict",
+            409,
+            "The data set is there already",
+            "The same content was uploaded with other roles: name them in the job, or remove it and send it again.",
+        ),
+        ProblemType(
+            "unsupported-file",
+            415,
+            "Not a file of rows",
+            "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed, or a name that ends in "
+            ".csv, .parquet or .npz.",
+        ),
+        ProblemType(
+            "rows-not-available",
+            409,
+            "There are no rows yet",
+            "Rows are ranked when a job has succeeded; watch its state.",
+        ),
+        ProblemType("invalid-parameter", 422, "A parameter is not valid", "Mend each parameter listed under errors."),
+        ProblemType(
+            "invalid-body", 422, "The body is not valid", "Mend each field listed under errors and send it again."
+        ),
+        ProblemType(
+            "too-many-requests", 429, "Too many requests", "Wait for the seconds that the header Retry-After names."
+        ),
+        ProblemType(
+            "too-many-streams",
+            429,
+            "Too many open streams",
+            "Close streams that nobody watches, or ask again later; GET without a stream works meanwhile.",
+        ),
+        ProblemType(
+            "quota-exceeded",
+            429,
+            "The tenant's quota is used up",
+            "Let jobs end, cancel some, or delete old ones; GET /v1/tenant shows what is used. Whoever runs the "
+            "service can raise the quota: hposvc tenants set.",
+        ),
+        ProblemType("request-failed", 400, "The request failed", "The detail says what to change."),
+        ProblemType(
+            "internal-error",
+            500,
+            "Something went wrong in the server",
+            "This is a defect: nothing was changed by the request. The server's log has the details.",
+        ),
+        ProblemType("not-ready", 503, "The service is not ready", "Run `hposvc db upgrade`."),
+        ProblemType(
+            "database-unavailable",
+            503,
+            "The database does not answer",
+            "Try again in a moment. If it lasts, look at the database and at HPOSVC_DATABASE_URL.",
+        ),
+        ProblemType(
+            "store-unavailable",
+            503,
+            "The artifact store does not answer",
+            "Try again in a moment. If it lasts, whoever runs the service runs `hposvc doctor` where the API runs.",
+        ),
+    )
+}
+
+
+class FieldError(BaseModel):
+    """One thing wrong in the request."""
+
+    field: str
+    message: str
+    remedy: str
+    value: str | float | int | bool | None = None
+
+
+class ProblemDocument(BaseModel):
+    """The body of every error."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[FieldError] = []
+
+
+class Problem(Exception):
+    """An error on its way to the client; ``extra`` members stand beside the standard ones in the document."""
+
+    def __init__(
+        self,
+        slug: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldError] = (),
+        status: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **extra: str | list[str],
+    ) -> None:
+        super().__init__(detail)
+        self.kind = TYPES[slug]
+        self.detail = detail
+        self.errors = list(errors)
+        self.status = status or self.kind.status
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+    def response(self, instance: str) -> JSONResponse:
+        """The document as an ASGI application; ``instance`` is the path that was asked for."""
+        content: dict[str, Any] = {
+            "type": self.kind.uri,
+            "title": self.kind.title,
+            "status": self.status,
+            "detail": self.detail,
+            "instance": instance,
+        }
+        if self.errors:
+            content["errors"] = [error.model_dump(exclude_unset=True) for error in self.errors]
+        return JSONResponse(content | self.extra, self.status, headers=self.headers, media_type=MEDIA_TYPE)
+
+
+def field_error(field: str, message: str, remedy: str, value: object = None) -> FieldError:
+    """A field error that shows the offending value, if it is a scalar, in a form that JSON can hold."""
+    if isinstance(value, str):
+        value = value.encode("utf-8", "backslashreplace").decode()
+        value = value if len(value) <= 100 else value[:99] + "…"
+    elif isinstance(value, float) and not math.isfinite(value):
+        value = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**53):
+        return FieldError(field=field, message=message, remedy=remedy, value=value)
+    return FieldError(field=field, message=message, remedy=remedy)
+
+
+def invalid_spec(errors: Sequence[FieldError]) -> Problem:
+    """The job cannot be accepted as it stands."""
+    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem("invalid-spec", first + more, errors=errors)
+
+
+def invalid_dataset(error: DataError) -> Problem:
+    """The file cannot be kept as a data set."""
+    errors = [field_error(found.field, found.message, found.remedy) for found in error.problems]
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    return Problem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
+
+
+def invalid_body(errors: Sequence[FieldError]) -> Problem:
+    """A body other than a job's cannot be accepted as it stands."""
+    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
+    return Problem("invalid-body", first, errors=errors)
+
+
+def to_problem(request: Request, error: Exception) -> Problem:
+    """The problem of an exception outside of all routes; what nobody foresaw is logged."""
+    for kind, convert in CONVERSIONS.items():
+        if kind is not Exception and isinstance(error, kind):
+            return convert(request, error)
+    log.error("a defect", path=request.url.path, exc_info=error)
+    return _from_crash(request, error)
+
+
+def install(app: FastAPI) -> None:
+    """Turn every exception that leaves a route into a problem document."""
+
+    def handler(convert: Callable[[Request, Any], Problem]) -> Callable[[Request, Exception], JSONResponse]:
+        return lambda request, error: convert(request, error).response(request.url.path)
+
+    for kind, convert in CONVERSIONS.items():
+        app.add_exception_handler(kind, handler(convert))
+
+
+def _from_data(_: Request, error: DataError) -> Problem:
+    return invalid_spec([field_error(found.field, found.message, found.remedy) for found in error.problems])
+
+
+def _from_parameters(_: Request, error: RequestValidationError) -> Problem:
+    errors = [
+        field_error(
+            str(item["loc"][1] if len(item["loc"]) > 1 else ""),
+            item["msg"],
+            "See /docs for what it takes.",
+            item["input"],
+        )
+        for item in error.errors()
+    ]
+    return Problem("invalid-parameter", "; ".join(f"{item.field}: {item.message}" for item in errors), errors=errors)
+
+
+def _from_http(request: Request, error: HTTPException) -> Problem:
+    path, headers = request.url.path, error.headers or {}
+    if error.status_code == 404:
+        return Problem("not-found", f"There is no {path} here.")
+    if error.status_code == 405:
+        allowed = _methods(request) or headers.get("Allow", "another method")
+        headers = {**headers, "Allow": allowed}
+        return Problem("method-not-allowed", f"{path} takes {allowed}, not {request.method}.", headers=headers)
+    return Problem("request-failed", error.detail, status=error.status_code, headers=headers)
+
+
+def _methods(request: Request) -> str:
+    """All methods that the path takes: each of its routes knows but its own."""
+    methods: set[str] = set()
+    for template, calls in request.app.openapi()["paths"].items():
+        if compile_path(template)[0].match(request.url.path):
+            methods |= {method.upper() for method in calls}
+    return ", ".join(sorted(methods))
+
+
+def _from_database(request: Request, error: Exception) -> Problem:
+    log.error("database unavailable", path=request.url.path, error=str(error))
+    detail = "The database could not be reached, or stayed locked; nothing was changed."
+    return Problem("database-unavailable", detail, headers={"Retry-After": "2"})
+
+
+def _from_store(request: Request, error: Exception) -> Problem:
+    log.error("store unavailable", path=request.url.path, error=str(error))
+    detail = "The store that holds the files could not be reached, or refused; nothing was changed."
+    return Problem("store-unavailable", detail, headers={"Retry-After": "2"})
+
+
+def _from_crash(request: Request, error: Exception) -> Problem:
+    detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
+    headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
+    return Problem("internal-error", detail, headers=headers)
+
+
+CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
+    Problem: lambda _, error: error,
+    StoreError: _from_store,
+    aws_credentials.CredentialsError: _from_store,
+    DataError: _from_data,
+    KeyNotFound: lambda _, error: Problem("key-not-found", str(error)),
+    WebhookNotFound: lambda _, error: Problem("webhook-not-found", str(error)),
+    TooManyWebhooks: lambda _, error: Problem("too-many-webhooks", str(error)),
+    ForbiddenAddress: lambda _, error: invalid_body(
+        [field_error("url", str(error), "Name an https address that everybody on the internet could reach.")]
+    ),
+    QuotaExceeded: lambda _, error: Problem(
+        "quota-exceeded", str(error), headers={"Retry-After": str(error.retry_after)}, quota=error.quota
+    ),
+    JobNotFinished: lambda _, error: Problem("job-not-finished", str(error), state=error.state),
+    VersionConflict: lambda _, error: Problem(
+        "precondition-failed", str(error), headers={"ETag": f'"{error.version}"'}
+    ),
+    JobNotFound: lambda _, error: Problem("job-not-found", str(error)),
+    WorkerNotFound: lambda _, error: Problem("worker-not-found", str(error)),
+    IllegalTransition: lambda _, error: Problem("illegal-transition", str(error), state=error.state),
+    IdempotencyConflict: lambda _, error: Problem("idempotency-conflict", str(error)),
+    DatasetNotFound: lambda _, error: Problem("dataset-not-found", str(error)),
+    DatasetInUse: lambda _, error: Problem("dataset-in-use", str(error), jobs=error.job_ids),
+    DatasetConflict: lambda _, error: Problem("dataset-conflict", str(error), dataset=error.dataset_id),
+    RequestValidationError: _from_parameters,
+    HTTPException: _from_http,
+    UnstorableError: lambda *_: Problem("request-failed", "A value is beyond what the database holds.", status=422),
+    OperationalError: _from_database,
+    InterfaceError: _from_database,
+    PoolTimeoutError: _from_database,
+    Exception: _from_crash,
+}

@@ -1,0 +1,49 @@
+"""The report of a finished job as one page of HTML, to be read, kept or printed."""
+
+from __future__ import annotations
+
+import math
+
+from jinja2 import Environment, PackageLoader
+
+from hposvc.schema.job import JobResource
+from hposvc.schema.result import Candidate, read_result
+
+LISTED = 20
+SCORES = {"accuracy": "accuracy", "r2": "R²"}
+
+environment = Environment(loader=PackageLoader("api"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+
+
+def render_report(job: JobResource) -> str:
+    """The page. It loads nothing: its styles are within it. What the result lacks is left out, and said."""
+    result = read_result(job.result)
+    return environment.get_template("report.html").render(
+        job=job,
+        result=result,
+        score=SCORES.get(result.score_name or "", "score"),
+        listed=LISTED,
+        rows=list(zip(result.models, _lengths(result.models), strict=True)),
+    )
+
+
+def _lengths(models: list[Candidate]) -> list[float]:
+    """The test scores as lengths in percent of the largest."""
+    scores = [0.0 if model.test_score is None or math.isnan(model.test_score) else model.test_score for model in models]
+    largest = max([score for score in scores if math.isfinite(score)] + [0.0]) or 1.0
+    return [round(100 * min(1.0, max(0.0, score / largest)), 1) for score in scores]
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _text(value: str | None) -> str:
+    return "–" if value is None else value
+
+
+environment.filters |= {"number": _number, "count": _count, "text": _text}

@@ -1,0 +1,116 @@
+"""The ranked rows of a finished job, as they leave: CSV in pieces, JSON, or the Parquet file itself."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+
+from api.http.problem_details import Problem
+from hposvc.schema.job import ArtifactResource
+from hposvc.schema.numbers import to_json
+from hposvc.storage.store import locate, speaking_of
+
+NAME = "rows.parquet"
+Part = Literal["train", "validation", "selection", "test", "all"]
+Format = Literal["csv", "parquet", "json"]
+BATCH_ROWS = 4096
+
+
+def rows_response(artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None) -> Response:
+    """The rows of one part, the most suspicious first. Raises Problem: the store lost the file."""
+    filesystem, path = locate(artifact.url)
+    with speaking_of(artifact.url):
+        there = filesystem.exists(path)
+    if not there:
+        raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
+
+    def pieces() -> Iterator[pa.RecordBatch]:
+        left = limit
+        with filesystem.open(path, "rb") as stream:
+            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, use_threads=False):
+                chosen = batch if part == "all" else batch.filter(pc.equal(batch.column("part"), part))
+                chosen = chosen if left is None else chosen.slice(0, left)
+                if left is not None:
+                    left -= chosen.num_rows
+                yield chosen
+                if left == 0:
+                    return
+
+    write = {"csv": _csv, "json": _json, "parquet": _parquet}[format_]
+    media_type = {
+        "csv": "text/csv; charset=utf-8",
+        "json": "application/json",
+        "parquet": "application/vnd.apache.parquet",
+    }
+    headers = {"Content-Disposition": f'attachment; filename="rows.{format_}"'} if format_ != "json" else {}
+    return StreamingResponse(write(pieces()), media_type=media_type[format_], headers=headers)
+
+
+def _csv(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    for number, batch in enumerate(pieces):
+        buffer = io.BytesIO()
+        pyarrow.csv.write_csv(batch, buffer, pyarrow.csv.WriteOptions(include_header=number == 0))
+        yield buffer.getvalue()
+
+
+def _json(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    first = True
+    yield b'{"items": ['
+    for batch in pieces:
+        for row in batch.to_pylist():
+            yield (b"" if first else b", ") + json.dumps(to_json(row), default=_plain, ensure_ascii=False).encode()
+            first = False
+    yield b"]}"
+
+
+def _parquet(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
+    sink = _Tail()
+    writer: pq.ParquetWriter | None = None
+    for batch in pieces:
+        writer = writer or pq.ParquetWriter(sink, batch.schema)
+        writer.write_batch(batch)
+        yield sink.taken()
+    if writer is not None:
+        writer.close()
+    yield sink.taken()
+
+
+class _Tail(io.RawIOBase):
+    """Takes a file that is written from its start to its end, and hands on each piece once."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._written = 0
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, piece: Any) -> int:
+        """Keep a piece until it is taken."""
+        self._pieces.append(bytes(piece))
+        self._written += len(self._pieces[-1])
+        return len(self._pieces[-1])
+
+    def tell(self) -> int:
+        """How much was written in all."""
+        return self._written
+
+    def taken(self) -> bytes:
+        """What was written since the last time."""
+        piece = b"".join(self._pieces)
+        self._pieces.clear()
+        return piece
+
+
+def _plain(value: Any) -> str:
+    return str(value.isoformat())

@@ -1,0 +1,1 @@
+"""What stands around every route: hosts and sites, keys, rate limits, logs."""

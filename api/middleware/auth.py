@@ -1,0 +1,265 @@
+"""Who asks: a key in the Authorization header or a session's cookie, checked before any route sees the request.
+
+Nothing is open unless it is named here: a route that is added needs a key without having to ask for it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from http.cookies import CookieError, SimpleCookie
+from threading import Lock
+from urllib.parse import quote
+
+import sqlalchemy as sa
+import structlog
+from anyio import to_thread
+from fastapi import Request
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.problem_details import Problem, to_problem
+from api.middleware.limits import TokenBuckets
+from hposvc.access import keys
+from hposvc.access.keys import Identity
+from hposvc.db.tables import DEFAULT_TENANT
+from hposvc.schema.access import SCOPES
+from hposvc.schema.access import Scope as Allowed
+
+audit = structlog.get_logger("hposvc.audit")
+
+COOKIE = "hposvc_session"
+OPEN = ("/healthz", "/readyz", "/login", "/docs", "/openapi.json", "/v1/session")
+OPEN_BELOW = ("/problems/", "/static/")
+# What else than looking takes the scope ``admin``; everything else that changes something takes ``submit``.
+ADMINISTRATION = ("/v1/keys", "/v1/webhooks")
+# What all tenants share: whoever runs the service has the keys of the default tenant, and only those work there.
+SHARED = ("/metrics",)
+SHARED_IF_CHANGED = ("/v1/workers",)
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+TRUSTED_SECONDS = 5.0  # for so long an answer of the database about a key is believed
+LOOK_SECONDS = 1.0  # so often the database is asked whether the first key was made
+STRANGERS_PER_SECOND = 10.0  # failed attempts of one address
+
+ANYBODY = Identity("", "anybody", DEFAULT_TENANT, frozenset(SCOPES), None)
+
+
+@dataclass
+class Gatekeeper:
+    """What one process knows about keys: whether they are asked for, whose they are, which were used."""
+
+    engine: sa.Engine
+    always: bool  # ask for a key even before the first one was made
+    _asked_for: bool = False
+    _looked: float = -math.inf
+    _known: dict[str, tuple[float, Identity]] = field(default_factory=dict)
+    _used: set[str] = field(default_factory=set)
+    _lock: Lock = field(default_factory=Lock)
+
+    def remembered(self) -> bool | None:
+        """Whether callers need a key, as far as that is known without asking the database; None if it must be asked."""
+        if self.always or self._asked_for:
+            return True
+        return False if time.monotonic() - self._looked < LOOK_SECONDS else None
+
+    def asks(self) -> bool:
+        """Whether callers need a key. Once they do, they always will."""
+        known = self.remembered()
+        if known is None:
+            known = self._asked_for = keys.exist(self.engine)
+            self._looked = time.monotonic()
+        return known
+
+    def recognized(self, token: str) -> Identity | None:
+        """Whose key or session this is, if it was seen in the last seconds."""
+        at, identity = self._known.get(keys.digest(token), (-math.inf, None))
+        return self._uses(identity) if time.monotonic() - at < TRUSTED_SECONDS else None
+
+    def identify(self, token: str) -> Identity | None:
+        """Whose key or session this is, asked of the database; None for one that opens nothing."""
+        identity = keys.identify(self.engine, token)
+        if identity is not None:
+            with self._lock:
+                if len(self._known) > 10_000:
+                    self._known.clear()
+                self._known[keys.digest(token)] = (time.monotonic(), identity)
+        return self._uses(identity)
+
+    def _uses(self, identity: Identity | None) -> Identity | None:
+        if identity is not None:
+            with self._lock:
+                self._used.add(identity.key_id)
+        return identity
+
+    def forget(self) -> None:
+        """Ask the database anew about every key: one was revoked, or a session ended."""
+        with self._lock:
+            self._known.clear()
+
+    def note_use(self) -> None:
+        """Write down which keys were used since the last time."""
+        with self._lock:
+            used, self._used = self._used, set()
+        if used:
+            keys.note_use(self.engine, used)
+
+
+class Access:
+    """ASGI middleware: knows who asks, refuses who may not, counts how often, and logs who changed what."""
+
+    def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper, requests_per_second: float | None) -> None:
+        self.app = app
+        self.gatekeeper = gatekeeper
+        self.requests_per_second = requests_per_second
+        self.buckets = TokenBuckets()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a problem, or pass the request on with ``request.state.caller``."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        try:
+            caller = await self._caller(scope)
+        except Problem as problem:
+            await self._refusal(scope, problem)(scope, receive, send)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a problem document
+            await to_problem(Request(scope), error).response(scope["path"])(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        if scope["method"] in READING:
+            await self.app(scope, receive, send)
+        else:
+            await self.app(scope, receive, _audited(scope, caller, send))
+
+    async def _caller(self, scope: Scope) -> Identity:
+        path = scope["path"]
+        open_ = path in OPEN or path.startswith(OPEN_BELOW)
+        if open_ and path != "/v1/session":
+            return ANYBODY
+        asks = self.gatekeeper.remembered()
+        if asks is None:
+            asks = await to_thread.run_sync(self.gatekeeper.asks)
+        if not asks:
+            return ANYBODY
+        token = shown(Headers(scope=scope))
+        if path == "/v1/session" and token is None:
+            return ANYBODY
+        identity = None
+        if token is not None:
+            identity = self.gatekeeper.recognized(token) or await to_thread.run_sync(self.gatekeeper.identify, token)
+        if identity is None:
+            self._stranger(scope, path)
+            raise no_key(token is not None)
+        rate = identity.requests_per_second or self.requests_per_second
+        if rate is not None and (wait := self.buckets.take(identity.tenant, rate, max(1, 10 * rate))):
+            raise too_many(f"More than {rate:g} requests a second were sent with the keys of {identity.tenant}.", wait)
+        needed = needs(scope["method"], path)
+        if needed not in identity.scopes:
+            raise Problem(
+                "missing-scope",
+                f"{scope['method']} {path} needs a key with the scope {needed!r}; this one has "
+                f"{', '.join(sorted(identity.scopes, key=SCOPES.index))}.",
+            )
+        if is_shared(scope["method"], path) and identity.tenant != DEFAULT_TENANT:
+            raise Problem(
+                "missing-scope",
+                f"{scope['method']} {path} is about all tenants: it takes a key of the tenant {DEFAULT_TENANT!r}, "
+                "which whoever runs the service has.",
+            )
+        return identity
+
+    def _stranger(self, scope: Scope, path: str) -> None:
+        """Somebody without a good key; somebody who tries many is slowed down."""
+        address = (scope.get("client") or ("",))[0]
+        if path.startswith("/v1") and (wait := self.buckets.take(f"~{address}", STRANGERS_PER_SECOND, 100)):
+            raise too_many("Too many requests without a key that opens anything came from your address.", wait)
+
+    def _refusal(self, scope: Scope, problem: Problem) -> Response:
+        """The problem; a person who opens a page of the dashboard is shown where to sign in instead."""
+        path = scope["path"]
+        page = scope["method"] == "GET" and not path.startswith("/v1/")
+        if problem.status == 401 and page and "text/html" in Headers(scope=scope).get("accept", ""):
+            return RedirectResponse(f"/login?next={quote(path, safe='/')}", 303, headers={"Cache-Control": "no-store"})
+        return problem.response(path)
+
+
+def needs(method: str, path: str) -> Allowed:
+    """The scope that a call takes."""
+    if _below(path, ADMINISTRATION) or (_below(path, SHARED_IF_CHANGED) and method not in READING):
+        return "admin"
+    return "read" if method in READING or path == "/v1/session" else "submit"
+
+
+def is_shared(method: str, path: str) -> bool:
+    """Whether a call is about what belongs to no tenant."""
+    return _below(path, SHARED) or (_below(path, SHARED_IF_CHANGED) and method not in READING)
+
+
+def _below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes)
+
+
+def shown(headers: Headers) -> str | None:
+    """The key or the cookie that a request shows. Raises Problem for an Authorization header that is no key."""
+    authorization = headers.get("authorization")
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or len(token) > 500 or not token.isascii():
+            raise Problem(
+                "invalid-key",
+                "The Authorization header is not `Bearer KEY`.",
+                headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_request"'},
+            )
+        return token
+    return cookie(headers)
+
+
+def cookie(headers: Headers) -> str | None:
+    """The value of the session's cookie."""
+    try:
+        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+    except CookieError:
+        return None
+    value = morsel.value if morsel else ""
+    return value if 0 < len(value) <= 500 and not value.startswith(keys.PREFIX) else None
+
+
+def no_key(given: bool) -> Problem:
+    """The answer to somebody without a good key."""
+    if given:
+        detail = "The key, or the session, is not known here; it may have been revoked, or be over."
+        return Problem(
+            "invalid-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_token"'}
+        )
+    detail = "This service asks for a key, and the request shows none."
+    return Problem("missing-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc"'})
+
+
+def too_many(detail: str, wait: float) -> Problem:
+    """Come back later."""
+    return Problem("too-many-requests", detail, headers={"Retry-After": str(max(1, round(wait + 0.5)))})
+
+
+def _audited(scope: Scope, caller: Identity, send: Send) -> Send:
+    """One line for every request that could change something: who, what, which, and what came of it."""
+
+    async def audited(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = Headers(raw=message["headers"])
+            audit.info(
+                "audit",
+                tenant=caller.tenant,
+                key=caller.key_id or None,
+                who=caller.name,
+                method=scope["method"],
+                path=scope["path"],
+                made=headers.get("location"),
+                status=message["status"],
+            )
+        await send(message)
+
+    return audited

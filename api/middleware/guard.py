@@ -1,0 +1,112 @@
+"""What stands before every route: which hosts are served, from which sites, how much may be sent; and safe headers."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.http.problem_details import Problem
+from api.middleware.headers import SECURITY_HEADERS
+
+MAX_BODY = 1024 * 1024
+
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address means this machine alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """ASGI middleware. ``hosts``: names served beside the loopback ones; a ``*`` among them serves every name.
+
+    ``largest`` are the bytes that a body may have for paths where that is another number than ``MAX_BODY``.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), largest: Mapping[str, int] | None = None) -> None:
+        self.app = app
+        self.hosts = frozenset(hosts)
+        self.largest = dict(largest or {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a problem, or pass the request on."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        largest = self.largest.get(scope["path"], MAX_BODY)
+        problem = (
+            self._unknown_host(headers) or self._cross_site(scope["method"], headers) or _too_large(headers, largest)
+        )
+        if problem:
+            await problem.response(scope["path"])(scope, receive, _secured(send))
+        else:
+            await self.app(scope, _counted(receive, largest), _secured(send))
+
+    def _unknown_host(self, headers: Headers) -> Problem | None:
+        """A page of another site whose name was re-pointed at this machine (DNS rebinding) still sends its own name."""
+        try:
+            host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
+        except ValueError:  # half an IPv6 address
+            host = ""
+        if is_loopback(host) or host in self.hosts or "*" in self.hosts:
+            return None
+        return Problem("unknown-host", f"This server does not answer for the host {host[:100]!r}.")
+
+    def _cross_site(self, method: str, headers: Headers) -> Problem | None:
+        """A form on another site may post here without asking; browsers say where it came from."""
+        if method in READING:
+            return None
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "same-origin")
+        try:
+            own = origin is None or urlsplit(origin).netloc == headers.get("host")
+        except ValueError:
+            own = False
+        if own and site in ("same-origin", "none"):
+            return None
+        return Problem("cross-site-request", f"A page of {origin or 'another site'} may not change anything here.")
+
+
+def _too_large(headers: Headers, largest: int) -> Problem | None:
+    length = headers.get("content-length", "0")
+    return _body_too_large(largest) if length.isdigit() and int(length) > largest else None
+
+
+def _body_too_large(largest: int) -> Problem:
+    return Problem("body-too-large", f"The body is larger than {largest:,} bytes.", headers={"Connection": "close"})
+
+
+def _counted(receive: Receive, largest: int) -> Receive:
+    """A body sent in chunks names no length: stop it when it grows too large."""
+    seen = 0
+
+    async def counted() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > largest:
+            raise _body_too_large(largest)
+        return message
+
+    return counted
+
+
+def _secured(send: Send) -> Send:
+    async def secured(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in SECURITY_HEADERS.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return secured

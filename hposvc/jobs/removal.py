@@ -1,0 +1,201 @@
+"""Removing finished jobs: at their owner's request, or because they are old.
+
+A job that its owner deletes is gone for that owner at once; its files and rows follow in small steps, even after a
+crash. Its rows, iterations, history, deliveries, checkpoints and artifacts go together.
+
+Rows go first, in one transaction that also writes down which files are doomed; then the files go. Whatever dies in
+between, the next call removes the files that were left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import sqlalchemy as sa
+
+from hposvc.db.engine import read, write
+from hposvc.db.tables import DELETED, artifacts, doomed_files, events, idempotency_keys, iterations, jobs, now
+from hposvc.failpoints import failpoint
+from hposvc.jobs.queries import JobNotFound
+from hposvc.jobs.queue import deliveries, delivery_id
+from hposvc.schema.states import TERMINAL
+from hposvc.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+CHUNK_JOBS = 100  # in one transaction, at most
+CHUNK_ROWS = 20_000  # iterations in one transaction, unless a single job has more
+CHUNK_OF_A_JOB = 5000  # rows of one job in one transaction, so that writers of other jobs need not wait long
+
+
+class JobNotFinished(Exception):
+    """Only a job that has ended can be deleted. Carries ``state``."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        self.state = state
+        super().__init__(f"cannot delete job {job_id}: it is {state}; cancel it first")
+
+
+class VersionConflict(Exception):
+    """The job is no longer as the caller last saw it. Carries ``version``, its present one."""
+
+    def __init__(self, job_id: str, version: int) -> None:
+        self.version = version
+        super().__init__(f"job {job_id} changed in between: it is at version {version} now")
+
+
+def delete(engine: sa.Engine, job_id: str, *, tenant: str, version: int | None = None) -> None:
+    """Take an ended job out of its tenant's sight for good; ``purge`` removes what is left of it.
+
+    Raises JobNotFound, JobNotFinished, and VersionConflict unless the job is at ``version``, if that is given.
+    """
+    mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+    with write(engine) as connection:
+        row = connection.execute(sa.select(jobs.c.state, jobs.c.version).where(*mine).with_for_update()).first()
+        if row is None:
+            raise JobNotFound(job_id)
+        if version is not None and version != row.version:
+            raise VersionConflict(job_id, row.version)
+        if row.state not in TERMINAL:
+            raise JobNotFinished(job_id, row.state)
+        connection.execute(idempotency_keys.delete().where(idempotency_keys.c.job_id == job_id))
+        connection.execute(jobs.update().where(*mine).values(tenant_id=DELETED, version=jobs.c.version + 1))
+
+
+def purge(engine: sa.Engine, store: Store) -> int:
+    """Remove files and rows of deleted jobs; how many jobs are gone. Safe to repeat and to interrupt anywhere."""
+    clear_files(engine, store)  # of a process that did not get so far
+    with read(engine) as connection:
+        ids = (
+            connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(CHUNK_JOBS))
+            .scalars()
+            .all()
+        )
+    for job_id in ids:
+        for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
+            _remove_in_chunks(engine, table, order, job_id)
+        remove(engine, store, job_id)
+    return len(ids)
+
+
+def _remove_in_chunks(engine: sa.Engine, table: sa.Table, order: sa.Column[int], job_id: str) -> None:
+    mine = table.c.job_id == job_id
+    while True:
+        with write(engine) as connection:
+            last = connection.execute(
+                sa.select(order).where(mine).order_by(order).offset(CHUNK_OF_A_JOB - 1).limit(1)
+            ).scalar()
+            connection.execute(table.delete().where(mine, *([order <= last] if last is not None else [])))
+        if last is None:
+            return
+
+
+def remove(engine: sa.Engine, store: Store, job_id: str) -> None:
+    """Remove what is left of a job, whatever its state, in one transaction; then its files."""
+    with write(engine) as connection:
+        query = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.id == job_id).with_for_update()
+        _remove_rows(connection, connection.execute(query).all())
+    clear_files(engine, store)
+
+
+def expire(
+    engine: sa.Engine,
+    store: Store,
+    *,
+    older_than: float,
+    dry_run: bool = False,
+    enough: Callable[[], bool] = lambda: False,
+) -> int:
+    """Remove the jobs that finished more than ``older_than`` seconds ago, in chunks; answers how many.
+
+    ``dry_run`` only counts them; ``enough`` is asked between chunks. Safe from several processes at once, and while
+    jobs run.
+    """
+    old = (jobs.c.state.in_(TERMINAL), jobs.c.finished_at < now() - older_than)
+    if dry_run:
+        with read(engine) as connection:
+            return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*old)).scalar_one()
+    clear_files(engine, store)  # of a process that did not get so far
+    removed = 0
+    while not enough():
+        with write(engine) as connection:
+            rows = connection.execute(
+                sa.select(jobs.c.id, jobs.c.attempt, jobs.c.iteration)
+                .where(*old)
+                .order_by(jobs.c.finished_at)
+                .limit(CHUNK_JOBS)
+                .with_for_update(skip_locked=True)
+            ).all()
+            chunk = list(_up_to(rows, CHUNK_ROWS))
+            _remove_rows(connection, chunk)
+        if not chunk:
+            break
+        removed += len(chunk)
+        clear_files(engine, store)
+    return removed
+
+
+def clear_files(engine: sa.Engine, store: Store) -> None:
+    """Remove the files whose rows are gone. One that cannot be removed now is tried again by the next call."""
+    while True:
+        with read(engine) as connection:
+            query = sa.select(doomed_files.c.url).order_by(doomed_files.c.doomed_at).limit(CHUNK_JOBS)
+            urls = connection.execute(query).scalars().all()
+        gone, kept = [], []
+        for url in urls:
+            try:
+                store.remove(url)
+            except Exception as error:  # noqa: BLE001 - each kind of store raises its own
+                log.warning("%s could not be removed: %s", url, error)
+                kept.append(url)
+                continue
+            _remove_empty_folders(url)
+            gone.append(url)
+        failpoint("retention.files_removed")
+        if urls:
+            with write(engine) as connection:
+                connection.execute(doomed_files.delete().where(doomed_files.c.url.in_(gone)))
+                behind = doomed_files.update().where(doomed_files.c.url.in_(kept)).values(doomed_at=now())
+                connection.execute(behind)  # the others', next time
+        if len(gone) < CHUNK_JOBS:
+            return
+
+
+def _up_to(rows: Sequence[Any], limit: int) -> Iterator[Any]:
+    """The first rows whose jobs have at most so many iterations together, and at least one."""
+    total = 0
+    for place, row in enumerate(rows):
+        total += row.iteration
+        if place and total > limit:
+            return
+        yield row
+
+
+def _remove_rows(connection: sa.Connection, rows: Sequence[Any]) -> None:
+    """Remove locked rows of ``jobs`` with everything that refers to them, which the foreign keys take along."""
+    ids = [row.id for row in rows]
+    if not ids:
+        return
+    urls = connection.execute(sa.select(artifacts.c.url).where(artifacts.c.job_id.in_(ids))).scalars().all()
+    if urls:
+        connection.execute(doomed_files.insert(), [{"url": url} for url in dict.fromkeys(urls)])
+    delivered = deliveries(connection)
+    names = [delivery_id(row.id, attempt) for row in rows for attempt in range(1, row.attempt + 1)]
+    connection.execute(sa.delete(delivered).where(delivered.c.workflow_uuid.in_(names)))
+    connection.execute(jobs.delete().where(jobs.c.id.in_(ids)))
+    failpoint("retention.before_commit")
+
+
+def _remove_empty_folders(url: str) -> None:
+    """The folders of the attempt and of the job, where the store is a local folder."""
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        folder = Path(unquote(parts.path)).parent
+        with contextlib.suppress(OSError):  # something is still in it
+            folder.rmdir()
+            folder.parent.rmdir()

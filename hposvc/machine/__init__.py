@@ -1,0 +1,1 @@
+"""What this machine has: memory, GPUs, CUDA, and Jittor prepared for it."""

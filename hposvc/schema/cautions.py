@@ -1,0 +1,150 @@
+"""What somebody should know about the settings of a job: plain sentences, each with what to do about it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from hposvc.schema.spec import JobSpec
+
+# λ is on a logarithmic scale: a step of 5 multiplies a strength by 150, and takes a weight from 1/2 to 0.007.
+LARGEST_STEP = 5.0
+
+# An error of so much of the hypergradient is more than its direction can be trusted with.
+LARGEST_ERROR = 0.05
+
+# What the solver says when it ends a run for want of influence.
+ZERO = "zero_hypergradient"
+
+# So few iterations say nothing about what never changes.
+FEWEST_ITERATIONS = 10
+
+
+class Sizes(NamedTuple):
+    """How many validation rows judge how many hyperparameters."""
+
+    upper_rows: int
+    hyperparameters: int
+
+
+class Record(Protocol):
+    """What is looked at of an iteration."""
+
+    @property
+    def upper_loss(self) -> float:
+        """F where the hypergradient was taken."""
+
+    @property
+    def hypergradient_norm(self) -> float:
+        """‖h‖."""
+
+    @property
+    def fd_relative_error(self) -> float | None:
+        """The error bar, where it was certified."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a run has shown so far. ``largest_stable_rate`` is measured where a lower learning rate was given."""
+
+    iterations: int = 0
+    first_upper_loss: float = math.nan
+    last_upper_loss: float = math.nan
+    smallest_norm: float = math.inf
+    largest_norm: float = 0.0
+    last_norm: float = math.nan
+    largest_error: float | None = None
+    largest_stable_rate: float | None = None
+
+    def after(self, record: Record) -> Seen:
+        """With one iteration more."""
+        errors = [error for error in (self.largest_error, record.fd_relative_error) if error is not None]
+        return replace(
+            self,
+            iterations=self.iterations + 1,
+            first_upper_loss=self.first_upper_loss if self.iterations else record.upper_loss,
+            last_upper_loss=record.upper_loss,
+            smallest_norm=min(self.smallest_norm, record.hypergradient_norm),
+            largest_norm=max(self.largest_norm, record.hypergradient_norm),
+            last_norm=record.hypergradient_norm,
+            largest_error=max(errors, default=None),
+        )
+
+
+def of_spec(spec: JobSpec, sizes: Sizes) -> Iterator[str]:
+    """What can be seen before a job has run."""
+    rate, optimizer = spec.solver.upper.learning_rate, spec.solver.upper.optimizer
+    if optimizer == "adam" and rate != "auto" and rate > LARGEST_STEP:
+        yield (
+            f"solver.upper.learning_rate: with adam, {rate:g} moves λ by up to {rate:g} in a step, which is on a "
+            "logarithmic scale; use 0.1, or leave it automatic."
+        )
+    few = sizes.upper_rows < sizes.hyperparameters
+    if spec.kind == "regularization_tuning" and spec.hyperparameters.shrinkage == 0 and few:
+        yield (
+            f"hyperparameters.shrinkage: {sizes.upper_rows:,} validation rows judge {sizes.hyperparameters:,} "
+            "strengths, which without shrinkage will fit those rows; leave it automatic, or tune fewer strengths."
+        )
+
+
+def of_run(spec: JobSpec, sizes: Sizes, seen: Seen, stopped_by: str | None) -> Iterator[str]:
+    """What a job that ran has shown, after what could be seen before."""
+    yield from of_spec(spec, sizes)
+    yield from _of_influence(spec, seen, stopped_by)
+    yield from _of_steps(spec, sizes, seen)
+    if seen.largest_error is not None and seen.largest_error > LARGEST_ERROR:
+        yield (
+            f"The certificate found hypergradients that are off by up to {seen.largest_error:.0%}: "
+            + (
+                "use float64, or solver.oracle: exact."
+                if spec.solver.radius == "auto"
+                else f"solver.radius {spec.solver.radius:g} does not fit this problem; leave it automatic."
+            )
+        )
+
+
+def _of_influence(spec: JobSpec, seen: Seen, stopped_by: str | None) -> Iterator[str]:
+    if seen.last_norm == 0:
+        ended = f"The run was ended at iteration {seen.iterations}, because the" if stopped_by == ZERO else "The"
+        yield (
+            f"{ended} hypergradient is exactly zero: λ has no influence on the validation loss. "
+            "Likely causes: a λ so far out that weights or strengths are zero or one to rounding "
+            "(hyperparameters.initial, solver.upper.bounds), a solver.lower.learning_rate so small that the model does "
+            "not move, or validation rows that the model predicts without error."
+        )
+    elif seen.iterations >= FEWEST_ITERATIONS:
+        spread = (seen.largest_norm - seen.smallest_norm) / seen.largest_norm
+        if spread < 4 * float(np.finfo(spec.solver.dtype).eps):
+            yield (
+                f"The hypergradient was the same in all {seen.iterations} iterations: neither the model nor λ moves. "
+                "Raise solver.lower.learning_rate and solver.upper.learning_rate, or leave them automatic."
+            )
+
+
+def _of_steps(spec: JobSpec, sizes: Sizes, seen: Seen) -> Iterator[str]:
+    lower, upper = spec.solver.lower.learning_rate, spec.solver.upper.learning_rate
+    stable = seen.largest_stable_rate
+    if lower != "auto" and stable is not None and lower > stable:
+        yield (
+            f"solver.lower.learning_rate: {lower:g} is above {stable:.2g}, the largest stable step by the curvature "
+            "at the start; use half of that, or leave it automatic."
+        )
+    if upper == "auto":
+        return
+    if spec.solver.upper.optimizer != "adam":
+        norm = seen.largest_norm if spec.solver.upper.clip_norm is None else spec.solver.upper.clip_norm
+        moved = upper * min(norm, seen.largest_norm) / math.sqrt(sizes.hyperparameters)
+        if moved > LARGEST_STEP:
+            yield (
+                f"solver.upper.learning_rate: {upper:g} moved λ by {moved:.2g} (root mean square) in one step, on a "
+                "logarithmic scale; use a smaller one, set solver.upper.clip_norm, or leave it automatic."
+            )
+    if seen.last_upper_loss > seen.first_upper_loss:
+        yield (
+            f"The upper loss rose from {seen.first_upper_loss:.4g} to {seen.last_upper_loss:.4g}: "
+            "use a smaller solver.upper.learning_rate, or leave it automatic."
+        )

@@ -1,0 +1,45 @@
+"""Page tokens: where a list goes on. A token is opaque to clients: URL-safe base64 of a list in JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Collection
+from typing import Any
+
+MAX_PAGE = 1000  # items on one page
+
+
+class InvalidPageToken(ValueError):
+    """The page token was not made by this service, or for another order; the message says which."""
+
+    def __init__(self, message: str = "this page token was not made by this service; ask for the first page again"):
+        super().__init__(message)
+
+
+def encode_page(*parts: Any) -> str:
+    """The token that holds ``parts``, each of them a value of JSON."""
+    return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
+
+
+def decode_page(token: str) -> list[Any]:
+    """The parts that :func:`encode_page` put into ``token``: whoever reads them checks their number and types.
+
+    Raises InvalidPageToken.
+    """
+    try:
+        parts = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InvalidPageToken from error
+    if not isinstance(parts, list):
+        raise InvalidPageToken
+    return parts
+
+
+def require_order(made_for: Any, order: str, known: Collection[str]) -> None:
+    """Refuse a token that was ``made_for`` another order than ``order``. Raises InvalidPageToken."""
+    if made_for == order:
+        return
+    if made_for in known:
+        raise InvalidPageToken(f"this page token belongs to order={made_for}; keep the order, or begin again")
+    raise InvalidPageToken

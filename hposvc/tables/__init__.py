@@ -1,0 +1,11 @@
+"""Files of rows, as people have them: read in pieces, typed, described, and turned into numbers for a model.
+
+Knows NumPy and Arrow only, so that it starts in half a second, in the process that reads what strangers sent as in the
+client that predicts.
+"""
+
+from hposvc.tables.encoding import Encoding, fit
+from hposvc.tables.kinds import Kind
+from hposvc.tables.problems import DataError, Problem
+
+__all__ = ["DataError", "Encoding", "Kind", "Problem", "fit"]

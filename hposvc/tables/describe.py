@@ -1,0 +1,243 @@
+"""What a file of rows holds: a description of every column, with what will be done to it and what part it plays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hposvc.tables.choices import Wishes
+from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
+from hposvc.tables.kinds import Kind
+from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.reading import Rows
+
+FEWEST_ROWS = 10
+FEWEST_TO_A_CLASS = 3
+MOST_CLASSES = 1000
+MOST_CODES = 50  # an integer label with more values than this is a number
+LARGEST_VALUE = 1e100  # beyond it a variance overflows float64
+LABEL_NAMES = ("target", "label", "class", "y")
+ID_NAMES = ("id", "row_id")
+PARTS = frozenset({"train", "validation", "test"})
+
+
+def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, Any]:
+    """The description of the file at ``path``, as written from ``rows``, ready for JSON.
+
+    ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
+    dtype, role, treatment, missing, distinct``. The label and the column of ids are those that were asked for, or
+    those whose names say so. Raises DataError: too few rows, a label that cannot be learned, values that are infinite.
+    """
+    if total < FEWEST_ROWS:
+        _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
+    file = pq.ParquetFile(path)
+    columns = {name: _measured(file, name, kind, rows) for name, kind in rows.kinds.items()}
+    problems = [problem for column in columns.values() if (problem := column.pop("problem"))]
+    if problems:
+        raise DataError(problems)
+    _check_wishes(rows, wishes)
+    label = wishes.label or _named(rows, columns, "label", LABEL_NAMES)
+    id_column = wishes.id_column or _named(rows, columns, "id", ID_NAMES)
+    if label is not None and label == id_column:
+        _refuse("id_column", f"column {label!r} is the label too", "name another column, or leave it out")
+    task, classes = None, None
+    if label is not None:
+        task, classes = judge_label(label, columns[label], file, total, wishes.task)
+        columns[label] |= {"role": "label", "treatment": _of_label(task, classes)}
+    if id_column is not None:
+        _check_ids(id_column, columns[id_column], total, asked=wishes.id_column is not None)
+        if columns[id_column]["distinct"] == total:
+            columns[id_column] |= {"role": "id", "treatment": "names the rows in answers"}
+        else:
+            id_column = None
+    described = [{"name": name} | column for name, column in columns.items()]
+    described += [
+        {"name": name, "dtype": type_, "role": "ignored", "treatment": f"dropped: {type_} is no number, text or date"}
+        | {"missing": 0, "distinct": None}
+        for name, type_ in rows.unread.items()
+    ]
+    features = sum(column["role"] == "feature" for column in described)
+    if not features:
+        _refuse(
+            "body", "no column is left to learn from", "send columns of numbers, categories or dates beside the label"
+        )
+    return {
+        "task": task,
+        "rows": total,
+        "features": features if not rows.arrays else sum(len(names) for names in rows.arrays.values()),
+        "target": label,
+        "classes": classes,
+        "id_column": id_column,
+        "image_shape": rows.image_shape,
+        "arrays": rows.arrays,
+        "columns": described,
+    }
+
+
+def _check_wishes(rows: Rows, wishes: Wishes) -> None:
+    for role, wish in (("label", wishes.label), ("id_column", wishes.id_column)):
+        if wish in rows.unread:
+            _refuse(role, f"column {wish!r} holds {rows.unread[wish]}", "name a column of numbers, text or truth")
+        if wish is not None and wish not in rows.kinds:
+            _refuse(role, f"there is no column {wish!r}", f"choose one of {_listed(rows.kinds)}")
+
+
+def _refuse(field: str, message: str, remedy: str) -> None:
+    raise DataError([Problem(field, message, remedy)])
+
+
+def _listed(names: Any, most: int = 20) -> str:
+    known = [str(name) for name in names]
+    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
+
+
+def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: Rows) -> dict[str, Any]:
+    """One column: what it holds, and what will be done to it unless it is given another role."""
+    if kind == "array":
+        shape = rows.image_shape
+        what = f"{' × '.join(map(str, shape))} pixels" if shape else f"{len(rows.arrays[name])} numbers"
+        values = file.schema_arrow.field(name).type.value_type
+        return {
+            "dtype": f"array of {what}, {values}",
+            "role": "feature",
+            "treatment": f"{what}, standardized by the training rows",
+            "missing": 0,
+            "distinct": None,
+            "problem": _beyond_in_array(file, name),
+        }
+    # A column at a time: that is what memory has to hold.
+    column = file.read([name], use_threads=False).column(0)
+    missing, total = column.null_count, len(column)
+    distinct = pc.count_distinct(column, mode="only_valid").as_py()
+    role, treatment = _treated(column, kind, missing, distinct)
+    if rows.roles.get(name) == "ignored":
+        role, treatment = "ignored", "left out: it numbers or divides the rows; a job may name it"
+    if total and missing == total:
+        role, treatment = "ignored", "dropped: it has no values"
+    problem = _beyond(name, column) if kind == "number" else None
+    return {
+        "dtype": kind,
+        "role": role,
+        "treatment": treatment,
+        "missing": missing,
+        "distinct": distinct,
+        "problem": problem,
+    }
+
+
+def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -> tuple[str, str]:
+    if distinct < 2 and not missing:
+        return "ignored", "dropped: it has the same value in every row"
+    filled = "; missing becomes the training rows' {}, with a feature that says where" if missing else ""
+    if kind != "text":
+        done, instead = {
+            "date": ("days since 1970, standardized by the training rows", "median"),
+            "boolean": ("0 or 1", "commoner value"),
+        }.get(kind, ("standardized by the training rows", "median"))
+        return "feature", done + filled.format(instead)
+    if distinct <= len(PARTS) and set(pc.unique(pc.drop_null(column)).to_pylist()) <= PARTS and distinct > 1:
+        return "ignored", "left out: it divides the rows; name it as dataset.split.column to use it"
+    if nearly_unique(distinct, len(column) - missing):
+        return "ignored", "dropped: nearly every row has a text of its own"
+    alone = f"each of {distinct} categories, rare ones together"
+    if distinct > MOST_CATEGORIES:
+        alone = f"each of the {MOST_CATEGORIES} commonest of {distinct} categories, one for all others"
+    return "feature", f"one feature for {alone}" + ", one for missing" * bool(missing)
+
+
+def _beyond(name: str, column: pa.ChunkedArray) -> Problem | None:
+    bad = pc.fill_null(pc.greater(pc.abs(column), LARGEST_VALUE), False)
+    count = pc.sum(bad).as_py() or 0
+    if not count:
+        return None
+    row = pc.index(bad, pa.scalar(True)).as_py() + 1
+    return Problem(
+        f"columns.{name}",
+        f"{count} values are infinite or beyond {LARGEST_VALUE:g}, the first in row {row}",
+        "leave them empty where they are missing, or drop those rows",
+    )
+
+
+def _beyond_in_array(file: pq.ParquetFile, name: str) -> Problem | None:
+    if not pa.types.is_floating(file.schema_arrow.field(name).type.value_type):
+        return None
+    for batch in file.iter_batches(4096, columns=[name], use_threads=False):
+        problem = _beyond(name, pa.chunked_array([batch.column(0).flatten().cast(pa.float64())]))
+        if problem:
+            return Problem(problem.field, "some values are infinite or too large", problem.remedy)
+    return None
+
+
+def _named(rows: Rows, columns: dict[str, dict[str, Any]], role: str, names: tuple[str, ...]) -> str | None:
+    """The column that plays ``role`` by the format, or the only one whose name says so."""
+    by_format = [name for name, given in rows.roles.items() if given == role]
+    by_name = [name for name in columns if name.strip().lower() in names]
+    found = by_format or by_name
+    return found[0] if len(found) == 1 else None
+
+
+def judge_label(
+    label: str, column: dict[str, Any], file: pq.ParquetFile, total: int, wanted: str | None
+) -> tuple[str, list[str] | None]:
+    """Whether the label holds classes or numbers, and the classes. Raises DataError if nothing can learn it."""
+    kind, distinct, missing = column["dtype"], column["distinct"], column["missing"]
+    if kind not in ("integer", "number", "boolean", "text"):
+        _refuse("label", f"column {label!r} holds {'nothing' if kind == 'empty' else kind}", "name another column")
+    if missing:
+        values = file.read([label]).column(0)
+        row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
+        _refuse(
+            "label",
+            f"column {label!r} is missing in {missing} rows, the first is row {row}",
+            "fill it in, drop those rows, or predict them later with the finished job",
+        )
+    task = wanted or task_of(kind, distinct, total)
+    if task == "regression":
+        if kind in ("text", "boolean"):
+            _refuse("task", f"column {label!r} holds {kind}, which has no distances", "use task=classification")
+        if distinct < 2:
+            _refuse("label", f"column {label!r} has the same value in every row", "name a column that varies")
+        return task, None
+    if distinct < 2:
+        _refuse("label", f"column {label!r} holds a single class", "name a column with at least two")
+    if distinct > min(MOST_CLASSES, total // FEWEST_TO_A_CLASS):
+        remedy = "name another column" + (", or use task=regression" if kind in ("integer", "number") else "")
+        _refuse("label", f"column {label!r} has {distinct} classes in {total} rows", remedy)
+    values = pc.unique(file.read([label]).column(0)).to_pylist()
+    return task, [class_name(value) for value in sorted(values)]
+
+
+def task_of(kind: str, distinct: int, total: int) -> str:
+    """What a label of this kind asks for: text, truth and a few integers are classes, everything else is a number."""
+    if kind in ("text", "boolean"):
+        return "classification"
+    few = distinct <= min(MOST_CODES, total // FEWEST_TO_A_CLASS)
+    return "classification" if kind == "integer" and few else "regression"
+
+
+def class_name(value: Any) -> str:
+    """How a class is called: 3 for 3.0, true for True."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _of_label(task: str, classes: list[str] | None) -> str:
+    return "what is predicted" + (f": {len(classes)} classes" if classes else ", standardized by the training rows")
+
+
+def _check_ids(name: str, column: dict[str, Any], total: int, *, asked: bool) -> None:
+    if not asked:
+        return
+    if column["missing"]:
+        _refuse("id_column", f"column {name!r} is missing in {column['missing']} rows", "give every row an id")
+    if column["distinct"] < total:
+        _refuse(
+            "id_column",
+            f"column {name!r} has {total - column['distinct']} ids that stand in more than one row",
+            "name a column of unique values, or leave it out: rows then have numbers",
+        )

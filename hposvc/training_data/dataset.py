@@ -1,0 +1,387 @@
+"""Tables of named columns, and the arrays that a job takes out of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.schema.spec import ColumnSplit, DatasetSpec
+from hposvc.tables.describe import class_name, task_of
+from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
+from hposvc.tables.kinds import Column, Kind
+from hposvc.tables.problems import DataError, Problem
+
+Array = NDArray[Any]
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+# Beyond this a variance overflows float64.
+LARGEST_VALUE = 1e100
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What is known of columns that somebody brought and that have yet to become numbers.
+
+    ``columns`` are read when they are asked for. ``features`` are those without another role, ``missing`` and
+    ``distinct`` count values, ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says what each row
+    is for when the rows come from files of their own.
+    """
+
+    columns: Mapping[str, Column]
+    kinds: Mapping[str, Kind]
+    arrays: Mapping[str, Sequence[str]]
+    features: tuple[str, ...]
+    missing: Mapping[str, int]
+    distinct: Mapping[str, int | None]
+    task: Literal["classification", "regression"] | None
+    id_column: str | None
+    rows: int
+    parts: Array | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns of equal length, as they came. ``categories`` names the values of integer-coded columns.
+
+    All features are numbers, unless the table was ``brought``: then they are made of its columns once it is known which
+    rows are for training. ``label`` is None where nobody said which column is to be predicted.
+    """
+
+    id: str
+    name: str
+    columns: Mapping[str, Array]
+    categories: Mapping[str, tuple[str, ...]]
+    label: str | None
+    image_shape: tuple[int, int, int] | None = None
+    brought: Brought | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return len(next(iter(self.columns.values()))) if self.brought is None else self.brought.rows
+
+
+@dataclass(frozen=True)
+class Source:
+    """The columns that the features of a data set are made of, by :meth:`Dataset.encoded`."""
+
+    columns: Mapping[str, Column]
+    kinds: Mapping[str, Kind]
+    arrays: Mapping[str, Sequence[str]]
+    distinct: Mapping[str, int | None]
+
+    @property
+    def widest(self) -> int:
+        """The most features that they can become."""
+        return sum(self._width(name, kind) for name, kind in self.kinds.items())
+
+    def _width(self, name: str, kind: Kind) -> int:
+        if kind == "array":
+            return len(self.arrays[name])
+        return min(self.distinct[name] or 0, MOST_CATEGORIES) + 2 if kind == "text" else 2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a job learns from: ``features`` (n, d) and one target per row.
+
+    ``targets`` are class indices (int64) when ``classes`` names them, numbers (float64) otherwise. ``row_ids`` (n,)
+    are what a person knows the rows by. ``parts`` (n,) says ``train``, ``validation`` or ``test`` for each row when
+    the data brings its own split. ``groups`` (n,) are indices into ``group_names`` where groups of rows are weighted.
+    ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
+    last. Features that are made of the columns of a ``source`` are empty (n, 0) until :meth:`encoded`; afterwards
+    ``encoding`` says how each was made, and ``scaled`` (d,) which of them are to be standardized: all, if it is None.
+    """
+
+    id: str
+    name: str
+    features: Floats
+    feature_names: tuple[str, ...]
+    targets: Array
+    target_name: str
+    classes: tuple[str, ...] | None
+    row_ids: Array
+    parts: Array | None = None
+    groups: Integers | None = None
+    group_names: tuple[str, ...] = ()
+    image_shape: tuple[int, int, int] | None = None
+    id_name: str | None = None
+    source: Source | None = None
+    encoding: Encoding | None = None
+    scaled: NDArray[np.bool_] | None = None
+
+    @property
+    def width(self) -> int:
+        """How many features there are, or at most will be."""
+        return self.features.shape[1] if self.source is None or self.encoding else self.source.widest
+
+    def encoded(self, training: Integers) -> Dataset:
+        """The same with features, made as the ``training`` rows ask for. Raises DataError: nothing is left of them."""
+        if self.source is None:
+            return self
+        encoding = fit(self.source.columns, self.source.kinds, self.source.arrays, training)
+        if not encoding.features:
+            reasons = "; ".join(f"{step.name!r} is {step.treatment}" for step in encoding.steps[:5])
+            raise DataError([Problem("dataset.features", f"nothing is left to learn from: {reasons}", "name others")])
+        features, _ = encoding.apply(self.source.columns)
+        return replace(
+            self, features=features, feature_names=encoding.features, encoding=encoding, scaled=encoding.scaled
+        )
+
+    @property
+    def task(self) -> Literal["classification", "regression"]:
+        """Whether the targets are classes or numbers."""
+        return "regression" if self.classes is None else "classification"
+
+
+def resolved(table: Table, spec: DatasetSpec) -> DatasetSpec:
+    """``spec`` with the label and the column of ids that the table itself says. Raises DataError: no label."""
+    label = spec.label or table.label
+    if label is None:
+        distinct = {} if table.brought is None else table.brought.distinct
+        fit_for_it = [name for name, values in distinct.items() if values and 2 <= values < table.rows] or table.columns
+        raise DataError(
+            [
+                Problem(
+                    "dataset.label",
+                    f"nobody said which column of {table.id} is to be predicted",
+                    f"name one of {listed(fit_for_it)}",
+                )
+            ]
+        )
+    id_column = spec.id_column or (None if table.brought is None else table.brought.id_column)
+    return spec.model_copy(update={"label": label, "id_column": None if id_column == label else id_column})
+
+
+def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -> Dataset:
+    """Take the label, feature, id and split columns that ``spec`` names out of ``table``, and the columns of groups.
+
+    Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one.
+    The groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a
+    column. A label column of text, booleans or integers holds classes, one of floats holds numbers, unless
+    ``spec.task`` says otherwise; integers of many values that somebody brought are numbers too. The columns of
+    ``spec.categorical`` are read as text, so that each value becomes a feature. Raises DataError with all problems
+    found.
+    """
+    spec = resolved(table, spec)
+    label, brought = str(spec.label), table.brought
+    roles = {"dataset.label": label}
+    if spec.id_column is not None:
+        roles["dataset.id_column"] = spec.id_column
+    if isinstance(spec.split, ColumnSplit):
+        roles["dataset.split.column"] = spec.split.column
+    usable = _numeric(table) if brought is None else brought.features
+    taken = {table.label, *group_columns, *roles.values()}
+    features = spec.features if spec.features is not None else [name for name in usable if name not in taken]
+    grouping = [("hyperparameters.group_column", column) for column in group_columns]
+    _refuse(
+        [
+            *_unknown(table, [*roles.items(), *grouping], features),
+            *_misused(table, roles, features),
+            *_no_categories(table, spec.categorical or (), features),
+        ]
+    )
+
+    row_ids = _row_ids(table, spec.id_column)
+    _refuse(
+        [
+            *(
+                problem
+                for name in features
+                if brought is None
+                for problem in _unusable(table, name, "dataset.features")
+            ),
+            *(_bad_label(brought, label) if brought is not None else ()),
+            *(_unusable(table, label, "dataset.label") if brought is None and _holds_numbers(table, label) else ()),
+            *_ambiguous(row_ids, spec.id_column),
+        ]
+    )
+
+    targets, classes = _targets(table, label, spec.task)
+    groups, group_names = _combined(table, group_columns)
+    all_pixels = spec.features in (None, ["X"]) and label == table.label and {*group_columns} <= {table.label}
+    arrays = [] if brought is None else [name for name in features if brought.kinds[name] == "array"]
+    source = None
+    if brought is not None:
+        categories: set[str] = set(spec.categorical or ())
+        kinds: dict[str, Kind] = {name: "text" if name in categories else brought.kinds[name] for name in features}
+        source = Source(brought.columns, kinds, brought.arrays, brought.distinct)
+        all_pixels = features == arrays
+    return Dataset(
+        id=table.id,
+        name=table.name,
+        features=np.empty((table.rows, 0)) if source else _matrix(table, features),
+        feature_names=tuple(features),
+        targets=targets,
+        target_name=label,
+        classes=classes,
+        row_ids=row_ids,
+        parts=_parts(table, spec),
+        groups=groups,
+        group_names=group_names,
+        image_shape=table.image_shape if all_pixels else None,
+        id_name=spec.id_column,
+        source=source,
+    )
+
+
+def _numeric(table: Table) -> list[str]:
+    return [name for name, values in table.columns.items() if np.issubdtype(values.dtype, np.number)]
+
+
+def _matrix(table: Table, features: Sequence[str]) -> Floats:
+    return np.column_stack([table.columns[name] for name in features]).astype(np.float64)
+
+
+def _parts(table: Table, spec: DatasetSpec) -> Array | None:
+    if isinstance(spec.split, ColumnSplit):
+        return table.columns[spec.split.column].astype(str)
+    return None if table.brought is None else table.brought.parts
+
+
+def _row_ids(table: Table, id_column: str | None) -> Array:
+    if id_column is not None:
+        return table.columns[id_column].astype(np.str_, copy=False)
+    parts = None if table.brought is None else table.brought.parts
+    if parts is None:
+        return np.arange(table.rows).astype(np.str_)
+    counts: Counter[str] = Counter()
+    ids = []
+    for part in parts:
+        ids.append(str(counts[part]) if part == "train" else f"{part} {counts[part]}")
+        counts[part] += 1
+    return np.array(ids)
+
+
+def _bad_label(brought: Brought, label: str) -> Iterator[Problem]:
+    kind, missing = brought.kinds[label], brought.missing[label]
+    if kind not in ("integer", "number", "boolean", "text"):
+        yield Problem("dataset.label", f"column {label!r} holds {kind}", "name a column of classes or numbers")
+    elif missing:
+        yield Problem(
+            "dataset.label",
+            f"column {label!r} is missing in {missing} rows",
+            "fill it in or drop those rows; the finished job can predict them",
+        )
+
+
+def _refuse(problems: list[Problem]) -> None:
+    if problems:
+        raise DataError(problems)
+
+
+def _unknown(table: Table, named: Iterable[tuple[str, str]], features: list[str]) -> Iterator[Problem]:
+    numbered = [(f"dataset.features.{position}", name) for position, name in enumerate(features)]
+    for field, column in [*named, *numbered]:
+        if column not in table.columns:
+            yield Problem(
+                field, f"there is no column {column!r} in {table.id}", f"the columns are {listed(table.columns)}"
+            )
+
+
+def _misused(table: Table, roles: Mapping[str, str], features: list[str]) -> Iterator[Problem]:
+    if not features:
+        yield Problem(
+            "dataset.features",
+            f"{table.id} has no numeric column left to learn from",
+            "give it a numeric feature column",
+        )
+    for name, times in Counter(features).items():
+        if times > 1:
+            yield Problem("dataset.features", f"column {name!r} is named {times} times", "name each column once")
+    for field, column in roles.items():
+        if column in features:
+            yield Problem(
+                "dataset.features",
+                f"column {column!r} is the {field} too",
+                "leave it out: a model would learn it from itself",
+            )
+
+
+def _no_categories(table: Table, named: Sequence[str], features: list[str]) -> Iterator[Problem]:
+    brought = table.brought
+    for position, name in enumerate(named):
+        field = f"dataset.categorical.{position}"
+        if brought is None:
+            yield Problem(field, f"the features of {table.id} are numbers that mean amounts", "leave it out")
+        elif name not in features:
+            yield Problem(field, f"column {name!r} is no feature", f"name some of {listed(features)}")
+        elif brought.kinds[name] in ("date", "array"):
+            yield Problem(field, f"column {name!r} holds {brought.kinds[name]}", "name columns of codes or text")
+
+
+def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Problem]:
+    if len(np.unique(row_ids)) < len(row_ids):
+        yield Problem(
+            "dataset.id_column",
+            f"some values of column {column!r} stand in more than one row",
+            "name a column of unique values, or leave it out",
+        )
+
+
+def _holds_numbers(table: Table, column: str) -> bool:
+    return np.issubdtype(table.columns[column].dtype, np.floating)
+
+
+def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[str, ...] | None]:
+    values, brought = table.columns[label], table.brought
+    wanted = "regression" if _holds_numbers(table, label) else "classification"
+    if brought is not None:
+        own = brought.task if label == table.label else None
+        wanted = own or task_of(brought.kinds[label], brought.distinct[label] or 0, table.rows)
+    wanted = task or wanted
+    if wanted == "regression":
+        if not np.issubdtype(values.dtype, np.number):
+            problem = f"column {label!r} holds {values.dtype.name}, which has no distances"
+            raise DataError([Problem("dataset.task", problem, "use task: classification")])
+        return values.astype(np.float64), None
+    return _coded(table, label)
+
+
+def _combined(table: Table, columns: Sequence[str]) -> tuple[Integers | None, tuple[str, ...]]:
+    """The combinations of values of ``columns`` that there are, as indices and names; nothing without columns."""
+    if len(columns) < 2:
+        return _coded(table, columns[0]) if columns else (None, ())
+    coded = [_coded(table, column) for column in columns]
+    found, codes = np.unique(np.column_stack([values for values, _ in coded]), axis=0, return_inverse=True)
+    names = [" · ".join(known[value] for value, (_, known) in zip(row, coded, strict=True)) for row in found.tolist()]
+    return codes.reshape(-1).astype(np.int64), tuple(names)
+
+
+def _coded(table: Table, column: str) -> tuple[Integers, tuple[str, ...]]:
+    """The values of a column as indices, and what they stand for."""
+    values = table.columns[column]
+    if column in table.categories:
+        return values.astype(np.int64), table.categories[column]
+    known, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
+    return codes.astype(np.int64), tuple(class_name(value) for value in known.tolist())
+
+
+def _unusable(table: Table, name: str, field: str) -> Iterator[Problem]:
+    values = table.columns[name]
+    if not np.issubdtype(values.dtype, np.number):
+        yield Problem(
+            field,
+            f"column {name!r} holds {values.dtype.name}, not numbers",
+            "encode it as numbers, or leave it out of dataset.features",
+        )
+        return
+    bad = int(np.sum(~(np.abs(values.astype(np.float64)) <= LARGEST_VALUE)))
+    if bad:
+        yield Problem(
+            field,
+            f"column {name!r} has {bad} values that are missing, infinite or beyond {LARGEST_VALUE:g}",
+            "fill or drop those rows",
+        )
+
+
+def listed(names: Iterable[str], most: int = 20) -> str:
+    """The first names, and how many more there are."""
+    known = list(names)
+    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")

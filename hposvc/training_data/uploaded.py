@@ -1,0 +1,163 @@
+"""Data sets that people brought: Parquet files with a description, whose columns are read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from hposvc.tables.kinds import Column, Kind, as_text, kind_of
+from hposvc.tables.problems import DataError, Problem
+from hposvc.training_data.dataset import Array, Brought, Table, listed
+
+STRETCH = 10_000  # rows
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One uploaded set: its ``description`` (see ``hposvc.tables.describe``), and how to open its Parquet file."""
+
+    id: str
+    name: str
+    description: Mapping[str, Any]
+    open: Callable[[], BinaryIO | Any]
+
+
+class _Columns(Mapping[str, Column]):
+    """The columns of one Parquet file after the other, each read when it is asked for, and not kept."""
+
+    def __init__(self, uploads: Sequence[Upload], kinds: Mapping[str, Kind]) -> None:
+        self._uploads = uploads
+        self._kinds = kinds
+
+    def __getitem__(self, name: str) -> Column:
+        if name not in self._kinds:
+            raise KeyError(name)
+        pieces = []
+        for upload in self._uploads:
+            with upload.open() as file:
+                pieces.append(pq.ParquetFile(file).read([name], use_threads=False).column(0))
+        if len({piece.type for piece in pieces}) > 1:
+            kind = self._kinds[name]
+            pieces = [as_text(piece) if kind == "text" else piece.cast(pa.float64()) for piece in pieces]
+        return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], pieces[0].type)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kinds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kinds)
+
+    def __len__(self) -> int:
+        return len(self._kinds)
+
+
+class _AsNumpy(Mapping[str, Array]):
+    """The same columns as arrays: integers, floats with NaN, booleans, or text."""
+
+    def __init__(self, columns: _Columns) -> None:
+        self._columns = columns
+
+    def __getitem__(self, name: str) -> Array:
+        column = self._columns[name]
+        kind = kind_of(column.type)
+        if kind == "number" or (kind == "integer" and column.null_count):
+            return np.asarray(column.cast(pa.float64()).to_numpy())
+        if kind in ("integer", "boolean") and not column.null_count:
+            return np.asarray(column.to_numpy())
+        return _words(column)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def _words(column: Column) -> Array:
+    """A column as text, a stretch of rows at a time: as strings of Python all of it would be ten times as large."""
+    text = pc.fill_null(as_text(column), "")
+    stretches = [text.slice(begin, STRETCH) for begin in range(0, len(text), STRETCH)]
+    return np.concatenate([np.array(part.to_pylist(), dtype=np.str_) for part in stretches] or [np.empty(0, np.str_)])
+
+
+def table(uploads: Sequence[Upload]) -> Table:
+    """One table of the rows of ``uploads``, in order: those for training, then any for validation and for test.
+
+    The columns are those of the first. Raises DataError: a column of it is missing in another, or of another kind
+    there.
+    """
+    first, *others = uploads
+    kinds = _kinds(first)
+    fields = ("dataset.split.validation", "dataset.split.test")
+    for field, other in zip(fields, others, strict=False):
+        _join(kinds, _kinds(other), other, field)
+        if other.description["arrays"] != first.description["arrays"]:
+            raise DataError(
+                [Problem(field, f"the arrays of {other.id} have another shape", "store X alike in all files")]
+            )
+    columns = _Columns(uploads, kinds)
+    rows = [int(upload.description["rows"]) for upload in uploads]
+    described = {column["name"]: column for column in first.description["columns"]}
+    shape = first.description["image_shape"]
+    return Table(
+        id=first.id,
+        name=first.name,
+        columns=_AsNumpy(columns),
+        categories={},
+        label=first.description["target"],
+        image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
+        brought=Brought(
+            columns=columns,
+            kinds=kinds,
+            arrays=first.description["arrays"],
+            features=tuple(name for name in kinds if described[name]["role"] == "feature"),
+            missing={name: sum(_missing(upload, name) for upload in uploads) for name in kinds},
+            distinct={name: described[name]["distinct"] for name in kinds},
+            task=first.description["task"],
+            id_column=first.description["id_column"] if not others else None,
+            rows=sum(rows),
+            parts=np.repeat(["train", "validation", "test"][: len(rows)], rows) if others else None,
+        ),
+    )
+
+
+def _kinds(upload: Upload) -> dict[str, Kind]:
+    arrays = upload.description["arrays"]
+    return {
+        column["name"]: "array" if column["name"] in arrays else column["dtype"]
+        for column in upload.description["columns"]
+        if column["name"] in arrays or column["dtype"] in ("integer", "number", "boolean", "date", "text", "empty")
+    }
+
+
+def _missing(upload: Upload, name: str) -> int:
+    return next(int(column["missing"]) for column in upload.description["columns"] if column["name"] == name)
+
+
+def _join(kinds: dict[str, Kind], others: Mapping[str, Kind], upload: Upload, field: str) -> None:
+    """Let ``kinds`` hold what both files can be read as."""
+    absent = [name for name in kinds if name not in others]
+    if absent:
+        raise DataError(
+            [Problem(field, f"{upload.id} has no column {listed(absent)}", "give all files the same columns")]
+        )
+    for name, kind in kinds.items():
+        other = others[name]
+        if other in (kind, "empty"):
+            continue
+        if {kind, other} == {"integer", "number"}:
+            kinds[name] = "number"
+        elif kind == "empty":
+            kinds[name] = other
+        else:
+            problem = f"column {name!r} holds {other} in {upload.id} and {kind} in the training rows"
+            raise DataError([Problem(field, problem, "write it alike in all files")])
