@@ -29,7 +29,7 @@ test: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
 	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -m durability -s $(ARGS)
-	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tests.durability.storm $(STORM)
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m tests.support.storm $(STORM)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
@@ -46,7 +46,7 @@ site: docs
 
 screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python docs/picture.py
-	$(VENV)/bin/python -m tests.browser.screenshots docs/images/dashboard kept
+	$(VENV)/bin/python -m tests.support.screenshots docs/images/dashboard kept
 
 licences: $(VENV)/.installed-dev
 	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'

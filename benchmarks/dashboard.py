@@ -31,9 +31,9 @@ from hposvc.db.tables import jobs as jobs_table
 from hposvc.jobs import queries
 from hposvc.jobs.iterations import downsampling
 from hposvc.jobs.queries import METRICS
-from tests.browser.conftest import CHROMIUM, REMEDY
-from tests.postgresql import PostgreSQL
-from tests.serving import RESULT, Server, running, submit, watch_lambda
+from tests.support.browser import CHROMIUM, REMEDY
+from tests.support.postgresql import PostgreSQL
+from tests.support.serving import RESULT, Server, running, submit, watch_lambda
 
 BATCH = 5000
 DRAWN = """() => ["losses", "norm", "history"].every((id) => document.querySelector(`#${id} .main-svg`)

@@ -28,9 +28,9 @@ from hposvc.jobs.iterations import downsampling
 from hposvc.jobs.service import Jobs
 from hposvc.schema.states import State
 from hposvc.storage.store import Store
-from tests.postgresql import PostgreSQL
-from tests.serving import curve
-from tests.workers.harness import tiny_spec
+from tests.support.harness import tiny_spec
+from tests.support.postgresql import PostgreSQL
+from tests.support.serving import curve
 
 MILLION = 1_000_000
 PARTITION = Path(__file__).parents[1] / "deploy" / "partition.sql"

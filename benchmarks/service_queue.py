@@ -29,7 +29,7 @@ from hposvc.jobs.service import Jobs
 from hposvc.operate.embedded import announced
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
-from tests.postgresql import PostgreSQL
+from tests.support.postgresql import PostgreSQL
 
 SPEC = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "tags": ["benchmark"]})
 MEASURED = 200

@@ -3,7 +3,7 @@
     python -m benchmarks.service_scale --s3 --jobs 500 --workers 4 --restart
     python -m benchmarks.service_scale --s3 --jobs 100 --workers 1 2 4
 
-Jobs are those of tests/workers/tiny_runner.py, which compute next to nothing: what is measured is the service. With
+Jobs are those of tests/support/tiny_runner.py, which compute next to nothing: what is measured is the service. With
 --restart they sleep for 30 ms an iteration, and every API process and every worker is replaced, one after another,
 once a third of the jobs is done. Each worker is ended when it is seen within a job. At the end every job must have
 succeeded as if nothing had happened: no gap, no double, no attempt lost, no iteration computed twice.
@@ -40,10 +40,10 @@ from hposvc.fleet import workers as fleet
 from hposvc.operate.embedded import announced
 from hposvc.schema.states import TERMINAL, State
 from hposvc.settings import Settings
-from tests.environment import without_settings
-from tests.moto import moto
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import Service, children_of, eventually, tiny_spec
+from tests.support.environment import without_settings
+from tests.support.harness import Service, children_of, eventually, tiny_spec
+from tests.support.moto import moto
+from tests.support.postgresql import PostgreSQL
 
 TIMING = {"lease": 30.0, "terminate": 5.0, "ask": 10.0, "hang": 60.0}
 ITERATIONS = 60

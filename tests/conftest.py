@@ -14,8 +14,9 @@ import structlog
 
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
-from tests import environment  # noqa: F401 - first, before Jittor changes what it notes
-from tests.postgresql import PostgreSQL
+from tests.support import environment  # noqa: F401 - first, before Jittor changes what it notes
+from tests.support.harness import Service
+from tests.support.postgresql import PostgreSQL
 
 # Servers in the process of the tests log through the standard library, whose handlers take turns. structlog's own
 # printer writes to sys.stdout from their threads while subtests put another one in its place, which can crash Python.
@@ -95,3 +96,11 @@ def engine(database_url: str) -> Iterator[sa.Engine]:
     engine = create_engine(database_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
+    """Real workers: a fresh database without workers; the test starts its own."""
+    service = Service(database_url, tmp_path)
+    yield service
+    service.close()

@@ -17,9 +17,9 @@ from hposvc.client import Client
 from hposvc.db import migrate
 from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
-from tests.environment import without_settings
-from tests.serving import SPEC
-from tests.workers.harness import Service, eventually
+from tests.support.environment import without_settings
+from tests.support.harness import Service, eventually
+from tests.support.serving import SPEC
 
 HPOSVC = Path(sys.executable).with_name("hposvc")
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -147,7 +147,7 @@ def test_an_endpoint_without_the_extra_is_refused_with_the_command_that_installs
 
 def test_a_collector_that_is_away_costs_a_job_nothing(service: Service) -> None:
     worker = service.worker(environment={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"})
-    from tests.workers.harness import tiny_spec
+    from tests.support.harness import tiny_spec
 
     job_id = service.jobs.submit(tiny_spec()).id
     service.assert_succeeded_exactly(job_id)

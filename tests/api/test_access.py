@@ -26,8 +26,8 @@ from hposvc.jobs.service import Jobs
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import outbox
-from tests.api.problems import problem
-from tests.serving import RESULT, SPEC, Server, Worker, curve
+from tests.support.problems import problem
+from tests.support.serving import RESULT, SPEC, Server, Worker, curve
 
 BEARER = "Authorization"
 

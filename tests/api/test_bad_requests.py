@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from tests.api.problems import problem
-from tests.api.test_submit import queued, rows
-from tests.serving import RESULT, SPEC, Server, submit, succeeded
+from tests.support.counting import queued, rows
+from tests.support.problems import problem
+from tests.support.serving import RESULT, SPEC, Server, submit, succeeded
 
 DEEP = 100_000
 JSON = "application/json"

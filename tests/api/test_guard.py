@@ -14,8 +14,8 @@ from api.app import UnsafeAddressError, create_app
 from api.dashboard.pages import PLOTLY, VENDOR
 from api.http.problem_details import TYPES
 from hposvc.settings import Settings
-from tests.api.problems import problem
-from tests.serving import SPEC, Server, submit
+from tests.support.problems import problem
+from tests.support.serving import SPEC, Server, submit
 
 
 def test_without_keys_only_loopback_is_listened_on(tmp_path: Path) -> None:

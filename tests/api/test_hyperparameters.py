@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from hposvc import snapshots
-from tests.api.problems import problem
-from tests.serving import (
+from tests.support.problems import problem
+from tests.support.serving import (
     RESULT,
     ROWS,
     STRENGTHS,

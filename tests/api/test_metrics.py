@@ -15,7 +15,7 @@ from api.metrics import CensusCollector
 from hposvc import logs
 from hposvc.fleet import workers as fleet
 from hposvc.fleet.workers import WorkerReport
-from tests.serving import SPEC, Server, running, submit, succeeded
+from tests.support.serving import SPEC, Server, running, submit, succeeded
 
 FRESH = {"X-Request-ID": "from-a-proxy-7"}
 

@@ -22,8 +22,8 @@ from hposvc.jobs.sweeper import Swept, sweep
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
-from tests.api.problems import problem
-from tests.serving import RESULT, SPEC, Server, succeeded
+from tests.support.problems import problem
+from tests.support.serving import RESULT, SPEC, Server, succeeded
 
 TINY = JobSpec.model_validate(SPEC)
 

@@ -12,8 +12,8 @@ import httpx
 from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.queries import METRICS
-from tests.api.problems import problem
-from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
+from tests.support.problems import problem
+from tests.support.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 
 
 def names(answer: httpx.Response) -> list[str]:

@@ -14,7 +14,7 @@ from api.http.report import render_report
 from hposvc.cli.render import results
 from hposvc.schema.job import JobResource
 from hposvc.schema.result import read_result
-from tests.serving import GROUPS, RESULT, STRENGTHS, Server, running, submit, succeeded
+from tests.support.serving import GROUPS, RESULT, STRENGTHS, Server, running, submit, succeeded
 
 
 def page(client: httpx.Client, server: Server, result: dict[str, Any]) -> str:

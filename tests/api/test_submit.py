@@ -8,11 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 
-from hposvc.db.tables import metadata
-from tests.api.problems import problem
-from tests.serving import SPEC, Server
+from tests.support.counting import queued, rows
+from tests.support.problems import problem
+from tests.support.serving import SPEC, Server
 
 DELETE = object()
 
@@ -29,22 +28,6 @@ def changed(path: str, value: Any) -> dict[str, Any]:
     else:
         target[name] = value
     return spec
-
-
-def rows(server: Server) -> dict[str, int]:
-    """How many rows each of our tables has."""
-    with server.engine.connect() as connection:
-        return {
-            table.name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            for table in metadata.sorted_tables
-        }
-
-
-def queued(server: Server) -> int:
-    """How many deliveries the queue holds."""
-    schema = "" if server.engine.dialect.name == "sqlite" else "dbos."
-    with server.engine.connect() as connection:
-        return int(connection.execute(sa.text(f"SELECT count(*) FROM {schema}workflow_status")).scalar_one())
 
 
 def test_a_job_is_accepted_stored_and_found_at_its_location(client: httpx.Client, server: Server) -> None:

@@ -23,9 +23,9 @@ from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
 from hposvc.webhooks import outbox, sender
 from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
-from tests.api.problems import problem
-from tests.cli.conftest import until
-from tests.serving import RESULT, Server, running, submit, succeeded
+from tests.support.commands import until
+from tests.support.problems import problem
+from tests.support.serving import RESULT, Server, running, submit, succeeded
 
 Received = tuple[str, dict[str, str], bytes]
 

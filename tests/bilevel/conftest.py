@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-Measured = Callable[[str, str, float, float], None]
+from tests.support.references import Measured
 
 PAGE = """# How far off the hypergradients are
 

@@ -22,20 +22,10 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.runtime import jt
-from tests.bilevel.references import Array, forward, relative_error
-from tests.bilevel.test_hypergradient import central_differences, estimate, started
+from tests.support.references import forward, relative_error
+from tests.support.solving import central_differences, estimate, images, started
 
 SMALL = CNN((4, 4, 1), channels=(3, 2), hidden=(4,), activation="tanh")
-
-
-def images(rows: int, shape: tuple[int, int, int] = (4, 4, 1)) -> tuple[Array, Array]:
-    """Noise with a bright stripe, whose direction is the class."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, rows)
-    x = rng.normal(size=(rows, *shape))
-    x[labels == 0, 1] += 1
-    x[labels == 1, :, 1] += 1
-    return x.reshape(rows, -1), labels
 
 
 def problem(rows: int, dtype: str = "float32", model: CNN = SMALL) -> ReweightingProblem:

@@ -28,10 +28,8 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import Var, device_array
 from hposvc.bilevel.problem import Batch
-from tests.bilevel.references import relative_error
-from tests.bilevel.test_convolution import images
-from tests.bilevel.test_hypergradient import classes, estimate, flat, started
-from tests.bilevel.test_solve import reweighting, run, timeless
+from tests.support.references import relative_error
+from tests.support.solving import classes, estimate, flat, images, reweighting, run, started, timeless
 
 THINNED = MLP((16,), "tanh", dropout=0.5)
 

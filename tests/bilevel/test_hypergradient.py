@@ -17,21 +17,17 @@ from hposvc.bilevel import (
     Lower,
     OneStep,
     RegularizationProblem,
-    ReweightingProblem,
     SolveConfig,
-    SolverState,
     Stop,
     Unrolled,
-    hypergradient,
     initial_state,
     solve,
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.oracle import directional_derivative, step_size
-from hposvc.bilevel.problem import Supervised
 from hposvc.bilevel.runtime import jt
-from tests.bilevel.conftest import Measured
-from tests.bilevel.references import Array, relative_error, ridge
+from tests.support.references import Array, Measured, relative_error, ridge
+from tests.support.solving import central_differences, classes, estimate, flat, started, upper_loss_of
 
 RATE = 0.05
 
@@ -41,37 +37,6 @@ def ridge_problem(lam: float = -1.0) -> RegularizationProblem:
     return RegularizationProblem(
         train=(data.x, data.y), upper_rows=(data.x_upper, data.y_upper), n_classes=None, initial=lam, dtype="float64"
     )
-
-
-def classes(rows: int, seed: int, dtype: str = "float32", **fields: object) -> ReweightingProblem:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, rows)
-    upper = rng.integers(0, 3, rows)
-    return ReweightingProblem(
-        train=(rng.normal(size=(rows, 5)) + labels[:, None], labels),
-        upper_rows=(rng.normal(size=(rows, 5)) + upper[:, None], upper),
-        n_classes=3,
-        weight_decay=0.01,
-        dtype=dtype,
-        **fields,
-    )
-
-
-def started(problem: Supervised, config: SolveConfig, seed: int = 1) -> SolverState:
-    """A state away from every special point: random w and λ."""
-    rng = np.random.default_rng(seed)
-    state = initial_state(problem, config)
-    state.w = [device_array(a + 0.3 * rng.normal(size=a.shape), problem.dtype) for a in problem.initial_w(rng)]
-    state.lam = [device_array(a + 0.5 * rng.normal(size=a.shape), problem.dtype) for a in problem.initial_lambda()]
-    return state
-
-
-def flat(arrays: list[object]) -> Array:
-    return np.concatenate([np.asarray(a.numpy(), dtype=np.float64).ravel() for a in arrays])
-
-
-def estimate(problem: Supervised, config: SolveConfig, state: SolverState) -> Array:
-    return flat(hypergradient(problem, config, state))
 
 
 @pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
@@ -146,29 +111,6 @@ def test_more_unrolled_steps_come_closer_to_the_implicit_estimate(name: str, mea
         errors.append(relative_error(estimate(problem, config, state), limit))
         measured(f"{name} regression, unrolled against implicit", f"K = {steps}", errors[-1], below)
     assert errors[0] > errors[1] > errors[2]
-
-
-def upper_loss_of(problem: Supervised, config: SolveConfig, w: list[object], lam: list[object]) -> float:
-    """F(w_K) of the whole map, from ``w``, by running the lower steps: it knows nothing of any formula."""
-    batch = problem.lower_batch(None)
-    rate = device_array(np.array([float(config.lower.learning_rate)]), problem.dtype)
-    for _ in range(config.lower.steps):
-        gradient = jt.grad(problem.lower_loss(problem.lift(w, batch), lam, batch), w)
-        w = [(a - rate * g).detach() for a, g in zip(w, gradient, strict=True)]
-    return float(problem.upper(w, lam).loss.numpy()[0])
-
-
-def central_differences(problem: Supervised, config: SolveConfig, state: SolverState, step: float = 1e-5) -> Array:
-    """dF(w_K(λ), λ)/dλ by perturbing each λ and running the lower steps again."""
-
-    def upper_loss(values: Array) -> float:
-        parts = np.split(values, np.cumsum([a.numel() for a in state.lam])[:-1])
-        lam = [device_array(part.reshape(a.shape), problem.dtype) for part, a in zip(parts, state.lam, strict=True)]
-        return upper_loss_of(problem, config, [a.detach() for a in state.w], lam)
-
-    lam = flat(state.lam)
-    steps = step * np.eye(len(lam))
-    return np.array([(upper_loss(lam + e) - upper_loss(lam - e)) / (2 * step) for e in steps])
 
 
 @pytest.mark.parametrize("model", [Linear(), MLP((4,), "tanh"), MLP((4, 3), "gelu")])

@@ -16,7 +16,7 @@ import pytest
 from hposvc.bilevel import Lower, SolveConfig, Stop, Unrolled, hypergradient, initial_state, solve
 from hposvc.bilevel.hypergradient import Products, SecondOrder
 from hposvc.bilevel.runtime import jt
-from tests.bilevel.test_solve import reweighting
+from tests.support.solving import reweighting
 
 CONFIGS = {
     "one_step": SolveConfig(lower=Lower(batch_size=12)),

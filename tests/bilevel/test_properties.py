@@ -20,7 +20,7 @@ from hposvc.bilevel import (
     initial_state,
 )
 from hposvc.bilevel.models import device_array
-from tests.bilevel.references import Array, Ridge, relative_error
+from tests.support.references import Array, Ridge, relative_error
 
 EXAMPLES = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 Dtype = Literal["float32", "float64"]

@@ -20,8 +20,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.oracle import automatic_radius
-from tests.bilevel.conftest import Measured
-from tests.bilevel.references import relative_error
+from tests.support.references import Measured, relative_error
 
 MODELS = [Linear(), MLP((8,), "tanh"), MLP((16, 8), "tanh")]
 SCALES = [1e-3, 1.0, 1e3, 1e4]

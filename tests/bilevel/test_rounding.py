@@ -29,8 +29,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import device_array
 from hposvc.bilevel.runtime import jt
-from tests.bilevel.conftest import Measured
-from tests.bilevel.references import Array, relative_error
+from tests.support.references import Array, Measured, relative_error
 
 ROWS, FEATURES, CLASSES = 500, 64, 10
 CONFIG = SolveConfig(lower=Lower(learning_rate=0.1))

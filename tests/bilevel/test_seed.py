@@ -13,7 +13,7 @@ import pytest
 
 from hposvc.bilevel import MLP, Linear, Lower, ReweightingProblem, SolveConfig, hypergradient, initial_state
 from hposvc.bilevel.models import device_array
-from tests.bilevel.conftest import Measured
+from tests.support.references import Measured
 
 FIXTURE = Path(__file__).parent / "fixtures" / "boat_jit.npz"
 MODELS = {"ridge": Linear(), "logistic_regression": Linear(), "mlp": MLP((16,))}

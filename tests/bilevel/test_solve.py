@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import sys
-from dataclasses import astuple, replace
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -17,9 +17,7 @@ from hposvc.bilevel import (
     Implicit,
     Iteration,
     Lower,
-    Problem,
     RegularizationProblem,
-    ReweightingProblem,
     Schedule,
     SolveConfig,
     SolverState,
@@ -32,37 +30,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.solve import batch_rows
-
-
-def reweighting(rows: int = 40, noise: float = 0.4, **fields: object) -> ReweightingProblem:
-    """Three clusters, a fraction of whose training labels is wrong: the first ``noise * rows`` of them."""
-    rng = np.random.default_rng(5)
-    centres = 5 * np.eye(3, 4)
-    labels, upper, selection = rng.integers(0, 3, rows), rng.integers(0, 3, 30), rng.integers(0, 3, 15)
-    shown = labels.copy()
-    wrong = int(noise * rows)
-    shown[:wrong] = (labels[:wrong] + rng.integers(1, 3, wrong)) % 3
-
-    def features(of: np.ndarray) -> np.ndarray:
-        return centres[of] + rng.normal(size=(len(of), 4))
-
-    return ReweightingProblem(
-        train=(features(labels), shown),
-        upper_rows=(features(upper), upper),
-        selection=(features(selection), selection),
-        n_classes=3,
-        weight_decay=1e-3,
-        **fields,
-    )
-
-
-def run(problem: Problem, config: SolveConfig, state: SolverState | None = None) -> tuple[list[Iteration], SolverState]:
-    state = initial_state(problem, config) if state is None else state
-    return [iteration for batch in solve(problem, config, state) for iteration in batch], state
-
-
-def timeless(iterations: list[Iteration]) -> list[tuple[object, ...]]:
-    return [astuple(replace(iteration, seconds=0.0)) for iteration in iterations]
+from tests.support.solving import reweighting, run, timeless
 
 
 def test_wrong_labels_end_with_small_weights() -> None:

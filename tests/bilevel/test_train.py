@@ -10,7 +10,7 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from hposvc.bilevel import CrossEntropy, Huber, Linear, RegularizationProblem, evaluate, fit, fit_rows, predict
 from hposvc.bilevel.losses import Loss
 from hposvc.bilevel.regularization import EPSILON
-from tests.bilevel.references import relative_error, ridge
+from tests.support.references import relative_error, ridge
 
 
 def test_the_lower_solution_of_ridge_regression() -> None:

@@ -10,9 +10,9 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
-from tests.browser.conftest import Watch, people
-from tests.browser.screenshots import SETTLED, stage
-from tests.serving import RESULT, Server, checkpoint, running, succeeded, watch_lambda
+from tests.support.browser import Watch, people
+from tests.support.screenshots import SETTLED, stage
+from tests.support.serving import RESULT, Server, checkpoint, running, succeeded, watch_lambda
 
 pytestmark = pytest.mark.browser
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Watch
-from tests.serving import RESULT, Server, curve, diverged, running, succeeded
+from tests.support.browser import Watch
+from tests.support.serving import RESULT, Server, curve, diverged, running, succeeded
 
 pytestmark = pytest.mark.browser
 

@@ -10,9 +10,9 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from hposvc.fleet.workers import WorkerReport, beat
-from tests.browser.conftest import Watch, set_hidden
-from tests.browser.screenshots import stage
-from tests.serving import Server, curve, running
+from tests.support.browser import Watch, set_hidden
+from tests.support.screenshots import stage
+from tests.support.serving import Server, curve, running
 
 pytestmark = pytest.mark.browser
 

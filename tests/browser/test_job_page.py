@@ -14,8 +14,8 @@ from playwright.sync_api import Locator, Page, Route, expect
 
 from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.schema.job import JobError
-from tests.browser.conftest import Watch, set_hidden
-from tests.serving import (
+from tests.support.browser import Watch, set_hidden
+from tests.support.serving import (
     FEATURES,
     GROUPS,
     RESULT,

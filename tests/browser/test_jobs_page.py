@@ -8,8 +8,8 @@ from playwright.sync_api import Locator, Page, expect
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.schema.job import JobError
-from tests.browser.conftest import Watch
-from tests.serving import RESULT, Server, curve, diverged, running, submit, succeeded
+from tests.support.browser import Watch
+from tests.support.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 
 pytestmark = pytest.mark.browser
 

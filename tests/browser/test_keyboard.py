@@ -10,9 +10,9 @@ from playwright.sync_api import Locator, Page, expect
 from hposvc.access import keys
 from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs import queries
-from tests.browser.conftest import Watch, people
-from tests.browser.screenshots import SETTLED
-from tests.serving import RESULT, Server, checkpoint, curve, running, submit, succeeded, watch_lambda
+from tests.support.browser import Watch, people
+from tests.support.screenshots import SETTLED
+from tests.support.serving import RESULT, Server, checkpoint, curve, running, submit, succeeded, watch_lambda
 
 pytestmark = pytest.mark.browser
 

@@ -7,8 +7,8 @@ import re
 from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
-from tests.browser.conftest import Watch
-from tests.serving import Server, submit
+from tests.support.browser import Watch
+from tests.support.serving import Server, submit
 
 
 def test_a_key_is_traded_for_a_session(page: Page, server: Server, watch: Watch) -> None:

@@ -13,8 +13,8 @@ from hposvc.db.tables import workers
 from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs import queries
 from hposvc.jobs.service import Jobs
-from tests.browser.conftest import Watch, people
-from tests.serving import Server, running, submit
+from tests.support.browser import Watch, people
+from tests.support.serving import Server, running, submit
 
 pytestmark = pytest.mark.browser
 

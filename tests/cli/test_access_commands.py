@@ -11,21 +11,20 @@ from pathlib import Path
 import pytest
 
 from hposvc.faults import Exit
-from tests.cli.conftest import HPOSVC, Server, until
-from tests.cli.test_commands import SPEC, run
-from tests.environment import without_settings
+from tests.support.commands import HPOSVC, SPEC, ServerProcess, run, until
+from tests.support.environment import without_settings
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerProcess]:
     """An API of this test's own, whose keys bother no other test; the commands find it by the data directory."""
     assert run("db", "upgrade").exit_code == 0
-    server = Server("api", tmp_path / "data", HPOSVC_WEBHOOKS_PRIVATE="true")
+    server = ServerProcess("api", tmp_path / "data", HPOSVC_WEBHOOKS_PRIVATE="true")
     yield server
     server.stop()
 
 
-def test_from_no_key_to_tenants_that_do_not_see_each_other(own: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_no_key_to_tenants_that_do_not_see_each_other(own: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No keys: nobody is asked" in run("keys", "list").output
     assert "no key is asked for" in run("whoami").output
     made = run("keys", "create", "--name", "my laptop", "--scope", "admin")
@@ -108,7 +107,7 @@ def test_webhooks() -> None:
 
 
 @pytest.fixture
-def at(api: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+def at(api: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> ServerProcess:
     monkeypatch.setenv("HPOSVC_URL", api.url)
     return api
 

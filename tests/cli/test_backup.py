@@ -14,10 +14,10 @@ from hposvc.faults import Fault
 from hposvc.jobs import queries
 from hposvc.operate import backup as archive
 from hposvc.settings import Settings
-from tests.cli.conftest import HPOSVC
-from tests.environment import without_settings
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import Service, tiny_spec
+from tests.support.commands import HPOSVC
+from tests.support.environment import without_settings
+from tests.support.harness import Service, tiny_spec
+from tests.support.postgresql import PostgreSQL
 
 
 def elsewhere(request: pytest.FixtureRequest, url: str, directory: Path) -> str:

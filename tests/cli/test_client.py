@@ -10,7 +10,7 @@ import pytest
 
 from hposvc.client import Client, ProblemError, ServerUnreachableError
 from hposvc.schema.spec import JobSpec
-from tests.cli.conftest import Server
+from tests.support.commands import ServerProcess
 
 SPEC = {"kind": "data_reweighting", "dataset": {"id": "sklearn:wine"}}
 
@@ -33,7 +33,7 @@ class LosesAnswers(httpx.BaseTransport):
         return response
 
 
-def test_a_job_whose_answer_got_lost_is_submitted_once(api: Server) -> None:
+def test_a_job_whose_answer_got_lost_is_submitted_once(api: ServerProcess) -> None:
     with Client(api.url) as plain:
         before = {job.id for job in plain.jobs()}
         network = LosesAnswers(2)
@@ -43,7 +43,7 @@ def test_a_job_whose_answer_got_lost_is_submitted_once(api: Server) -> None:
         assert {job.id for job in plain.jobs()} - before == {job.id}
 
 
-def test_the_caller_s_key_holds_across_clients(api: Server) -> None:
+def test_the_caller_s_key_holds_across_clients(api: ServerProcess) -> None:
     with Client(api.url) as one, Client(api.url) as other:
         first = one.submit(SPEC, idempotency_key="night-run-1")
         assert other.submit(SPEC, idempotency_key="night-run-1").id == first.id
@@ -52,7 +52,7 @@ def test_the_caller_s_key_holds_across_clients(api: Server) -> None:
     assert conflict.value.status == 409
 
 
-def test_a_spec_is_the_same_as_model_mapping_and_document(api: Server) -> None:
+def test_a_spec_is_the_same_as_model_mapping_and_document(api: ServerProcess) -> None:
     document = b"kind: data_reweighting\ndataset:\n  id: sklearn:wine\n"
     with Client(api.url) as client:
         specs = [client.check(spec).spec for spec in (JobSpec.model_validate(SPEC), SPEC, document)]
@@ -62,7 +62,7 @@ def test_a_spec_is_the_same_as_model_mapping_and_document(api: Server) -> None:
     assert specs[0] == given.model_copy(update={"dataset": given.dataset.model_copy(update=said)})
 
 
-def test_every_wrong_field_is_in_the_message(api: Server) -> None:
+def test_every_wrong_field_is_in_the_message(api: ServerProcess) -> None:
     wrong = {**SPEC, "solver": {"radius": -1.0}, "stop": {"iterations": 0}}
     with Client(api.url) as client, pytest.raises(ProblemError) as refusal:
         client.submit(wrong)
@@ -72,7 +72,7 @@ def test_every_wrong_field_is_in_the_message(api: Server) -> None:
     assert "stop.iterations" in str(refusal.value)
 
 
-def test_pages_of_jobs_are_joined(api: Server) -> None:
+def test_pages_of_jobs_are_joined(api: ServerProcess) -> None:
     with Client(api.url) as client:
         mine = [client.submit({**SPEC, "tags": ["pages"]}).id for _ in range(5)]
         first = client.jobs_page(limit=2, tag="pages")
@@ -80,7 +80,7 @@ def test_pages_of_jobs_are_joined(api: Server) -> None:
         assert [job.id for job in client.jobs(tag="pages")] == mine[::-1]
 
 
-def test_a_job_that_waits_can_be_paused_resumed_cancelled_and_retried(api: Server) -> None:
+def test_a_job_that_waits_can_be_paused_resumed_cancelled_and_retried(api: ServerProcess) -> None:
     with Client(api.url) as client:
         job = client.submit(SPEC)
         assert client.pause(job.id).state == "paused"
@@ -144,7 +144,7 @@ def test_a_job_s_id_cannot_lead_elsewhere() -> None:
     assert seen == [b"/v1/jobs/..%2Fworkers%3Fx%3D1"]
 
 
-def test_a_job_is_changed_and_deleted_with_everything(api: Server) -> None:
+def test_a_job_is_changed_and_deleted_with_everything(api: ServerProcess) -> None:
     with Client(api.url) as client:
         job = client.submit(SPEC)
         changed = client.update(job.id, name="second", tags=["a"], version=job.version)
@@ -160,7 +160,7 @@ def test_a_job_is_changed_and_deleted_with_everything(api: Server) -> None:
             client.job(job.id)
 
 
-def test_a_deletion_whose_answer_got_lost_is_no_error(api: Server) -> None:
+def test_a_deletion_whose_answer_got_lost_is_no_error(api: ServerProcess) -> None:
     with Client(api.url) as plain:
         job = plain.submit(SPEC)
         plain.cancel(job.id)
@@ -193,7 +193,7 @@ def test_the_key_is_shown_in_the_header_alone() -> None:
         assert client.workers() == []
 
 
-def test_waiting_asks_the_server_to_answer_when_something_changed(api: Server) -> None:
+def test_waiting_asks_the_server_to_answer_when_something_changed(api: ServerProcess) -> None:
     with Client(api.url) as client:
         job = client.submit(SPEC)
         timer = threading.Timer(0.5, client.cancel, [job.id])
@@ -233,7 +233,7 @@ class Cut(httpx.SyncByteStream):
                 raise httpx.ReadError("the connection broke")
 
 
-def test_a_stream_that_breaks_leaves_nothing_out(api: Server) -> None:
+def test_a_stream_that_breaks_leaves_nothing_out(api: ServerProcess) -> None:
     with Client(api.url) as plain:
         job = plain.submit(SPEC)
         for action in (plain.pause, plain.resume, plain.pause, plain.resume, plain.cancel):
@@ -250,7 +250,7 @@ def test_a_stream_that_breaks_leaves_nothing_out(api: Server) -> None:
         assert list(plain.stream(job.id, last=events[-1].id)) == []
 
 
-def test_iterations_in_other_formats(api: Server) -> None:
+def test_iterations_in_other_formats(api: ServerProcess) -> None:
     with Client(api.url) as client:
         job = client.submit(SPEC)
         assert b"".join(client.iterations_as(job.id, "csv")).startswith(b"iteration,upper_loss,")

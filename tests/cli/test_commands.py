@@ -7,23 +7,13 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
-from hposvc.cli import app
 from hposvc.db import migrate
 from hposvc.faults import Exit
-from tests.cli.conftest import Server
-from tests.environment import without_settings
-
-SPEC = "kind: data_reweighting\nname: three wines\ndataset: {id: 'sklearn:wine'}\n"
-
-
-def run(*arguments: str | Path, **options: Any) -> Result:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+from tests.support.commands import SPEC, ServerProcess, run
+from tests.support.environment import without_settings
 
 
 @pytest.fixture
@@ -34,7 +24,7 @@ def spec(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def at(api: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+def at(api: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> ServerProcess:
     """The commands speak to this server without being told so on the command line."""
     monkeypatch.setenv("HPOSVC_URL", api.url)
     return api
@@ -54,7 +44,7 @@ def test_help_names_every_command_and_what_the_exit_status_means() -> None:
     assert "Exit status" in text
 
 
-def test_submit_prints_where_to_look(at: Server, spec: Path) -> None:
+def test_submit_prints_where_to_look(at: ServerProcess, spec: Path) -> None:
     result = run("submit", spec)
     assert result.exit_code == 0, result.output
     assert result.output.startswith("job_")
@@ -190,7 +180,7 @@ def test_no_server(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Non
     assert "hposvc up" in result.stderr
 
 
-def test_the_server_on_the_data_directory_is_found(api: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_on_the_data_directory_is_found(api: ServerProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPOSVC_DATA_DIR", str(api.settings.data_dir))
     assert run("data", "list").exit_code == 0
 
@@ -239,7 +229,7 @@ def test_the_api_does_not_listen_where_strangers_could_reach_it() -> None:
     assert "HPOSVC_TRUST_NETWORK" in result.stderr
 
 
-def test_a_port_that_is_taken(api: Server, tmp_path: Path) -> None:
+def test_a_port_that_is_taken(api: ServerProcess, tmp_path: Path) -> None:
     port = api.url.rsplit(":", 1)[1]
     run("db", "upgrade")
     result = run("api", "--port", port)

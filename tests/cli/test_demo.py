@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import HPOSVC
-from tests.environment import without_settings
+from tests.support.commands import HPOSVC
+from tests.support.environment import without_settings
 
 
 @pytest.mark.slow

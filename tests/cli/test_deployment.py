@@ -35,10 +35,10 @@ from hposvc.jobs import queries
 from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 from hposvc.storage import aws_credentials
-from tests.cli.conftest import HPOSVC, SECONDS, until
-from tests.environment import without_settings
-from tests.moto import moto
-from tests.postgresql import PostgreSQL
+from tests.support.commands import HPOSVC, SECONDS, until
+from tests.support.environment import without_settings
+from tests.support.moto import moto
+from tests.support.postgresql import PostgreSQL
 from workers.tally import ATTEMPTS, Tally, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]

@@ -22,9 +22,9 @@ from hposvc.faults import Exit
 from hposvc.machine.causes import Cause
 from hposvc.operate import doctor
 from hposvc.settings import Settings
-from tests.cli.conftest import HPOSVC, Server
-from tests.environment import FOUND, without_settings
-from tests.moto import moto
+from tests.support.commands import HPOSVC, ServerProcess
+from tests.support.environment import FOUND, without_settings
+from tests.support.moto import moto
 
 Findings = dict[str, dict[str, Any]]
 UNREACHABLE = {
@@ -487,7 +487,7 @@ def test_headers_of_onednn_that_are_missing(machine: Machine) -> None:
     assert "libmkldnn" not in finding["message"]
 
 
-def test_a_server_that_runs_is_no_fault(api: Server) -> None:
+def test_a_server_that_runs_is_no_fault(api: ServerProcess) -> None:
     settings = api.settings.model_copy(update={"port": int(api.url.rsplit(":", 1)[1])})
     assert doctor.port(settings) == doctor.good("port", f"a server runs at {api.url}")
     settings.server_file.replace(moved := settings.server_file.with_suffix(".moved"))

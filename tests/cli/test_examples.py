@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from hposvc.client import Client
-from tests.cli.conftest import HPOSVC, Server
-from tests.environment import without_settings
+from tests.support.commands import HPOSVC, ServerProcess
+from tests.support.environment import without_settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -29,7 +29,7 @@ SAYS = {
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_a_script_runs(script: Path, service: Server, tmp_path: Path) -> None:
+def test_a_script_runs(script: Path, service: ServerProcess, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, script, service.url, tmp_path],
         env=without_settings(ITERATIONS="12", HOME=str(tmp_path)),
@@ -44,7 +44,7 @@ def test_a_script_runs(script: Path, service: Server, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda path: path.stem)
-def test_a_job_runs(job: Path, service: Server) -> None:
+def test_a_job_runs(job: Path, service: ServerProcess) -> None:
     spec = yaml.safe_load(job.read_text()) | {"stop": {"iterations": 5}}
     with Client(service.url) as client:
         done = client.wait(client.submit(spec).id, interval=0.1)
@@ -52,7 +52,7 @@ def test_a_job_runs(job: Path, service: Server) -> None:
 
 
 def test_the_tutorial_goes_from_nothing_to_a_tuned_csv_in_at_most_five_commands(
-    service: Server, tmp_path: Path
+    service: ServerProcess, tmp_path: Path
 ) -> None:
     """The commands are those on the page; installing and starting were done for all tests by the service that runs."""
     page = (ROOT / "docs" / "tutorial.md").read_text()

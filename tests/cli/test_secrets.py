@@ -16,10 +16,10 @@ from hposvc.access import keys
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
 from hposvc.webhooks import outbox
-from tests.cli.conftest import HPOSVC, Server, until
-from tests.environment import without_settings
-from tests.postgresql import PostgreSQL
-from tests.serving import RESULT, SPEC, succeeded
+from tests.support.commands import HPOSVC, ServerProcess, until
+from tests.support.environment import without_settings
+from tests.support.postgresql import PostgreSQL
+from tests.support.serving import RESULT, SPEC, succeeded
 
 PASSWORD = "pw-4f1c9a-of-the-database"
 HOOK_SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB3ZWJob29rIDEyMzQ1"
@@ -122,7 +122,7 @@ def test_no_secret_is_in_logs_errors_or_command_lines(postgresql: PostgreSQL, tm
     assert audited[0]["made"].startswith("/v1/jobs/job_")
 
 
-class _Closing(Server):
+class _Closing(ServerProcess):
     """The API as a process with settings of its own."""
 
     def __init__(self, tmp_path: Path, environment: dict[str, str]) -> None:

@@ -15,8 +15,8 @@ from hposvc.client import Client
 from hposvc.faults import Exit
 from hposvc.operate.serve import listen
 from hposvc.settings import Settings
-from tests.cli.conftest import HPOSVC, SECONDS, Server, until
-from tests.environment import without_settings
+from tests.support.commands import HPOSVC, SECONDS, ServerProcess, until
+from tests.support.environment import without_settings
 
 pytestmark = pytest.mark.slow  # each starts the worker, which imports Jittor
 
@@ -28,7 +28,7 @@ stop: {iterations: 60}
 """
 
 
-def hposvc(server: Server, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+def hposvc(server: ServerProcess, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     """A command as its own process, which finds the server by the data directory."""
     variables = without_settings(HPOSVC_DATA_DIR=str(server.settings.data_dir))
     return subprocess.run(
@@ -64,7 +64,7 @@ def gone(pids: set[int]) -> bool:
     return all(state(pid) in ("gone", "Z") for pid in pids)
 
 
-def test_submit_watch_results(service: Server, tmp_path: Path) -> None:
+def test_submit_watch_results(service: ServerProcess, tmp_path: Path) -> None:
     watched = hposvc(service, "submit", "-", "--watch", given=SPEC)
     assert watched.returncode == 0, watched.stdout + watched.stderr
     job_id = watched.stdout.split()[0]
@@ -86,7 +86,7 @@ def test_submit_watch_results(service: Server, tmp_path: Path) -> None:
         assert client.iterations(job_id).total == 60
 
 
-def test_a_job_that_diverges_says_why_and_ends_with_failure(service: Server) -> None:
+def test_a_job_that_diverges_says_why_and_ends_with_failure(service: ServerProcess) -> None:
     spec = SPEC + "solver: {lower: {learning_rate: 1.0e+9}, upper: {learning_rate: 1.0e+9}}\n"
     watched = hposvc(service, "submit", "-", "--watch", given=spec)
     assert watched.returncode == Exit.FAILED, watched.stdout + watched.stderr
@@ -95,7 +95,7 @@ def test_a_job_that_diverges_says_why_and_ends_with_failure(service: Server) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopping_leaves_no_process_and_no_address(tmp_path: Path, number: signal.Signals) -> None:
-    server = Server("up", tmp_path / "stopped")
+    server = ServerProcess("up", tmp_path / "stopped")
     until(lambda: len(descendants(server.process.pid)) >= 2, "API and worker")
     below = descendants(server.process.pid)
     assert server.stop(number) == 0, server.log.read_text()
@@ -104,7 +104,7 @@ def test_stopping_leaves_no_process_and_no_address(tmp_path: Path, number: signa
 
 
 def test_nothing_outlives_up_even_when_it_is_killed(tmp_path: Path) -> None:
-    server = Server("up", tmp_path / "killed")
+    server = ServerProcess("up", tmp_path / "killed")
     until(lambda: len(descendants(server.process.pid)) >= 2, "API and worker")
     below = descendants(server.process.pid)
     server.stop(signal.SIGKILL)
@@ -112,7 +112,7 @@ def test_nothing_outlives_up_even_when_it_is_killed(tmp_path: Path) -> None:
 
 
 def test_up_ends_with_failure_when_a_part_of_it_dies(tmp_path: Path) -> None:
-    server = Server("up", tmp_path / "died")
+    server = ServerProcess("up", tmp_path / "died")
     below = descendants(server.process.pid)
     api = json.loads(server.settings.server_file.read_text())["pid"]
     os.kill(api, signal.SIGKILL)
@@ -121,7 +121,7 @@ def test_up_ends_with_failure_when_a_part_of_it_dies(tmp_path: Path) -> None:
     until(lambda: gone(below), "the end of the worker")
 
 
-def test_one_data_directory_has_one_service(service: Server) -> None:
+def test_one_data_directory_has_one_service(service: ServerProcess) -> None:
     second = hposvc(service, "up", "--port", "0")
     assert second.returncode == Exit.ENVIRONMENT
     assert service.url in second.stderr

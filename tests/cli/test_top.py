@@ -15,7 +15,7 @@ from hposvc.cli.top import Glance, duration, glances, offers_in_short, parse, sh
 from hposvc.client import Client
 from hposvc.schema.job import JobResource
 from hposvc.schema.workers import WorkerResource
-from tests.cli.conftest import Server
+from tests.support.commands import ServerProcess
 
 TEXT = """\
 # TYPE hposvc_jobs gauge
@@ -96,7 +96,7 @@ def test_the_rate_is_over_the_time_between_two_looks() -> None:
     assert "iterations  10/s" in drawn(glance(0.0, 0), glance(80.0, 5_000), glance(100.0, 5_200))
 
 
-def test_a_service_that_goes_away_is_said_and_what_it_said_last_is_kept(api: Server) -> None:
+def test_a_service_that_goes_away_is_said_and_what_it_said_last_is_kept(api: ServerProcess) -> None:
     with Client(api.url) as client:
         seen = glances(client, 0.01, limit=5)
         first = next(seen)

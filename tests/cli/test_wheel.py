@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.environment import without_settings
+from tests.support.environment import without_settings
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

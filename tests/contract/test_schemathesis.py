@@ -17,8 +17,8 @@ import pytest
 from api import live
 from hposvc.access import keys
 from hposvc.db.tables import DEFAULT_TENANT
-from tests.environment import without_settings
-from tests.serving import RESULT, Server, running, submit, succeeded
+from tests.support.environment import without_settings
+from tests.support.serving import RESULT, Server, running, submit, succeeded
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # Of each call, in each phase. More of them: HPOSVC_TEST_EXAMPLES=200 pytest tests/contract

@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.serving import Server
+from tests.support.serving import Server
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ import pytest
 import sqlalchemy as sa
 
 from hposvc.db.tables import datasets
-from tests.api.problems import problem
-from tests.datasets.bad_files import BAD, Bad, csv
-from tests.serving import Server
+from tests.support.bad_files import BAD, Bad, csv
+from tests.support.problems import problem
+from tests.support.serving import Server
 
 
 def nothing_is_left(server: Server) -> None:

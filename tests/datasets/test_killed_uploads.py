@@ -17,9 +17,9 @@ from hposvc.db.tables import datasets
 from hposvc.failpoints import DATASETS
 from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
-from tests.cli.conftest import until
-from tests.datasets.bad_files import CSV, csv
-from tests.environment import without_settings
+from tests.support.bad_files import CSV, csv
+from tests.support.commands import until
+from tests.support.environment import without_settings
 
 pytestmark = pytest.mark.durability
 

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from hposvc.db.tables import datasets
-from tests.api.problems import problem
-from tests.datasets.bad_files import CSV, NPZ, PARQUET, npz
-from tests.serving import RESULT, Server, Worker
+from tests.support.bad_files import CSV, NPZ, PARQUET, npz
+from tests.support.problems import problem
+from tests.support.serving import RESULT, Server, Worker
 
 HEADER = "customer,age,city,zip,since,active,note,nothing,same,part,churned"
 PARTS = ["train", "train", "train", "validation", "test", "validation"]

@@ -15,8 +15,8 @@ from hposvc.db.tables import DEFAULT_TENANT, iterations
 from hposvc.jobs import queries, removal
 from hposvc.jobs.iterations import downsampling
 from hposvc.storage.store import Store
-from tests.postgresql import PostgreSQL
-from tests.serving import curve, running
+from tests.support.postgresql import PostgreSQL
+from tests.support.serving import curve, running
 
 SCRIPT = Path(__file__).parents[2] / "deploy" / "partition.sql"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workers.harness import Service, eventually, tiny_spec
+from tests.support.harness import Service, eventually, tiny_spec
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
 

@@ -15,8 +15,8 @@ from hposvc.db.engine import write
 from hposvc.jobs import queries
 from hposvc.jobs.queue import APPLICATION_VERSION, DELIVERY, QUEUE, Publisher
 from hposvc.schema.states import State
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import Service, eventually, tiny_spec
+from tests.support.harness import Service, eventually, tiny_spec
+from tests.support.postgresql import PostgreSQL
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
 

@@ -24,7 +24,7 @@ from hposvc.db.tables import doomed_files, jobs
 from hposvc.jobs import removal
 from hposvc.schema.states import TERMINAL, State
 from hposvc.storage.store import Store
-from tests.workers.harness import Service, eventually, tiny_spec
+from tests.support.harness import Service, eventually, tiny_spec
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
 
@@ -152,7 +152,7 @@ class Api:
         self._log = service.directory / "api.log"
         with self._log.open("wb") as log:
             self._watchdog = subprocess.Popen(
-                [sys.executable, "-m", "tests.durability.api_processes"],
+                [sys.executable, "-m", "tests.support.api_processes"],
                 stdout=log,
                 stderr=log,
                 env=os.environ | environment | {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.service_scale import fresh, run
-from tests.postgresql import PostgreSQL
+from tests.support.postgresql import PostgreSQL
 
 
 @pytest.mark.durability

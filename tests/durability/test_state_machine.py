@@ -34,8 +34,8 @@ from hposvc.jobs.service import IllegalTransition, Jobs
 from hposvc.jobs.sweeper import sweep
 from hposvc.schema.job import JobError
 from hposvc.schema.states import HELD, TERMINAL, State
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import tiny_spec
+from tests.support.harness import tiny_spec
+from tests.support.postgresql import PostgreSQL
 
 MAX_ATTEMPTS = 3
 

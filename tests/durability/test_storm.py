@@ -1,7 +1,7 @@
 import pytest
 
-from tests.durability.storm import storm
-from tests.workers.harness import Service
+from tests.support.harness import Service
+from tests.support.storm import storm
 
 
 @pytest.mark.durability

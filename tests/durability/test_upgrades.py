@@ -15,8 +15,8 @@ from hposvc.db import migrate
 from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import artifacts, attempts, events, iterations, jobs
 from hposvc.schema.states import State
-from tests.durability.release_0001 import BATCHES, ROWS
-from tests.workers.harness import Service, tiny_spec
+from tests.support.harness import Service, tiny_spec
+from tests.support.release_0001 import BATCHES, ROWS
 from workers.session import Timing
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
@@ -45,7 +45,7 @@ def test_every_migration_on_a_million_iterations_while_the_first_release_is_at_w
     with write(engine) as connection:
         connection.execute(sa.text(LONG_JOB))
         connection.execute(sa.text(SERIES[engine.dialect.name]))
-    command = [sys.executable, "-m", "tests.durability.release_0001", empty_database_url, str(Timing().lease)]
+    command = [sys.executable, "-m", "tests.support.release_0001", empty_database_url, str(Timing().lease)]
     with (tmp_path / "release.log").open("w") as log:
         release = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
     assert release.stdin is not None

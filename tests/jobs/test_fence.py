@@ -20,7 +20,7 @@ from hposvc.jobs.sweeper import Swept, sweep
 from hposvc.schema.job import JobError
 from hposvc.schema.states import State
 from hposvc.snapshots import Group, Snapshot, take
-from tests.workers.harness import tiny_spec
+from tests.support.harness import tiny_spec
 
 Taking = Callable[..., Attempt | None]
 ERROR = JobError(reason="r", message="m", remedy="do")

@@ -5,7 +5,7 @@ from hposvc.jobs import queries
 from hposvc.jobs.service import Jobs
 from hposvc.schema.paging import InvalidPageToken
 from hposvc.schema.states import State
-from tests.workers.harness import tiny_spec
+from tests.support.harness import tiny_spec
 
 
 def test_lists_are_paged_newest_first_while_jobs_keep_coming(engine: sa.Engine, jobs: Jobs) -> None:

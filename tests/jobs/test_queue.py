@@ -17,7 +17,7 @@ from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import tenants
 from hposvc.jobs.queue import Consumer, Publisher, QueueError
 from hposvc.jobs.service import Jobs
-from tests.workers.harness import eventually, tiny_spec
+from tests.support.harness import eventually, tiny_spec
 
 
 class Deliveries:

@@ -14,7 +14,7 @@ from hposvc.jobs.attempt import Attempt, StoredFile
 from hposvc.jobs.queue import deliveries
 from hposvc.schema.job import JobResource
 from hposvc.storage.store import Store
-from tests.serving import running
+from tests.support.serving import running
 
 DAY = 86400.0
 

@@ -11,7 +11,7 @@ from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, Jobs
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
 from hposvc.training_data import DataError
-from tests.workers.harness import tiny_spec
+from tests.support.harness import tiny_spec
 
 
 def counts(engine: sa.Engine) -> dict[str, int]:

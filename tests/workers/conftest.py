@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from hposvc.db import migrate
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import Service
-
-
-@pytest.fixture
-def service(database_url: str, tmp_path: Path) -> Iterator[Service]:
-    """A fresh database without workers; the test starts its own."""
-    service = Service(database_url, tmp_path)
-    yield service
-    service.close()
+from tests.support.harness import Service
+from tests.support.postgresql import PostgreSQL
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hposvc.schema.states import State
-from tests.workers.harness import Service, tiny_spec
+from tests.support.harness import Service, tiny_spec
 from workers.environment import of_runner
 
 SECRET = {

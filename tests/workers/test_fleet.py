@@ -24,8 +24,8 @@ from hposvc.machine import gpus
 from hposvc.schema import capabilities
 from hposvc.schema.states import State
 from hposvc.schema.workers import WorkerResource
-from tests.environment import without_settings
-from tests.workers.harness import PATIENCE, Service, eventually, tiny_spec
+from tests.support.environment import without_settings
+from tests.support.harness import PATIENCE, Service, eventually, tiny_spec
 
 CPU = ("any", "cpu")
 CUDA = ("any", "cuda", "cuda-large")
@@ -298,7 +298,7 @@ def test_a_machine_whose_toolkit_is_missing_starts_no_worker_for_its_gpus(two_gp
 
 
 def test_what_is_asked_of_a_worker_reaches_it_over_http_and_by_command(service: Service) -> None:
-    from tests.serving import Server
+    from tests.support.serving import Server
 
     process = service.worker()
     with Server(service.url, service.directory) as server:

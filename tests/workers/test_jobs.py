@@ -7,7 +7,7 @@ import pytest
 
 from hposvc.jobs import queries
 from hposvc.schema.states import State
-from tests.workers.harness import Service, children_of, eventually, gone, tiny_spec
+from tests.support.harness import Service, children_of, eventually, gone, tiny_spec
 
 
 def test_a_job_ends_with_its_result_its_files_and_every_iteration(crew: Service) -> None:

@@ -12,7 +12,7 @@ from hposvc.run.run import Outcome, Run
 from hposvc.schema.numbers import to_json
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
-from tests.workers.harness import Service, children_of
+from tests.support.harness import Service, children_of
 
 pytestmark = pytest.mark.slow
 

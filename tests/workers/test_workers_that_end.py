@@ -12,7 +12,7 @@ from hposvc.db.tables import artifacts
 from hposvc.jobs import queries
 from hposvc.jobs.attempt import CHECKPOINT
 from hposvc.schema.states import State
-from tests.workers.harness import Service, children_of, eventually, freeze, gone, tiny_spec
+from tests.support.harness import Service, children_of, eventually, freeze, gone, tiny_spec
 from workers.checkpoints import is_due
 
 LONG = {"iterations": 150}

@@ -1,4 +1,4 @@
-"""Pictures of every page and state, light and dark, wide and narrow: ``python -m tests.browser.screenshots FOLDER``.
+"""Pictures of every page and state, light and dark, wide and narrow: ``python -m tests.support.screenshots FOLDER``.
 
 With ``kept`` after the folder, only those that the documentation keeps.
 """
@@ -18,8 +18,8 @@ from hposvc.db import migrate
 from hposvc.fleet.workers import WorkerReport, beat
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
-from tests.browser.conftest import CHROMIUM, REMEDY
-from tests.serving import (
+from tests.support.browser import CHROMIUM, REMEDY
+from tests.support.serving import (
     GROUPS,
     RESULT,
     STRENGTHS,

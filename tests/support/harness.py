@@ -26,7 +26,7 @@ from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import TERMINAL, State
 from hposvc.snapshots import stretch
-from tests.workers.tiny_runner import expected
+from tests.support.tiny_runner import expected
 
 T = TypeVar("T")
 
@@ -95,7 +95,7 @@ class Service:
         }
         log = (self.directory / f"worker-{len(self.processes)}.log").open("wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.workers.worker_process", json.dumps(options)],
+            [sys.executable, "-m", "tests.support.worker_process", json.dumps(options)],
             stdout=log,
             stderr=log,
             env=os.environ | {"OMP_NUM_THREADS": "1"} | (environment or {}),

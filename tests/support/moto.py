@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-BINARY = Path(__file__).parents[1] / ".peers" / "moto" / "bin" / "moto_server"
+BINARY = Path(__file__).parents[2] / ".peers" / "moto" / "bin" / "moto_server"
 
 
 @dataclass(frozen=True)

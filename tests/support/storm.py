@@ -1,6 +1,6 @@
 """A random storm: many jobs, several workers, and SIGKILL for whatever runs, again and again.
 
-    python -m tests.durability.storm --kills 500 --jobs 200 --workers 3 --seed 7
+    python -m tests.support.storm --kills 500 --jobs 200 --workers 3 --seed 7
 
 Afterwards every job must have succeeded exactly as if nothing had happened: no gap and no double among its iterations,
 the λ of the uninterrupted run, a history without holes. The oldest jobs come first, and are hit again and again: one
@@ -29,8 +29,8 @@ from hposvc.db import migrate
 from hposvc.db.engine import read
 from hposvc.db.tables import attempts, jobs
 from hposvc.schema.states import HELD, State
-from tests.postgresql import PostgreSQL
-from tests.workers.harness import Service, children_of, tiny_spec
+from tests.support.harness import Service, children_of, tiny_spec
+from tests.support.postgresql import PostgreSQL
 
 LEASE = {"lease": 3.0}
 MAX_ATTEMPTS = 20

@@ -4,7 +4,7 @@ Runs jobs from submission to success, one after another, while somebody else upg
 the lease of that release. Ends when its standard input does, and prints what it wrote. Any write that finds the lease
 gone, and any error that the release would not have retried, ends it with status 1.
 
-    python -m tests.durability.release_0001 DATABASE_URL LEASE_SECONDS
+    python -m tests.support.release_0001 DATABASE_URL LEASE_SECONDS
 """
 
 from __future__ import annotations

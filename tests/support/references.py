@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hposvc.bilevel import CNN
 
 Array = NDArray[np.float64]
+Measured = Callable[[str, str, float, float], None]  # the fixture ``measured`` of tests/bilevel/conftest.py
 
 
 @dataclass(frozen=True)

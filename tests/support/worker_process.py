@@ -13,7 +13,7 @@ from hposvc.storage.store import Store
 from workers.session import Timing
 from workers.supervisor import RUNNER, Supervisor
 
-TINY = (sys.executable, "-m", "tests.workers.tiny_runner")
+TINY = (sys.executable, "-m", "tests.support.tiny_runner")
 
 if __name__ == "__main__":
     options = json.loads(sys.argv[1])

@@ -7,7 +7,7 @@ import io
 import math
 import secrets
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -41,6 +41,7 @@ FEATURES = (
     "worst radius",
 )
 LEASE = 3600.0
+PATIENCE = 30.0  # seconds that a call may wait
 SPEC: dict[str, Any] = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "stop": {"iterations": 500}}
 
 
@@ -181,6 +182,13 @@ def strengths(folder: Path) -> attempts.StoredFile:
     lam = spread(500)
     columns = {"feature": FEATURES, "penalty": ["l2"] * len(FEATURES)}
     return answer(folder, columns | {"lambda": lam, "strength": np.exp(lam)})
+
+
+def later(seconds: float, act: Callable[[], object]) -> threading.Timer:
+    """Something that happens while the test waits for an answer."""
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    return timer
 
 
 class Worker:

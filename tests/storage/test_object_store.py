@@ -22,11 +22,11 @@ from hposvc.schema.spec import JobSpec
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import Store, StoreError, locate
 from hposvc.tables.choices import Wishes
-from tests.datasets.bad_files import csv
-from tests.environment import FOUND
-from tests.moto import Moto, moto
-from tests.serving import RESULT, Server, succeeded
-from tests.workers.harness import Service, tiny_spec
+from tests.support.bad_files import csv
+from tests.support.environment import FOUND
+from tests.support.harness import Service, tiny_spec
+from tests.support.moto import Moto, moto
+from tests.support.serving import RESULT, Server, succeeded
 
 
 @pytest.fixture(scope="module")

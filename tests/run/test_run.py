@@ -22,9 +22,9 @@ from hposvc.bilevel import CNN, Iteration
 from hposvc.cli import render
 from hposvc.run.run import Outcome, Run
 from hposvc.schema.spec import JobSpec
-from tests.bilevel.references import forward
+from tests.support.references import forward
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def example(name: str, seed: int = 0, iterations: int | None = None) -> JobSpec:

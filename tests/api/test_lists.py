@@ -1,0 +1,60 @@
+"""Lists of jobs: filters, orders and pages."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from hposvc.db.engine import write
+from hposvc.db.tables import jobs
+from tests.support.problems import problem
+from tests.support.serving import Server, running, submit
+
+
+def test_lists_by_time_order_and_several_states(client: httpx.Client, server: Server) -> None:
+    made = [submit(server.engine, name=name, priority=priority) for name, priority in (("a", 0), ("b", 5), ("c", 5))]
+    low, _ = running(server.engine, 30, name="low")
+    high, _ = running(server.engine, 3, name="high")
+    with write(server.engine) as connection:
+        for number, job in enumerate((*made, low, high)):
+            connection.execute(jobs.update().where(jobs.c.id == job.id).values(created_at=1_700_000_000.0 + number))
+
+    def found(**params: Any) -> str:
+        return " ".join(job["name"] for job in client.get("/v1/jobs", params=params).json()["items"])
+
+    assert found() == "high low c b a"
+    assert found(order="oldest") == "a b c low high"
+    assert found(order="priority") == "c b high low a"
+    assert found(order="best_upper_loss").split()[:2] == ["low", "high"]
+    assert found(state=["queued", "running"], order="oldest") == "a b c low high"
+    assert found(state="queued") == "c b a"
+    moment = datetime.fromtimestamp(1_700_000_002, UTC)
+    assert found(created_after=moment.isoformat()) == "high low c"
+    assert found(created_before=moment.isoformat()) == "b a"
+    assert found(created_after=moment.isoformat(), created_before="2023-11-14T23:13:23+01:00") == "c"
+    for wrong in ("yesterday", "2023-11-14T23:13:23", "99999-01-01T00:00:00Z", "NaN"):
+        answer = client.get("/v1/jobs", params={"created_after": wrong})
+        assert problem(answer, 422, "invalid-parameter")["errors"][0]["field"] == "created_after"
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "priority", "best_upper_loss"])
+def test_pages_of_every_order_show_each_job_once(client: httpx.Client, server: Server, order: str) -> None:
+    for number in range(6):
+        submit(server.engine, name=f"{number}", priority=number % 2)
+    running(server.engine, 3, name="6")
+    whole = [job["id"] for job in client.get("/v1/jobs", params={"order": order}).json()["items"]]
+    paged, page = [], None
+    while True:
+        params = {"order": order, "limit": "2"} | ({"page": page} if page else {})
+        answer = client.get("/v1/jobs", params=params).json()
+        paged += [job["id"] for job in answer["items"]]
+        if (page := answer["next_page"]) is None:
+            break
+        other = "oldest" if order != "oldest" else "newest"
+        document = problem(client.get("/v1/jobs", params={"order": other, "page": page}), 422, "invalid-parameter")
+        assert order in document["detail"]
+    assert paged == whole
+    assert len(set(paged)) == 7
