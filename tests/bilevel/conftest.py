@@ -12,18 +12,18 @@ import pytest
 
 from tests.support.references import Measured
 
-PAGE = """# How far off the hypergradients are
+PAGE = """# The errors of the hypergradients
 
-Every number here is asserted by a test in `tests/bilevel`; the same run wrote this page:
+A test in `tests/bilevel` asserts every number here. The same run wrote this page:
 
     .venv/bin/pytest tests/bilevel --errors docs/errors.md
 
 An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwise. K is the number of lower steps.
 Measured on {date} with {processor}, {cores} cores, Python {python}.
 
-With products in bf16, every model keeps two percent; what is left in wide networks with relu is its kinks, and the
-rounding of the weights and activations themselves. Convergence in K is slow where the lower level is badly conditioned:
-that is the unrolled estimator's own limit, not an error.
+With products in bf16, the error stays below two percent for every model. What remains in wide networks with relu comes from
+its kinks, and from the rounding of weights and activations themselves. If the lower level is badly conditioned, convergence in K
+is slow. This is a limit of the unrolled estimator, not an error of the computation.
 
 | what | errors | asserted below |
 |---|---|---|
