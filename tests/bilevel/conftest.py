@@ -21,9 +21,9 @@ A test in `tests/bilevel` asserts every number here. The same run wrote this pag
 An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwise. K is the number of lower steps.
 Measured on {date} with {processor}, {cores} cores, Python {python}.
 
-With products in bf16, the error stays below two percent for every model. What remains in wide networks with relu comes from
-its kinks, and from the rounding of weights and activations themselves. If the lower level is badly conditioned, convergence in K
-is slow. This is a limit of the unrolled estimator, not an error of the computation.
+With products in bf16, the error stays below two percent for every model. What remains in wide networks with relu comes
+from its kinks, and from the rounding of weights and activations themselves. If the lower level is badly conditioned,
+convergence in K is slow. This is a limit of the unrolled estimator, not an error of the computation.
 
 | what | errors | asserted below |
 |---|---|---|
