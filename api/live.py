@@ -11,11 +11,11 @@ import sqlalchemy as sa
 import structlog
 from anyio import to_thread
 
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 from hposvc.db.engine import read
 from hposvc.db.tables import jobs
 from hposvc.jobs import queries
-from hposvc.jobs.queries import JobNotFound, Mark
+from hposvc.jobs.queries import JobNotFound, Position
 from hposvc.schema.iterations import IterationColumns
 from hposvc.schema.job import EventResource
 from hposvc.schema.states import TERMINAL
@@ -36,7 +36,7 @@ class Live:
         self._engine = engine
         self._limit = limit
         self._open = 0
-        self._waiting: dict[str, list[tuple[Mark, asyncio.Event]]] = {}
+        self._waiting: dict[str, list[tuple[Position, asyncio.Event]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
     @property
@@ -46,17 +46,17 @@ class Live:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place among those who wait. Raises Problem when all are taken."""
+        """A place among those who wait. Raises HTTPProblem when all are taken."""
         if self.full:
             detail = f"{self._limit} streams are open on this server, which is the most (HPOSVC_MAX_STREAMS)."
-            raise Problem("too-many-streams", detail, headers={"Retry-After": "5"})
+            raise HTTPProblem("too-many-streams", detail, headers={"Retry-After": "5"})
         self._open += 1
         try:
             yield
         finally:
             self._open -= 1
 
-    async def changed(self, job_id: str, known: Mark, seconds: float) -> bool:
+    async def changed(self, job_id: str, known: Position, seconds: float) -> bool:
         """Wait until the job is no longer at ``known``, or is gone; False when it still is after ``seconds``."""
         waiter = (known, asyncio.Event())
         self._waiting.setdefault(job_id, []).append(waiter)
@@ -76,24 +76,24 @@ class Live:
     async def _poll(self) -> None:
         while self._waiting:
             try:
-                marks = await to_thread.run_sync(self._marks, list(self._waiting))
+                positions = await to_thread.run_sync(self._positions, list(self._waiting))
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer", doing="live", error=type(error).__name__)
             else:
                 for job_id, waiters in self._waiting.items():
                     for known, event in waiters:
-                        if marks.get(job_id) != known:
+                        if positions.get(job_id) != known:
                             event.set()
             await asyncio.sleep(POLL_SECONDS)
 
-    def _marks(self, ids: list[str]) -> dict[str, Mark]:
+    def _positions(self, ids: list[str]) -> dict[str, Position]:
         columns = (jobs.c.id, jobs.c.version, jobs.c.last_event)
-        marks: dict[str, Mark] = {}
+        positions: dict[str, Position] = {}
         with read(self._engine) as connection:
             for begin in range(0, len(ids), IN_LIMIT):
                 some = sa.select(*columns).where(jobs.c.id.in_(ids[begin : begin + IN_LIMIT]))
-                marks |= {row.id: Mark(row.version, row.last_event) for row in connection.execute(some)}
-        return marks
+                positions |= {row.id: Position(row.version, row.last_event) for row in connection.execute(some)}
+        return positions
 
     async def stream(self, job_id: str, *, tenant: str, after_event: int, after_iteration: int) -> AsyncIterator[str]:
         """Server-sent events: the job's history and its iterations beyond those named, then each as it comes.
@@ -102,19 +102,19 @@ class Live:
         ``end`` when the job has ended, and without one after LONGEST_SECONDS.
         """
 
-        def look() -> tuple[Mark, str, list[EventResource], IterationColumns]:
+        def look() -> tuple[Position, str, list[EventResource], IterationColumns]:
             # The state first: if it is a last one, everything that belongs to it is read after it.
-            mark, state = queries.mark(self._engine, job_id, tenant=tenant)
+            position, state = queries.position(self._engine, job_id, tenant=tenant)
             events = queries.events(self._engine, job_id, tenant=tenant, after=after_event, limit=BATCH)
             found = queries.iterations(self._engine, job_id, tenant=tenant, after=after_iteration, limit=BATCH)
-            return mark, state, events.items, found
+            return position, state, events.items, found
 
         with self.place():
             begun = time.monotonic()
             yield "retry: 2000\n\n"
             while time.monotonic() - begun < LONGEST_SECONDS:
                 try:
-                    mark, state, events, columns = await to_thread.run_sync(look)
+                    position, state, events, columns = await to_thread.run_sync(look)
                 except JobNotFound:
                     yield "event: end\ndata: {}\n\n"
                     return
@@ -130,7 +130,7 @@ class Live:
                 if state in TERMINAL:
                     yield message("end", f"{after_event}.{after_iteration}", f'{{"state": "{state}"}}')
                     return
-                if not await self.changed(job_id, mark, KEEP_ALIVE_SECONDS):
+                if not await self.changed(job_id, position, KEEP_ALIVE_SECONDS):
                     yield ": still here\n\n"
 
 

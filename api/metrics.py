@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
 from hposvc import __version__
-from hposvc.fleet.counts import Census
+from hposvc.fleet.counts import Counts
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ OUTCOMES = ("succeeded", "failed", "cancelled", "paused", "released", "lost", "f
 class ApiMetrics:
     """What one API process counts and reads. ``take`` counts what is in the database."""
 
-    def __init__(self, take: Callable[[], Census]) -> None:
+    def __init__(self, take: Callable[[], Counts]) -> None:
         self._registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
@@ -64,22 +64,22 @@ class ApiMetrics:
         self.submitted = Counter(
             "hposvc_jobs_submitted", "Jobs that this process has accepted.", registry=self._registry
         )
-        self._registry.register(CensusCollector(take))
+        self._registry.register(CountsCollector(take))
 
     def text(self) -> bytes:
         """Everything in Prometheus's text format."""
         return generate_latest(self._registry)
 
 
-class CensusCollector(Collector):
+class CountsCollector(Collector):
     """The numbers of the database. When it does not answer, ``hposvc_database_up`` says so, and the others are left
     out: a stale number looks like a good one.
     """
 
-    def __init__(self, take: Callable[[], Census]) -> None:
+    def __init__(self, take: Callable[[], Counts]) -> None:
         self._take = take
         self._lock = threading.Lock()
-        self._census: Census | None = None
+        self._counts: Counts | None = None
         self._taken_at = -float("inf")
 
     def describe(self) -> Iterator[Metric]:
@@ -88,26 +88,26 @@ class CensusCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """All of them, at most FRESH_SECONDS old."""
-        census = self._fresh()
-        yield GaugeMetricFamily("hposvc_database_up", "1 when the database answered.", value=float(census is not None))
-        if census is not None:
-            yield from _families(census)
+        counts = self._fresh()
+        yield GaugeMetricFamily("hposvc_database_up", "1 when the database answered.", value=float(counts is not None))
+        if counts is not None:
+            yield from _families(counts)
 
-    def _fresh(self) -> Census | None:
+    def _fresh(self) -> Counts | None:
         with self._lock:
             if time.monotonic() - self._taken_at > FRESH_SECONDS:
                 try:
-                    self._census = self._take()
+                    self._counts = self._take()
                 except SQLAlchemyError as error:
                     log.warning("no metrics from the database", error=str(error))
-                    self._census = None
+                    self._counts = None
                 self._taken_at = time.monotonic()
-            return self._census
+            return self._counts
 
 
-def _families(census: Census) -> Iterator[Metric]:
-    yield _gauge("hposvc_jobs", "Jobs by state.", "state", census.jobs)
-    waiting = census.waiting
+def _families(counts: Counts) -> Iterator[Metric]:
+    yield _gauge("hposvc_jobs", "Jobs by state.", "state", counts.jobs)
+    waiting = counts.waiting
     yield _gauge(
         "hposvc_queue_depth", "Queued jobs by what they need of a worker.", "needs",
         {"any": 0} | {needs: value.jobs for needs, value in waiting.items()},
@@ -118,17 +118,17 @@ def _families(census: Census) -> Iterator[Metric]:
     )  # fmt: skip
     yield _gauge(
         "hposvc_jobs_held", "Jobs that a worker has in hand, by what they need of one.", "needs",
-        {"any": 0} | census.held,
+        {"any": 0} | counts.held,
     )  # fmt: skip
-    unmet = sum(value.jobs for needs, value in waiting.items() if needs not in census.offers)
+    unmet = sum(value.jobs for needs, value in waiting.items() if needs not in counts.offers)
     yield GaugeMetricFamily("hposvc_queue_unmet", "Queued jobs that no live worker can take.", value=unmet)
-    yield _gauge("hposvc_workers", "Workers by state; silent ones were not heard of lately.", "state", census.workers)
-    yield _gauge("hposvc_workers_offering", "Live workers by the needs that they meet.", "needs", census.offers)
+    yield _gauge("hposvc_workers", "Workers by state; silent ones were not heard of lately.", "state", counts.workers)
+    yield _gauge("hposvc_workers_offering", "Live workers by the needs that they meet.", "needs", counts.offers)
     yield GaugeMetricFamily(
-        "hposvc_leases_overdue", "Jobs whose worker let its lease run out, not yet taken from it.", value=census.overdue
+        "hposvc_leases_overdue", "Jobs whose worker let its lease run out, not yet taken from it.", value=counts.overdue
     )
-    yield GaugeMetricFamily("hposvc_database_size_bytes", "Size of the database.", value=census.database_bytes)
-    totals = census.totals
+    yield GaugeMetricFamily("hposvc_database_size_bytes", "Size of the database.", value=counts.database_bytes)
+    totals = counts.totals
     yield CounterMetricFamily(
         "hposvc_iterations", "Iterations recorded by all workers.", value=totals.get("iterations", 0)
     )

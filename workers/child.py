@@ -102,7 +102,7 @@ class Child:
             self.kill()
         self._closed.set()
 
-    def obituary(self) -> tuple[str, str, str]:
+    def exit_reason(self) -> tuple[str, str, str]:
         """Why a process that ended without a result did: reason, message, remedy."""
         code = self._process.wait()
         words = self.last_words()

@@ -427,7 +427,7 @@ class Session:
         if self._lease.state is State.CANCELLING or self._draining or clock() > self._deadline:
             self._conclude_stop()
         else:
-            self._lose(*self._child.obituary())
+            self._lose(*self._child.exit_reason())
 
     def _conclude_stop(self) -> None:
         """The runner is gone because it was asked to go: by a person, by the end of this worker, or by the clock."""

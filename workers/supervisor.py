@@ -35,17 +35,17 @@ from hposvc.jobs.removal import expire
 from hposvc.jobs.sweeper import redeliver, sweep
 from hposvc.machine import gpus
 from hposvc.machine.memory import main_memory
-from hposvc.machine.warmup import Progress, WarmupError, is_warm, warm_up
+from hposvc.machine.warmup import WarmupError, WarmupProgress, is_warm, warm_up
 from hposvc.schema.capabilities import ANY
 from hposvc.schema.capabilities import offers as offers_of
 from hposvc.settings import Settings
 from hposvc.storage.store import Store
 from workers.child import Child
 from workers.clock import clock
+from workers.counters import ATTEMPTS, ITERATIONS, LEASES_LOST, UNDELIVERED, Counters
+from workers.counters import serve as serve_metrics
 from workers.session import Session, Timing, is_transient
 from workers.spare import Spare
-from workers.tally import ATTEMPTS, ITERATIONS, LEASES_LOST, UNDELIVERED, Tally
-from workers.tally import serve as serve_metrics
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._draining = threading.Event()
         self._consumer: Consumer | None = None
-        self._tally = Tally()
+        self._counters = Counters()
         self._offers = tuple(offers)
         self._metrics_address = metrics_address
         self._retention = retention
@@ -149,7 +149,7 @@ class Supervisor:
         if self._metrics_address is None:
             return lambda: None
         host, port = self._metrics_address
-        port, stop = serve_metrics(host, port, self._tally, lambda: self._report)
+        port, stop = serve_metrics(host, port, self._counters, lambda: self._report)
         log.info("the worker's metrics are at http://%s:%d/metrics", f"[{host}]" if ":" in host else host, port)
         return stop
 
@@ -236,7 +236,7 @@ class Supervisor:
         except sa.exc.SQLAlchemyError as error:
             log.warning("the database does not answer: %s", error)
             outcome = "unknown"
-        self._tally.add(f"{ATTEMPTS}{outcome}")
+        self._counters.add(f"{ATTEMPTS}{outcome}")
         return outcome
 
     def _solve(self, attempt: Attempt, claimed_at: float) -> None:
@@ -249,7 +249,7 @@ class Supervisor:
                 directory=Path(directory),
                 timing=self._timing,
                 memory_limit=self._memory_limit,
-                on_recorded=partial(self._tally.add, ITERATIONS),
+                on_recorded=partial(self._counters.add, ITERATIONS),
             )
             if self._stopping.is_set():
                 self._session.drain()
@@ -286,8 +286,8 @@ class Supervisor:
                         running_jobs=self._running_jobs,
                     )
                     swept = clock()
-                    self._tally.add(LEASES_LOST, done.lost)
-                    self._tally.add(UNDELIVERED, done.undelivered)
+                    self._counters.add(LEASES_LOST, done.lost)
+                    self._counters.add(UNDELIVERED, done.undelivered)
                     if done.lost or done.undelivered:
                         log.warning("swept: %d jobs of lost workers, %d undelivered", done.lost, done.undelivered)
             except sa.exc.SQLAlchemyError as error:
@@ -323,7 +323,7 @@ class Supervisor:
 
     def _beat(self) -> None:
         """Report, and hear what was asked. Under the lock of the report."""
-        asked = fleet.beat(self._engine, replace(self._report, counters=self._tally.counts()))
+        asked = fleet.beat(self._engine, replace(self._report, counters=self._counters.counts()))
         if asked == "leave":
             self.stop()
         elif asked == "drain":
@@ -396,7 +396,7 @@ def _refuse(why: str) -> int:
 def prepare(show: Callable[[str], None], *, device: str) -> None:
     """Compile Jittor, if this machine has not done so. Raises WarmupError."""
 
-    def progress(step: Progress) -> None:
+    def progress(step: WarmupProgress) -> None:
         show(f"{step.message} ({step.done} of {step.total})")
 
     if not is_warm(device):

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from api.http.problem_details import TYPES, Problem
+from api.http.problem_details import TYPES, HTTPProblem
 from hposvc.schema.states import State
 
 HERE = Path(__file__).parent
@@ -106,5 +106,5 @@ def install(app: FastAPI) -> None:
     @app.get("/problems/{slug}", include_in_schema=False)
     def problem(slug: str) -> HTMLResponse:
         if slug not in TYPES:
-            raise Problem("not-found", f"There is no kind of problem called {slug!r}.")
+            raise HTTPProblem("not-found", f"There is no kind of problem called {slug!r}.")
         return page("problem.html", "/problems", problem=TYPES[slug])

@@ -12,7 +12,7 @@ from fastapi import Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fsspec.implementations.local import LocalFileSystem
 
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 from hposvc.schema.job import ArtifactResource
 from hposvc.storage.store import locate, speaking_of
 
@@ -21,12 +21,12 @@ MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".safetensors": "ap
 
 
 def file_response(artifact: ArtifactResource, range_: str | None = None) -> Response:
-    """The bytes of an artifact as a download, or those of one range. Raises Problem if it is gone."""
+    """The bytes of an artifact as a download, or those of one range. Raises HTTPProblem if it is gone."""
     filesystem, path = locate(artifact.url)
     with speaking_of(artifact.url):
         there = filesystem.exists(path)
     if not there:
-        raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
+        raise HTTPProblem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
     suffix = Path(artifact.name).suffix
     media_type = MEDIA_TYPES.get(suffix) or mimetypes.guess_type(artifact.name)[0] or "application/octet-stream"
     headers = {"ETag": f'"{artifact.sha256}"'}

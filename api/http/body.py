@@ -11,15 +11,15 @@ from typing import Any
 import yaml
 from fastapi import Request
 
-from api.http.problem_details import FieldError, Problem, field_error, invalid_spec
+from api.http.problem_details import FieldError, HTTPProblem, field_error, invalid_spec
 
 MAX_DEPTH = 32
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
 NESTED = f"The body is nested deeper than {MAX_DEPTH} levels."
 
 
-async def read_document(request: Request, refuse: Callable[[Sequence[FieldError]], Problem] = invalid_spec) -> Any:
-    """The body's one JSON or YAML document. Raises Problem: unreadable, too large, of another type, or not plain.
+async def read_document(request: Request, refuse: Callable[[Sequence[FieldError]], HTTPProblem] = invalid_spec) -> Any:
+    """The body's one JSON or YAML document. Raises HTTPProblem: unreadable, too large, of another type, or not plain.
 
     ``refuse`` makes the problem of values that parsed but can be none of ours.
     """
@@ -27,11 +27,11 @@ async def read_document(request: Request, refuse: Callable[[Sequence[FieldError]
     encoding = request.headers.get("content-encoding", "identity")
     if encoding != "identity" or not (media_type == "application/json" or media_type in YAML_TYPES):
         sent = f"Content-Encoding {encoding!r}" if encoding != "identity" else f"Content-Type {media_type!r}"
-        raise Problem("unsupported-media-type", f"{sent[:200]} is not read here.")
+        raise HTTPProblem("unsupported-media-type", f"{sent[:200]} is not read here.")
     try:
         text = (await request.body()).decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Problem("malformed-body", f"Byte {error.start} is not UTF-8.") from None
+        raise HTTPProblem("malformed-body", f"Byte {error.start} is not UTF-8.") from None
     document = _parse_json(text) if media_type == "application/json" else _parse_yaml(text)
     if errors := list(_unfit(document)):
         raise refuse(errors)
@@ -42,9 +42,9 @@ def _parse_json(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats, parse_float=_number)
     except RecursionError:
-        raise Problem("malformed-body", NESTED) from None
+        raise HTTPProblem("malformed-body", NESTED) from None
     except ValueError as error:  # not JSON, or a number of more digits than Python reads
-        raise Problem("malformed-body", f"Not JSON: {error}.") from None
+        raise HTTPProblem("malformed-body", f"Not JSON: {error}.") from None
 
 
 def _number(text: str) -> float | int:
@@ -101,12 +101,12 @@ def _parse_yaml(text: str) -> Any:
     try:
         return yaml.load(text, Loader=_PlainLoader)  # noqa: S506  (a SafeLoader)
     except RecursionError:
-        raise Problem("malformed-body", NESTED) from None
+        raise HTTPProblem("malformed-body", NESTED) from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist, a number too long
         place = getattr(error, "problem_mark", None)
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         where = f" (line {place.line + 1}, column {place.column + 1})" if place else ""
-        raise Problem("malformed-body", f"Not YAML that can be read: {reason}{where}.") from None
+        raise HTTPProblem("malformed-body", f"Not YAML that can be read: {reason}{where}.") from None
 
 
 def _unfit(document: Any) -> Iterator[FieldError]:
@@ -115,7 +115,7 @@ def _unfit(document: Any) -> Iterator[FieldError]:
     while stack:
         field, depth, value = stack.pop()
         if depth > MAX_DEPTH:
-            raise Problem("malformed-body", NESTED)
+            raise HTTPProblem("malformed-body", NESTED)
         if isinstance(value, dict):
             stack += [(f"{field}.{key}" if field else str(key), depth + 1, item) for key, item in value.items()]
             stack += [(field, depth + 1, key) for key in value if not _is_text(key)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 
 
 def preferred(accept: str | None, offered: Sequence[str]) -> str:
-    """The media type of ``offered``, best first, that ``accept`` likes most. Raises Problem when it likes none."""
+    """The media type of ``offered``, best first, that ``accept`` likes most. Raises HTTPProblem when it likes none."""
     wanted = [_range(part) for part in (accept or "*/*").split(",") if part.strip()] or [("*/*", 1.0)]
     best, quality = "", 0.0
     for media_type in offered:
@@ -18,7 +18,7 @@ def preferred(accept: str | None, offered: Sequence[str]) -> str:
         if liked > quality:
             best, quality = media_type, liked
     if not best:
-        raise Problem(
+        raise HTTPProblem(
             "not-acceptable", f"This is not to be had as {(accept or '')[:100]!r}, but as {', '.join(offered)}."
         )
     return best

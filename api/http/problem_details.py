@@ -265,7 +265,7 @@ class ProblemDocument(BaseModel):
     errors: list[FieldError] = []
 
 
-class Problem(Exception):
+class HTTPProblem(Exception):
     """An error on its way to the client; ``extra`` members stand beside the standard ones in the document."""
 
     def __init__(
@@ -312,27 +312,27 @@ def field_error(field: str, message: str, remedy: str, value: object = None) -> 
     return FieldError(field=field, message=message, remedy=remedy)
 
 
-def invalid_spec(errors: Sequence[FieldError]) -> Problem:
+def invalid_spec(errors: Sequence[FieldError]) -> HTTPProblem:
     """The job cannot be accepted as it stands."""
     first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem("invalid-spec", first + more, errors=errors)
+    return HTTPProblem("invalid-spec", first + more, errors=errors)
 
 
-def invalid_dataset(error: DataError) -> Problem:
+def invalid_dataset(error: DataError) -> HTTPProblem:
     """The file cannot be kept as a data set."""
     errors = [field_error(found.field, found.message, found.remedy) for found in error.problems]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return Problem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
+    return HTTPProblem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
 
 
-def invalid_body(errors: Sequence[FieldError]) -> Problem:
+def invalid_body(errors: Sequence[FieldError]) -> HTTPProblem:
     """A body other than a job's cannot be accepted as it stands."""
     first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
-    return Problem("invalid-body", first, errors=errors)
+    return HTTPProblem("invalid-body", first, errors=errors)
 
 
-def to_problem(request: Request, error: Exception) -> Problem:
+def to_problem(request: Request, error: Exception) -> HTTPProblem:
     """The problem of an exception outside of all routes; what nobody foresaw is logged."""
     for kind, convert in CONVERSIONS.items():
         if kind is not Exception and isinstance(error, kind):
@@ -344,18 +344,18 @@ def to_problem(request: Request, error: Exception) -> Problem:
 def install(app: FastAPI) -> None:
     """Turn every exception that leaves a route into a problem document."""
 
-    def handler(convert: Callable[[Request, Any], Problem]) -> Callable[[Request, Exception], JSONResponse]:
+    def handler(convert: Callable[[Request, Any], HTTPProblem]) -> Callable[[Request, Exception], JSONResponse]:
         return lambda request, error: convert(request, error).response(request.url.path)
 
     for kind, convert in CONVERSIONS.items():
         app.add_exception_handler(kind, handler(convert))
 
 
-def _from_data(_: Request, error: DataError) -> Problem:
+def _from_data(_: Request, error: DataError) -> HTTPProblem:
     return invalid_spec([field_error(found.field, found.message, found.remedy) for found in error.problems])
 
 
-def _from_parameters(_: Request, error: RequestValidationError) -> Problem:
+def _from_parameters(_: Request, error: RequestValidationError) -> HTTPProblem:
     errors = [
         field_error(
             str(item["loc"][1] if len(item["loc"]) > 1 else ""),
@@ -365,18 +365,20 @@ def _from_parameters(_: Request, error: RequestValidationError) -> Problem:
         )
         for item in error.errors()
     ]
-    return Problem("invalid-parameter", "; ".join(f"{item.field}: {item.message}" for item in errors), errors=errors)
+    return HTTPProblem(
+        "invalid-parameter", "; ".join(f"{item.field}: {item.message}" for item in errors), errors=errors
+    )
 
 
-def _from_http(request: Request, error: HTTPException) -> Problem:
+def _from_http(request: Request, error: HTTPException) -> HTTPProblem:
     path, headers = request.url.path, error.headers or {}
     if error.status_code == 404:
-        return Problem("not-found", f"There is no {path} here.")
+        return HTTPProblem("not-found", f"There is no {path} here.")
     if error.status_code == 405:
         allowed = _methods(request) or headers.get("Allow", "another method")
         headers = {**headers, "Allow": allowed}
-        return Problem("method-not-allowed", f"{path} takes {allowed}, not {request.method}.", headers=headers)
-    return Problem("request-failed", error.detail, status=error.status_code, headers=headers)
+        return HTTPProblem("method-not-allowed", f"{path} takes {allowed}, not {request.method}.", headers=headers)
+    return HTTPProblem("request-failed", error.detail, status=error.status_code, headers=headers)
 
 
 def _methods(request: Request) -> str:
@@ -388,52 +390,52 @@ def _methods(request: Request) -> str:
     return ", ".join(sorted(methods))
 
 
-def _from_database(request: Request, error: Exception) -> Problem:
+def _from_database(request: Request, error: Exception) -> HTTPProblem:
     log.error("database unavailable", path=request.url.path, error=str(error))
     detail = "The database could not be reached, or stayed locked; nothing was changed."
-    return Problem("database-unavailable", detail, headers={"Retry-After": "2"})
+    return HTTPProblem("database-unavailable", detail, headers={"Retry-After": "2"})
 
 
-def _from_store(request: Request, error: Exception) -> Problem:
+def _from_store(request: Request, error: Exception) -> HTTPProblem:
     log.error("store unavailable", path=request.url.path, error=str(error))
     detail = "The store that holds the files could not be reached, or refused; nothing was changed."
-    return Problem("store-unavailable", detail, headers={"Retry-After": "2"})
+    return HTTPProblem("store-unavailable", detail, headers={"Retry-After": "2"})
 
 
-def _from_crash(request: Request, error: Exception) -> Problem:
+def _from_crash(request: Request, error: Exception) -> HTTPProblem:
     detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
     headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
-    return Problem("internal-error", detail, headers=headers)
+    return HTTPProblem("internal-error", detail, headers=headers)
 
 
-CONVERSIONS: dict[type[Exception], Callable[[Request, Any], Problem]] = {
-    Problem: lambda _, error: error,
+CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
+    HTTPProblem: lambda _, error: error,
     StoreError: _from_store,
     aws_credentials.CredentialsError: _from_store,
     DataError: _from_data,
-    KeyNotFound: lambda _, error: Problem("key-not-found", str(error)),
-    WebhookNotFound: lambda _, error: Problem("webhook-not-found", str(error)),
-    TooManyWebhooks: lambda _, error: Problem("too-many-webhooks", str(error)),
+    KeyNotFound: lambda _, error: HTTPProblem("key-not-found", str(error)),
+    WebhookNotFound: lambda _, error: HTTPProblem("webhook-not-found", str(error)),
+    TooManyWebhooks: lambda _, error: HTTPProblem("too-many-webhooks", str(error)),
     ForbiddenAddress: lambda _, error: invalid_body(
         [field_error("url", str(error), "Name an https address that everybody on the internet could reach.")]
     ),
-    QuotaExceeded: lambda _, error: Problem(
+    QuotaExceeded: lambda _, error: HTTPProblem(
         "quota-exceeded", str(error), headers={"Retry-After": str(error.retry_after)}, quota=error.quota
     ),
-    JobNotFinished: lambda _, error: Problem("job-not-finished", str(error), state=error.state),
-    VersionConflict: lambda _, error: Problem(
+    JobNotFinished: lambda _, error: HTTPProblem("job-not-finished", str(error), state=error.state),
+    VersionConflict: lambda _, error: HTTPProblem(
         "precondition-failed", str(error), headers={"ETag": f'"{error.version}"'}
     ),
-    JobNotFound: lambda _, error: Problem("job-not-found", str(error)),
-    WorkerNotFound: lambda _, error: Problem("worker-not-found", str(error)),
-    IllegalTransition: lambda _, error: Problem("illegal-transition", str(error), state=error.state),
-    IdempotencyConflict: lambda _, error: Problem("idempotency-conflict", str(error)),
-    DatasetNotFound: lambda _, error: Problem("dataset-not-found", str(error)),
-    DatasetInUse: lambda _, error: Problem("dataset-in-use", str(error), jobs=error.job_ids),
-    DatasetConflict: lambda _, error: Problem("dataset-conflict", str(error), dataset=error.dataset_id),
+    JobNotFound: lambda _, error: HTTPProblem("job-not-found", str(error)),
+    WorkerNotFound: lambda _, error: HTTPProblem("worker-not-found", str(error)),
+    IllegalTransition: lambda _, error: HTTPProblem("illegal-transition", str(error), state=error.state),
+    IdempotencyConflict: lambda _, error: HTTPProblem("idempotency-conflict", str(error)),
+    DatasetNotFound: lambda _, error: HTTPProblem("dataset-not-found", str(error)),
+    DatasetInUse: lambda _, error: HTTPProblem("dataset-in-use", str(error), jobs=error.job_ids),
+    DatasetConflict: lambda _, error: HTTPProblem("dataset-conflict", str(error), dataset=error.dataset_id),
     RequestValidationError: _from_parameters,
     HTTPException: _from_http,
-    UnstorableError: lambda *_: Problem("request-failed", "A value is beyond what the database holds.", status=422),
+    UnstorableError: lambda *_: HTTPProblem("request-failed", "A value is beyond what the database holds.", status=422),
     OperationalError: _from_database,
     InterfaceError: _from_database,
     PoolTimeoutError: _from_database,

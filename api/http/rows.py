@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from fastapi import Response
 from fastapi.responses import StreamingResponse
 
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 from hposvc.schema.job import ArtifactResource
 from hposvc.schema.numbers import to_json
 from hposvc.storage.store import locate, speaking_of
@@ -26,12 +26,12 @@ BATCH_ROWS = 4096
 
 
 def rows_response(artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None) -> Response:
-    """The rows of one part, the most suspicious first. Raises Problem: the store lost the file."""
+    """The rows of one part, the most suspicious first. Raises HTTPProblem: the store lost the file."""
     filesystem, path = locate(artifact.url)
     with speaking_of(artifact.url):
         there = filesystem.exists(path)
     if not there:
-        raise Problem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
+        raise HTTPProblem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 
     def pieces() -> Iterator[pa.RecordBatch]:
         left = limit

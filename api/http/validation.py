@@ -40,7 +40,7 @@ ABOUT_TAG = ("union_tag_not_found", "union_tag_invalid")
 
 
 def parse_spec(document: Any) -> JobSpec:
-    """The specification in ``document``. Raises Problem ``invalid-spec`` with every field that is wrong."""
+    """The specification in ``document``. Raises HTTPProblem ``invalid-spec`` with every field that is wrong."""
     try:
         return JobSpec.model_validate(document)
     except ValidationError as error:
@@ -48,7 +48,7 @@ def parse_spec(document: Any) -> JobSpec:
 
 
 def parse_body(model: type[Model], document: Any) -> Model:
-    """The body ``document`` of a call that takes no job. Raises Problem ``invalid-body``."""
+    """The body ``document`` of a call that takes no job. Raises HTTPProblem ``invalid-body``."""
     try:
         return model.model_validate(document)
     except ValidationError as error:

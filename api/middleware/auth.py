@@ -20,7 +20,7 @@ from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problem_details import Problem, to_problem
+from api.http.problem_details import HTTPProblem, to_problem
 from api.middleware.limits import TokenBuckets
 from hposvc.access import keys
 from hposvc.access.keys import Identity
@@ -122,7 +122,7 @@ class Access:
             return
         try:
             caller = await self._caller(scope)
-        except Problem as problem:
+        except HTTPProblem as problem:
             await self._refusal(scope, problem)(scope, receive, send)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, it becomes a problem document
@@ -158,13 +158,13 @@ class Access:
             raise too_many(f"More than {rate:g} requests a second were sent with the keys of {identity.tenant}.", wait)
         needed = needs(scope["method"], path)
         if needed not in identity.scopes:
-            raise Problem(
+            raise HTTPProblem(
                 "missing-scope",
                 f"{scope['method']} {path} needs a key with the scope {needed!r}; this one has "
                 f"{', '.join(sorted(identity.scopes, key=SCOPES.index))}.",
             )
         if is_shared(scope["method"], path) and identity.tenant != DEFAULT_TENANT:
-            raise Problem(
+            raise HTTPProblem(
                 "missing-scope",
                 f"{scope['method']} {path} is about all tenants: it takes a key of the tenant {DEFAULT_TENANT!r}, "
                 "which whoever runs the service has.",
@@ -177,7 +177,7 @@ class Access:
         if path.startswith("/v1") and (wait := self.buckets.take(f"~{address}", STRANGERS_PER_SECOND, 100)):
             raise too_many("Too many requests without a key that opens anything came from your address.", wait)
 
-    def _refusal(self, scope: Scope, problem: Problem) -> Response:
+    def _refusal(self, scope: Scope, problem: HTTPProblem) -> Response:
         """The problem; a person who opens a page of the dashboard is shown where to sign in instead."""
         path = scope["path"]
         page = scope["method"] == "GET" and not path.startswith("/v1/")
@@ -203,13 +203,13 @@ def _below(path: str, prefixes: tuple[str, ...]) -> bool:
 
 
 def shown(headers: Headers) -> str | None:
-    """The key or the cookie that a request shows. Raises Problem for an Authorization header that is no key."""
+    """The key or the cookie that a request shows. Raises HTTPProblem for an Authorization header that is no key."""
     authorization = headers.get("authorization")
     if authorization is not None:
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or len(token) > 500 or not token.isascii():
-            raise Problem(
+            raise HTTPProblem(
                 "invalid-key",
                 "The Authorization header is not `Bearer KEY`.",
                 headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_request"'},
@@ -228,20 +228,20 @@ def cookie(headers: Headers) -> str | None:
     return value if 0 < len(value) <= 500 and not value.startswith(keys.PREFIX) else None
 
 
-def no_key(given: bool) -> Problem:
+def no_key(given: bool) -> HTTPProblem:
     """The answer to somebody without a good key."""
     if given:
         detail = "The key, or the session, is not known here; it may have been revoked, or be over."
-        return Problem(
+        return HTTPProblem(
             "invalid-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc", error="invalid_token"'}
         )
     detail = "This service asks for a key, and the request shows none."
-    return Problem("missing-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc"'})
+    return HTTPProblem("missing-key", detail, headers={"WWW-Authenticate": 'Bearer realm="hposvc"'})
 
 
-def too_many(detail: str, wait: float) -> Problem:
+def too_many(detail: str, wait: float) -> HTTPProblem:
     """Come back later."""
-    return Problem("too-many-requests", detail, headers={"Retry-After": str(max(1, round(wait + 0.5)))})
+    return HTTPProblem("too-many-requests", detail, headers={"Retry-After": str(max(1, round(wait + 0.5)))})
 
 
 def _audited(scope: Scope, caller: Identity, send: Send) -> Send:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 from api.middleware.headers import SECURITY_HEADERS
 
 MAX_BODY = 1024 * 1024
@@ -53,7 +53,7 @@ class Guard:
         else:
             await self.app(scope, _counted(receive, largest), _secured(send))
 
-    def _unknown_host(self, headers: Headers) -> Problem | None:
+    def _unknown_host(self, headers: Headers) -> HTTPProblem | None:
         """A page of another site whose name was re-pointed at this machine (DNS rebinding) still sends its own name."""
         try:
             host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
@@ -61,9 +61,9 @@ class Guard:
             host = ""
         if is_loopback(host) or host in self.hosts or "*" in self.hosts:
             return None
-        return Problem("unknown-host", f"This server does not answer for the host {host[:100]!r}.")
+        return HTTPProblem("unknown-host", f"This server does not answer for the host {host[:100]!r}.")
 
-    def _cross_site(self, method: str, headers: Headers) -> Problem | None:
+    def _cross_site(self, method: str, headers: Headers) -> HTTPProblem | None:
         """A form on another site may post here without asking; browsers say where it came from."""
         if method in READING:
             return None
@@ -74,16 +74,16 @@ class Guard:
             own = False
         if own and site in ("same-origin", "none"):
             return None
-        return Problem("cross-site-request", f"A page of {origin or 'another site'} may not change anything here.")
+        return HTTPProblem("cross-site-request", f"A page of {origin or 'another site'} may not change anything here.")
 
 
-def _too_large(headers: Headers, largest: int) -> Problem | None:
+def _too_large(headers: Headers, largest: int) -> HTTPProblem | None:
     length = headers.get("content-length", "0")
     return _body_too_large(largest) if length.isdigit() and int(length) > largest else None
 
 
-def _body_too_large(largest: int) -> Problem:
-    return Problem("body-too-large", f"The body is larger than {largest:,} bytes.", headers={"Connection": "close"})
+def _body_too_large(largest: int) -> HTTPProblem:
+    return HTTPProblem("body-too-large", f"The body is larger than {largest:,} bytes.", headers={"Connection": "close"})
 
 
 def _counted(receive: Receive, largest: int) -> Receive:

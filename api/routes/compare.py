@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import Engine, Tenant
-from api.http.problem_details import Problem, field_error
+from api.http.problem_details import HTTPProblem, field_error
 from api.routes.jobs import LARGEST
 from hposvc.jobs.comparison import MOST_JOBS, Metric, compare
 from hposvc.schema.comparison import Comparison
@@ -38,6 +38,6 @@ def compare_jobs(
     ids = list(dict.fromkeys(part.strip() for part in jobs.split(",") if part.strip()))
     if not 1 <= len(ids) <= MOST_JOBS or "\x00" in jobs:
         errors = [field_error("jobs", f"names {len(ids)} jobs", f"Name one to {MOST_JOBS} jobs.", jobs)]
-        raise Problem("invalid-parameter", f"jobs: names {len(ids)} jobs, not one to {MOST_JOBS}.", errors=errors)
+        raise HTTPProblem("invalid-parameter", f"jobs: names {len(ids)} jobs, not one to {MOST_JOBS}.", errors=errors)
     found = compare(engine, ids, tenant=tenant, metric=metric, by=by, start=from_, stop=to, max_points=max_points)
     return Response(found.model_dump_json(), media_type="application/json")

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 
 from api import examples
 from api.dependencies import DatasetsService, Tenant
-from api.http.problem_details import Problem, field_error, invalid_dataset
+from api.http.problem_details import HTTPProblem, field_error, invalid_dataset
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
@@ -90,7 +90,7 @@ def _format(request: Request, name: str | None) -> Format:
         sent = f"Content-Encoding {encoding!r}" if encoding != "identity" else f"Content-Type {media_type!r}"
         remedy = "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed."
         errors = [field_error("Content-Type", "does not say what the body is", remedy, media_type)]
-        raise Problem(
+        raise HTTPProblem(
             "unsupported-file", f"{sent[:200]} and the name {str(name)[:100]!r} do not say what this is.", errors=errors
         )
     return format_
@@ -106,7 +106,7 @@ async def _receive(request: Request, incoming: Incoming) -> str:
                 digest.update(chunk)
                 file.write(chunk)
         except ClientDisconnect:
-            raise Problem("request-failed", "The connection ended before the whole file had come.") from None
+            raise HTTPProblem("request-failed", "The connection ended before the whole file had come.") from None
     failpoint("dataset.received")
     return digest.hexdigest()
 
@@ -137,7 +137,7 @@ def list_datasets(
         return service.list_(tenant=tenant, limit=limit, page_token=page)
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise Problem("invalid-parameter", str(error), errors=errors) from None
+        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
 
 
 @router.get(
@@ -167,7 +167,9 @@ def preview(
     try:
         return service.preview(dataset_id, limit=limit, tenant=tenant)
     except FileNotFoundError:
-        raise Problem("artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer.") from None
+        raise HTTPProblem(
+            "artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer."
+        ) from None
 
 
 @router.delete(

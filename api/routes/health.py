@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine
-from api.http.problem_details import Problem
+from api.http.problem_details import HTTPProblem
 from hposvc.db import migrate
 from hposvc.db.engine import read
 
@@ -37,5 +37,5 @@ def readyz(engine: Engine) -> Health:
     with read(engine) as connection:
         revision = migrate.current(connection)
     if revision != migrate.head():
-        raise Problem("not-ready", f"The database is at revision {revision}, this version needs {migrate.head()}.")
+        raise HTTPProblem("not-ready", f"The database is at revision {revision}, this version needs {migrate.head()}.")
     return Health()

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import DatasetsService, Engine, Tenant
-from api.http.problem_details import Problem, field_error
+from api.http.problem_details import HTTPProblem, field_error
 from api.routes.jobs import LARGEST, JobId
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
@@ -44,13 +44,13 @@ def get_hyperparameters(
         found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, whole=whole, page=page, limit=limit)
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise Problem("invalid-parameter", str(error), errors=errors) from None
+        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
     except hyperparameters.NotReady as error:
-        raise Problem("hyperparameters-not-ready", f"{error}.") from None
+        raise HTTPProblem("hyperparameters-not-ready", f"{error}.") from None
     except hyperparameters.MovedOn as error:
-        raise Problem("hyperparameters-moved-on", f"{error}.") from None
+        raise HTTPProblem("hyperparameters-moved-on", f"{error}.") from None
     except hyperparameters.FileMissing:
-        raise Problem(
+        raise HTTPProblem(
             "artifact-missing", "The file of λ is recorded, but the store has it no longer, or damaged."
         ) from None
     return Response(found.model_dump_json(exclude_unset=True), media_type="application/json")

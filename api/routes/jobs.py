@@ -35,7 +35,7 @@ from api.dependencies import (
 from api.http import columns, rows
 from api.http.artifacts import file_response
 from api.http.negotiation import preferred
-from api.http.problem_details import Problem, field_error
+from api.http.problem_details import HTTPProblem, field_error
 from api.http.report import render_report
 from api.http.responses import holds, tagged
 from hposvc import tracing
@@ -146,7 +146,7 @@ def list_jobs(
         )
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise Problem("invalid-parameter", str(error), errors=errors) from None
+        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
     versions = "".join(f"{job.id}:{job.version} " for job in found.items) + str(found.next_page)
     return tagged(found, hashlib.sha256(versions.encode()).hexdigest()[:16], if_none_match)
 
@@ -171,9 +171,9 @@ async def get_job(
     unchanged = holds(if_none_match, str(job.version)) if if_none_match else job.state not in TERMINAL
     if waits and unchanged:
         with held.live.place():
-            mark, _ = await to_thread.run_sync(partial(queries.mark, held.engine, job_id, tenant=tenant))
-            if mark.version == job.version:
-                await held.live.changed(job_id, mark, seconds)
+            position, _ = await to_thread.run_sync(partial(queries.position, held.engine, job_id, tenant=tenant))
+            if position.version == job.version:
+                await held.live.changed(job_id, position, seconds)
         job = await to_thread.run_sync(get)
     answer = tagged(job, str(job.version), if_none_match)
     if waits:
@@ -315,8 +315,8 @@ async def get_events(
         page = await to_thread.run_sync(read)
         return Response(page.model_dump_json(), media_type=columns.JSON, headers=headers)
     event, iteration = (int(part) for part in last_event_id.split(".")) if last_event_id else (after, -1)
-    mark, state = await to_thread.run_sync(partial(queries.mark, held.engine, job_id, tenant=tenant))
-    if last_event_id and state in TERMINAL and event >= mark.last_event:
+    position, state = await to_thread.run_sync(partial(queries.position, held.engine, job_id, tenant=tenant))
+    if last_event_id and state in TERMINAL and event >= position.last_event:
         return Response(status_code=204)  # an EventSource that gets this asks no more
     if held.live.full:
         with held.live.place():  # says why not
@@ -361,7 +361,7 @@ def get_artifact(
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == name:
             return file_response(artifact, range_)
-    raise Problem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
+    raise HTTPProblem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
 
 
 @router.get(
@@ -385,7 +385,7 @@ def get_rows(
         if artifact.name == rows.NAME:
             return rows.rows_response(artifact, format_=format_, part=part, limit=limit)
     state = queries.get(engine, job_id, tenant=tenant).state
-    raise Problem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
+    raise HTTPProblem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
 
 
 @router.get(
@@ -410,7 +410,9 @@ def get_report(job_id: JobId, engine: Engine, tenant: Tenant, accept: Accept = N
     media_type = preferred(accept, ("text/html", columns.JSON))
     job = queries.get(engine, job_id, tenant=tenant)
     if job.result is None:
-        raise Problem("rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state)
+        raise HTTPProblem(
+            "rows-not-available", f"Job {job_id} is {job.state}: there is no result yet.", state=job.state
+        )
     headers = {"Vary": "Accept"}
     if media_type == columns.JSON:
         return JSONResponse(job.result, headers=headers)

@@ -9,8 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hposvc.cli.render import console
 from hposvc.faults import Fault
-from hposvc.machine.warmup import Progress as Step
-from hposvc.machine.warmup import WarmupError, is_warm, warm_up
+from hposvc.machine.warmup import WarmupError, WarmupProgress, is_warm, warm_up
 
 
 def require_jittor() -> None:
@@ -40,7 +39,7 @@ def prepare_jittor(device: str = "cpu", out: Console | None = None) -> None:
             task = bar.add_task("starting", total=None)
             said = -1
 
-            def show(step: Step) -> None:
+            def show(step: WarmupProgress) -> None:
                 nonlocal said
                 bar.update(task, description=step.message, completed=step.done, total=step.total)
                 tenth = 10 * step.done // step.total

@@ -22,7 +22,7 @@ class Waiting:
 
 
 @dataclass(frozen=True)
-class Census:
+class Counts:
     """One count of everything. ``workers`` by state, where ``silent`` ones were not heard of lately; ``overdue`` jobs
     are held by workers whose lease has run out; ``held`` counts those that workers have in hand by what they need;
     ``offers`` counts live workers by what they offer; ``totals`` are what the workers have counted, by name.
@@ -38,7 +38,7 @@ class Census:
     database_bytes: int
 
 
-def take(engine: sa.Engine) -> Census:
+def take(engine: sa.Engine) -> Counts:
     """Count. Lists of live jobs come from an index on the state; finished ones are counted within that index."""
     with read(engine) as connection:
         by_state = connection.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state)).all()
@@ -64,7 +64,7 @@ def take(engine: sa.Engine) -> Census:
         states[worker.state] += 1
         for name in worker.offers if worker.state != "silent" else ():
             offers[name] = offers.get(name, 0) + 1
-    return Census(
+    return Counts(
         jobs=dict.fromkeys(State, 0) | {State(state): count for state, count in by_state},
         waiting={needs: Waiting(count, max(0.0, oldest)) for needs, count, oldest in queued},
         held=dict(held),

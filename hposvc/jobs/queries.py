@@ -47,7 +47,7 @@ Order = Literal["newest", "oldest", "priority", "best_upper_loss"]
 _NO_LOSS = 1.7976931348623157e308  # jobs without a best loss come last
 
 
-class Mark(NamedTuple):
+class Position(NamedTuple):
     """What changes whenever something about a job does."""
 
     version: int
@@ -76,14 +76,14 @@ def get_in(connection: sa.Connection, job_id: str, *, tenant: str = DEFAULT_TENA
     return job_resource(row)
 
 
-def mark(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> tuple[Mark, State]:
+def position(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> tuple[Position, State]:
     """Where the job is now, to notice when it no longer is, and its state. Raises JobNotFound."""
     query = sa.select(jobs.c.version, jobs.c.last_event, jobs.c.state)
     with read(engine) as connection:
         row = connection.execute(query.where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)).first()
     if row is None:
         raise JobNotFound(job_id)
-    return Mark(row.version, row.last_event), State(row.state)
+    return Position(row.version, row.last_event), State(row.state)
 
 
 def list_(

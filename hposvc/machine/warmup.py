@@ -29,7 +29,7 @@ _CORE_SHARE = 70
 
 
 @dataclass(frozen=True)
-class Progress:
+class WarmupProgress:
     """How far the preparation is: ``done`` of ``total``, never going back, and what is being compiled."""
 
     done: int
@@ -51,7 +51,7 @@ def is_warm(device: str = "cpu") -> bool:
     return _mark(device).exists()
 
 
-def warm_up(on_progress: Callable[[Progress], None], device: str = "cpu") -> None:
+def warm_up(on_progress: Callable[[WarmupProgress], None], device: str = "cpu") -> None:
     """Compile what a first job on ``device`` needs. Takes minutes on a fresh machine and seconds once it was done.
 
     Raises:
@@ -62,7 +62,7 @@ def warm_up(on_progress: Callable[[Progress], None], device: str = "cpu") -> Non
         "PYTHONUNBUFFERED": "1",
         "log_silent": "0",
     }  # Jittor says how far it is, unless silenced
-    on_progress(Progress(0, 100, "Starting Jittor"))
+    on_progress(WarmupProgress(0, 100, "Starting Jittor"))
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
     ) as child:
@@ -87,7 +87,7 @@ def warm_up(on_progress: Callable[[Progress], None], device: str = "cpu") -> Non
     mark = _mark(device)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
-    on_progress(Progress(100, 100, "Ready"))
+    on_progress(WarmupProgress(100, 100, "Ready"))
 
 
 def _lines(stream: IO[bytes]) -> Iterator[str]:
@@ -100,7 +100,7 @@ def _lines(stream: IO[bytes]) -> Iterator[str]:
         yield pending.decode(errors="replace")
 
 
-def _parse(line: str) -> Progress | None:
+def _parse(line: str) -> WarmupProgress | None:
     """The progress that a line of the child reports, if any."""
     found = _PROGRESS.search(line)
     if found is None:
@@ -108,10 +108,10 @@ def _parse(line: str) -> Progress | None:
     name, done, total = found[1], int(found[2]), max(int(found[3]), 1)
     if name == "kernels":
         message = f"Compiling the kernels of the usual jobs: {done} of {total}"
-        return Progress(_CORE_SHARE + (99 - _CORE_SHARE) * done // total, 100, message)
+        return WarmupProgress(_CORE_SHARE + (99 - _CORE_SHARE) * done // total, 100, message)
     if name == "jittor_core":
-        return Progress(_CORE_SHARE * done // total, 100, f"Compiling Jittor: {done} of {total} files")
-    return Progress(_CORE_SHARE, 100, f"Compiling {name}: {done} of {total} files")
+        return WarmupProgress(_CORE_SHARE * done // total, 100, f"Compiling Jittor: {done} of {total} files")
+    return WarmupProgress(_CORE_SHARE, 100, f"Compiling {name}: {done} of {total} files")
 
 
 def _mark(device: str) -> Path:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from api.metrics import CensusCollector
+from api.metrics import CountsCollector
 from hposvc import logs
 from hposvc.fleet import workers as fleet
 from hposvc.fleet.workers import WorkerReport
@@ -109,7 +109,7 @@ def test_a_database_that_is_away_leaves_the_process_its_metrics(server: Server, 
     def fail() -> None:
         raise OperationalError("SELECT 1", {}, Exception("away"))
 
-    families = list(CensusCollector(fail).collect())  # type: ignore[arg-type]
+    families = list(CountsCollector(fail).collect())  # type: ignore[arg-type]
     assert [(family.name, family.samples[0].value) for family in families] == [("hposvc_database_up", 0.0)]
 
 

@@ -39,7 +39,7 @@ from tests.support.commands import HPOSVC, SECONDS, until
 from tests.support.environment import without_settings
 from tests.support.moto import moto
 from tests.support.postgresql import PostgreSQL
-from workers.tally import ATTEMPTS, Tally, WorkerMetrics
+from workers.counters import ATTEMPTS, Counters, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
@@ -296,10 +296,10 @@ def exposed(migrated_sqlite: Path) -> set[str]:
     text = metrics.text().decode()
     fleet.leave(engine, "w")
     engine.dispose()
-    tally = Tally()
-    tally.add(f"{ATTEMPTS}succeeded")
+    counters = Counters()
+    counters.add(f"{ATTEMPTS}succeeded")
     names = {sample.name for family in text_string_to_metric_families(text) for sample in family.samples}
-    names |= {sample.name for family in WorkerMetrics(tally, lambda: report).collect() for sample in family.samples}
+    names |= {sample.name for family in WorkerMetrics(counters, lambda: report).collect() for sample in family.samples}
     return names | {"up"}  # Prometheus's own
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hposvc.machine import warmup
-from hposvc.machine.warmup import Progress, WarmupError
+from hposvc.machine.warmup import WarmupError, WarmupProgress
 
 SAID = (
     r"Compiling jittor_core(1/150) used: 1.2s\r"
@@ -40,7 +40,7 @@ def child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_lines_of_the_child_become_progress_that_never_goes_back(child) -> None:
     child(f"printf '{SAID}'")
-    seen: list[Progress] = []
+    seen: list[WarmupProgress] = []
     warmup.warm_up(seen.append)
     done = [progress.done for progress in seen]
     assert done == sorted(done)
@@ -63,7 +63,7 @@ def test_success_leaves_a_mark_of_this_version(child, monkeypatch: pytest.Monkey
 
 def test_failure_says_what_the_child_said_and_what_to_do(child) -> None:
     child("for i in $(seq 30); do echo line $i; done; echo g++: not found >&2; exit 3")
-    seen: list[Progress] = []
+    seen: list[WarmupProgress] = []
     with pytest.raises(WarmupError, match="exit status 3") as caught:
         warmup.warm_up(seen.append)
     assert "g++: not found" in caught.value.message
@@ -77,7 +77,7 @@ def test_failure_says_what_the_child_said_and_what_to_do(child) -> None:
 def test_whoever_interrupts_ends_the_child_too(child, tmp_path: Path) -> None:
     child(f"trap 'touch {tmp_path}/ended; exit 1' TERM; echo 'Compiling kernels(1/4)'; while :; do sleep 0.1; done")
 
-    def interrupted(progress: Progress) -> None:
+    def interrupted(progress: WarmupProgress) -> None:
         if progress.done:
             raise KeyboardInterrupt
 

@@ -17,7 +17,7 @@ LEASES_LOST = "leases_lost"
 UNDELIVERED = "undelivered"
 
 
-class Tally:
+class Counters:
     """Counts by name, from any thread. They only grow."""
 
     def __init__(self) -> None:
@@ -38,13 +38,13 @@ class Tally:
 class WorkerMetrics(Collector):
     """The worker's own metrics, for Prometheus."""
 
-    def __init__(self, tally: Tally, report: Callable[[], WorkerReport]) -> None:
-        self._tally = tally
+    def __init__(self, counters: Counters, report: Callable[[], WorkerReport]) -> None:
+        self._counters = counters
         self._report = report
 
     def collect(self) -> Iterator[Metric]:
         """All of them, as they are now."""
-        counts, report = self._tally.counts(), self._report()
+        counts, report = self._counters.counts(), self._report()
         state = GaugeMetricFamily("hposvc_worker_state", "1 for the state that this worker is in.", labels=["state"])
         for name in ("compiling", "ready", "busy", "draining"):
             state.add_metric([name], float(report.state == name))
@@ -66,12 +66,14 @@ class WorkerMetrics(Collector):
         )
 
 
-def serve(host: str, port: int, tally: Tally, report: Callable[[], WorkerReport]) -> tuple[int, Callable[[], None]]:
+def serve(
+    host: str, port: int, counters: Counters, report: Callable[[], WorkerReport]
+) -> tuple[int, Callable[[], None]]:
     """Serve /metrics; answers the port, and a function that ends it. Raises OSError when it cannot listen."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)
-    registry.register(WorkerMetrics(tally, report))
+    registry.register(WorkerMetrics(counters, report))
     server, thread = start_http_server(port, host, registry)
 
     def stop() -> None:
