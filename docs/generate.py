@@ -43,12 +43,13 @@ def job() -> str:
 def _section(path: str, schema: Schema, definitions: dict[str, Schema]) -> list[str]:
     """A table of the fields at ``path``, then the sections of those that have fields of their own."""
     heading = f"\n## `{path}`\n\n{_text(schema)}\n" if path else ""
-    lines, below = [heading, "| field | takes | default |", "|---|---|---|"], []
+    lines, below = [heading, "| field | takes | default | meaning |", "|---|---|---|---|"], []
     for name, field in schema["properties"].items():
         nested = [variant["$ref"].rpartition("/")[2] for variant in _variants(field) if "$ref" in variant]
         takes = " or ".join(dict.fromkeys(_takes(variant) for variant in _variants(field)))
         default = "required" if name in schema.get("required", []) else f"`{_default(field)}`"
-        lines.append(f"| `{path + '.' if path else ''}{name}` | {takes} | {default} |")
+        meaning = _text(field).replace("|", "\\|")
+        lines.append(f"| `{path + '.' if path else ''}{name}` | {takes} | {default} | {meaning} |")
         for definition in nested:
             inner = definitions[definition]
             title = f"{path + '.' if path else ''}{name}"

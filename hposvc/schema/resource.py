@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
+
+from hposvc.schema.described import Described
 
 
-class Resource(BaseModel):
-    """Base of everything that the service answers."""
+class Resource(Described):
+    """Base of everything that the service returns."""
 
     model_config = ConfigDict(frozen=True)

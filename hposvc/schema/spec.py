@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from hposvc.schema.capabilities import Device, Memory, need
+from hposvc.schema.described import Described
 
 Kind = Literal["data_reweighting", "regularization_tuning"]
 Auto = Literal["auto"]
@@ -32,7 +33,7 @@ Activation = Literal["relu", "gelu", "tanh"]
 Dropout = Annotated[Float, Field(ge=0, lt=1)]
 
 
-class SpecModel(BaseModel):
+class SpecModel(Described):
     """Base of every part of a spec: unknown fields are refused, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,9 +43,13 @@ class RandomSplit(SpecModel):
     """A seeded random split, stratified by class. The three fractions add up to one."""
 
     train: Fraction = 0.6
+    """Fraction of the rows that the model learns from."""
     validation: Fraction = 0.2
+    """Fraction of the rows that tune λ. `hyperparameters.selection` sets some of them aside."""
     test: Fraction = 0.2
+    """Fraction of the rows that no step of the job uses. They measure the result."""
     seed: Seed = 0
+    """Seed of the split, and of the choice of selection rows. The same seed gives the same rows."""
 
     @model_validator(mode="after")
     def _sums_to_one(self) -> RandomSplit:
@@ -58,38 +63,54 @@ class ColumnSplit(SpecModel):
     """A split that the data brings along: a column that says ``train``, ``validation`` or ``test`` for each row."""
 
     column: ColumnName
+    """The column that says `train`, `validation` or `test` in each row. It is not a feature."""
 
 
 class FilesSplit(SpecModel):
     """Rows for validation and test from data sets of their own; those of ``dataset.id`` are all for training."""
 
     validation: DatasetId
+    """Id of the uploaded data set whose rows are all validation rows."""
     test: DatasetId
+    """Id of the uploaded data set whose rows are all test rows."""
 
 
 class LabelNoise(SpecModel):
     """Wrong labels planted in the training rows, to try things out. The solver never learns which rows."""
 
     rate: Fraction
+    """Fraction of the training rows whose label is replaced by another class, each class equally likely."""
     seed: Seed = 0
+    """Seed that chooses the rows and their wrong labels."""
 
 
 class DatasetSpec(SpecModel):
-    """Which data, which columns of it, and how they are divided.
-
-    ``label`` and ``id_column`` are by default those that the data set says, ``features`` all columns that have no other
-    role. ``task`` makes classes or numbers of a label that could be either. ``categorical`` names features of an
-    uploaded set whose numbers are codes, such as of places or products: they are taken as categories.
-    """
+    """Which data, which columns of it, and how the rows are divided."""
 
     id: DatasetId
+    """Id of an uploaded data set (`ds_…`) or of a bundled one, such as `sklearn:digits`. `GET /v1/datasets` and `hposvc
+    data list` show them.
+    """
     label: ColumnName | None = None
+    """The column to predict. null: the label of the data set; a data set without one is refused."""
     task: Literal["classification", "regression"] | None = None
+    """Whether the label holds classes or numbers. null: text, booleans and integers of at most 50 different values are
+    classes; other numbers are numbers.
+    """
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
+    """The columns to learn from. null: all columns that have no other role."""
     categorical: Annotated[list[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    """Features of an uploaded data set whose numbers are codes, such as of places or products: each value becomes a
+    feature of its own. null: numbers are amounts.
+    """
     id_column: ColumnName | None = None
+    """The column that names the rows in results; its values must differ. null: the id column of the data set; without
+    one, rows are numbered from 0.
+    """
     split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
+    """Which rows are for training, validation and test. By default 60 %, 20 % and 20 % at random."""
     label_noise: LabelNoise | None = None
+    """Wrong labels to plant in the training rows, to see whether the job finds them; only for classes. null: none."""
 
     @property
     def ids(self) -> list[str]:
@@ -102,33 +123,41 @@ class LinearModel(SpecModel):
     """One affine map: softmax regression for classes, linear regression for numbers."""
 
     type: Literal["linear"] = "linear"
+    """One layer without hidden units."""
 
 
 class MLPModel(SpecModel):
-    """Fully connected layers with one activation between them.
-
-    ``dropout`` is the probability that a hidden unit is left out of a training step; scores use all units.
-    """
+    """Fully connected layers with one activation between them."""
 
     type: Literal["mlp"]
-    hidden: Annotated[list[Width], Field(min_length=1, max_length=16)] = [256]
+    """A multilayer perceptron."""
+    hidden: Annotated[list[Width], Field(min_length=1, max_length=16)] = Field([256])
+    """Units of each hidden layer, from the input to the output."""
     activation: Activation = "relu"
+    """Function between two layers."""
     dropout: Dropout = 0.0
+    """Probability that a hidden unit is left out of a lower step; scores use all units. 0: no dropout."""
 
 
 class CNNModel(SpecModel):
-    """Convolutions on images, each followed by the activation and by averages over 2 × 2 pixels, then an MLP.
-
-    A convolution has ``kernel`` × ``kernel`` weights per pair of channels and keeps the size of the image by zeros
-    around it. ``dropout`` is the probability that an input of a fully connected layer is left out of a training step.
-    """
+    """Convolutions on images, each followed by the activation and by averages over 2 × 2 pixels, then an MLP."""
 
     type: Literal["cnn"]
-    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = [16, 32]
+    """A convolutional network. The data set must hold images."""
+    channels: Annotated[list[Width], Field(min_length=1, max_length=16)] = Field([16, 32])
+    """Output channels of each convolution. Each convolution halves height and width, so an image of 8 × 8 pixels allows
+    three.
+    """
     kernel: Literal[3, 5, 7] = 3
-    hidden: Annotated[list[Width], Field(max_length=16)] = [64]
+    """Height and width of a convolution's kernel, in pixels. Zeros around the image keep its size."""
+    hidden: Annotated[list[Width], Field(max_length=16)] = Field([64])
+    """Units of each fully connected hidden layer after the convolutions; an empty list for none."""
     activation: Activation = "relu"
+    """Function after each convolution and between fully connected layers."""
     dropout: Dropout = 0.0
+    """Probability that an input of a fully connected layer is left out of a lower step; scores use all inputs. 0: no
+    dropout.
+    """
 
 
 ModelSpec = Annotated[LinearModel | MLPModel | CNNModel, Field(discriminator="type")]
@@ -137,52 +166,66 @@ ClassName = Annotated[str, Field(min_length=1, max_length=200, coerce_numbers_to
 
 
 class CrossEntropyLoss(SpecModel):
-    """Negative log-likelihood of the class, times the weight of the class. Without `loss`, that of classes.
-
-    ``balanced`` weighs class c by n / (k · n_c) for n_c of n training rows in k classes. Given weights are 1 where a
-    class is not named, and only their ratios matter: they are scaled to a mean of 1 over the training rows.
-    """
+    """Negative log-likelihood of the class, times the weight of the class. The default for classes."""
 
     type: Literal["cross_entropy"]
+    """−s_c log p_c for a row of class c with predicted probability p_c and class weight s_c."""
     class_weights: Literal["balanced"] | Annotated[dict[ClassName, PositiveFloat], Field(min_length=1)] | None = None
+    """The weight s_c of each class, by name; classes that are not named have weight 1. Only ratios matter: weights are
+    scaled to a mean of 1 over the training rows. `balanced`: n / (k · n_c) for n_c of n training rows in class c, of k
+    classes. null: all 1.
+    """
 
 
 class SquaredErrorLoss(SpecModel):
-    """(prediction − target)², the target standardized by the training rows. Without `loss`, that of numbers."""
+    """The squared error. The default for numbers."""
 
     type: Literal["squared_error"]
+    """(prediction − target)². The target is standardized by the training rows."""
 
 
 class HuberLoss(SpecModel):
-    """Squared error up to an error of ``delta``, growing as a line beyond: outliers pull less.
-
-    ``delta`` is in standard deviations of the training rows' targets.
-    """
+    """Squared error up to an error of ``delta``, a line beyond: outliers pull less."""
 
     type: Literal["huber"]
+    """r² for an error r of at most `delta`, and 2δ|r| − δ² beyond. The target is standardized by the training rows."""
     delta: PositiveFloat = 1.0
+    """δ: the error at which the loss turns into a line, in standard deviations of the training rows' targets."""
 
 
 LossSpec = Annotated[CrossEntropyLoss | SquaredErrorLoss | HuberLoss, Field(discriminator="type")]
 
 
 class HyperparametersSpec(SpecModel):
-    """What is tuned: λ per row, class or group (reweighting), per model, layer, feature or parameter (regularization).
-
-    ``group_column`` names the column whose values are the groups, or several whose combinations are; they are no
-    features unless ``dataset.features`` has them.
-    ``penalty`` is ½ w² per weight (``l2``), √(w² + ε²) − ε with ε = 0.01 (``l1``), or both (``elastic_net``), each with
-    strengths of its own. ``shrinkage`` is ρ of ρ‖λ − λ₀‖², added to the upper loss, λ₀ being where λ starts.
-    ``selection`` is the fraction of the validation rows that never enters the hypergradient and decides which iterate
-    is the answer.
-    """
+    """What is tuned: what λ stands for, where it starts, and what keeps it from fitting the validation rows."""
 
     per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
+    """What shares one entry of λ. `row`, `class` and `group` of rows are for data_reweighting; `model`, `layer`,
+    `feature` and `parameter` for regularization_tuning. null: `row` for data_reweighting; for regularization_tuning
+    `feature`, and `layer` if the model is a cnn.
+    """
     group_column: ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=16)] | None = None
+    """The column whose values are the groups, or several columns whose combinations are: 2 to 10,000 groups. Required
+    for `per: group`, refused otherwise. The columns are not features unless `dataset.features` names them.
+    """
     penalty: Literal["l2", "l1", "elastic_net"] = "l2"
+    """The penalty ρ(w) of each parameter, for regularization_tuning. `l2`: ½ w². `l1`: √(w² + ε²) − ε with ε = 0.01.
+    `elastic_net`: both, each with strengths of its own.
+    """
     initial: Float | Auto = "auto"
+    """The value at which every λ starts, -50 to 50. A weight is σ(λ), a strength is e^λ. `auto`: 0 (a weight of ½) for
+    data_reweighting; for regularization_tuning the logarithm of one strength for all parameters, measured on held-out
+    rows before the first iteration.
+    """
     shrinkage: NonNegativeFloat | Auto = "auto"
+    """ρ of the term ρ‖λ − λ₀‖² of the upper loss, which keeps λ near its start λ₀. `auto`: 0 for data_reweighting, 0.01
+    for regularization_tuning.
+    """
     selection: Annotated[Float, Field(ge=0, lt=1)] | Auto = "auto"
+    """Fraction of the validation rows that are selection rows: no hypergradient sees them, and they choose the best
+    iteration and the candidate. `auto`: 0.3 if that gives at least 30 selection rows, otherwise 0. With 0, the upper
+    loss chooses the best iteration, and the tuned candidate is the result.
+    """
 
     @property
     def group_columns(self) -> tuple[str, ...]:
@@ -200,31 +243,60 @@ class HyperparametersSpec(SpecModel):
 
 
 class ScheduleSpec(SpecModel):
-    """How a learning rate changes over the job: from its full value to ``final`` times that at the last iteration."""
+    """How a learning rate changes from the first iteration to the last."""
 
     kind: Literal["constant", "cosine", "exponential"] = "constant"
+    """`constant`: the full rate throughout. `cosine`: down to `final` along half a cosine. `exponential`: down to
+    `final` by the same factor in each iteration.
+    """
     final: Annotated[Float, Field(gt=0, le=1)] = 0.01
+    """Rate at the last iteration (`stop.iterations`), as a fraction of the full rate. Not used with `constant`."""
 
 
 class LowerSpec(SpecModel):
-    """How the model is trained between two upper steps."""
+    """How the model is trained between two upper steps: gradient descent with momentum."""
 
     learning_rate: PositiveFloat | Auto = "auto"
+    """Step size for the parameters w. `auto`: 1/L, or 1/(2L) with batches, where L is the largest curvature of the
+    lower loss. L is measured at the start and again every 5 iterations.
+    """
     momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.0
+    """Share of the previous step that is added to the next one. 0: plain gradient descent."""
     steps: Annotated[StrictInt, Field(ge=1, le=10_000)] = 1
+    """Lower steps in one iteration. `solver.estimator: one_step` needs 1."""
     batch_size: Annotated[StrictInt, Field(ge=2, le=10_000_000)] | None = None
+    """Training rows in one lower step. Each epoch is a new random order of the rows, cut into whole batches. null: all
+    training rows.
+    """
     weight_decay: NonNegativeFloat | Auto = "auto"
+    """c of the term (c/2)‖W‖² of the lower loss, over weights without biases. `auto`: 1/n with n training rows for
+    data_reweighting, 0 for regularization_tuning.
+    """
     schedule: ScheduleSpec = ScheduleSpec()
+    """How the learning rate changes over the iterations. By default it does not."""
 
 
 class UpperSpec(SpecModel):
     """How λ moves along the hypergradient."""
 
     optimizer: Literal["adam", "momentum", "sgd"] = "adam"
+    """Rule for the upper step. `adam`: Adam. `momentum`: gradient descent with momentum 0.9. `sgd`: gradient descent.
+    """
     learning_rate: PositiveFloat | Auto = "auto"
+    """Step size for λ, which is on a logarithmic scale: a step of 0.1 changes a strength by 10 %. `auto`: 0.1 for adam;
+    for momentum and sgd 0.1 divided by the largest entry of the first hypergradient, so that the first step moves no
+    entry of λ by more than 0.1.
+    """
     bounds: tuple[Float, Float] | None = None
+    """Lowest and highest value of every λ, each between -1e6 and 1e6; after each step, λ is moved back between them.
+    null: no bounds.
+    """
     clip_norm: PositiveFloat | None = None
+    """Largest norm of the hypergradient in an upper step; a longer one is scaled down to it. The recorded norm is the
+    one before. null: never scaled.
+    """
     schedule: ScheduleSpec = ScheduleSpec()
+    """How the learning rate changes over the iterations. By default it does not."""
 
     @field_validator("bounds")
     @classmethod
@@ -235,46 +307,78 @@ class UpperSpec(SpecModel):
 
 
 class ImplicitSpec(SpecModel):
-    """How the implicit estimator inverts the lower Hessian: ``terms`` of a Neumann series, or of conjugate gradient."""
+    """How the implicit estimator inverts the lower Hessian."""
 
     method: Literal["neumann", "cg"] = "neumann"
+    """How the lower Hessian is inverted. `neumann`: a Neumann series with the lower learning rate. `cg`: conjugate
+    gradient, only for `model.type: linear`.
+    """
     terms: Annotated[StrictInt, Field(ge=1, le=10_000)] = 10
+    """Terms of the series, or steps of conjugate gradient. Each costs one product with the lower Hessian; more are more
+    exact.
+    """
 
 
 class DynamicInitializationSpec(SpecModel):
-    """The lower start is learned too, by gradient descent with this learning rate."""
+    """The start of the lower level is learned too, by gradient descent."""
 
     learning_rate: PositiveFloat
+    """Step size for the start of the lower level."""
 
 
 class GdaSpec(SpecModel):
     """Gradient descent aggregation: lower step k descends α_k f + (1 − α_k) F with α_k = alpha_init · alpha_decay^k."""
 
     alpha_init: Fraction = 0.5
+    """α of the first lower step of an iteration: the share of the lower loss."""
     alpha_decay: Annotated[Float, Field(gt=0, le=1)] = 1.0
+    """Factor of α from one lower step to the next. 1: α stays the same."""
 
 
 class SolverSpec(SpecModel):
-    """The hypergradient and the two optimizers around it.
-
-    ``one_step`` differentiates the single lower step of an iteration, ``unrolled`` the last ``truncate`` of
-    ``lower.steps`` (all of them by default), ``implicit`` the solution that the steps approach. ``certify_every`` n
-    stores the error of every n-th hypergradient, by its change at twice the radius or against the exact oracle.
-    """
+    """How the hypergradient is computed, and the two optimizers around it."""
 
     estimator: Literal["one_step", "unrolled", "implicit"] = "one_step"
+    """What the hypergradient differentiates. `one_step`: the single lower step of an iteration. `unrolled`: the last
+    `truncate` of `lower.steps`. `implicit`: the solution of the lower level, by the implicit function theorem.
+    """
     truncate: Annotated[StrictInt, Field(ge=1, le=10_000)] | None = None
+    """How many of the last lower steps `unrolled` differentiates, at most `lower.steps`. null: all of them."""
     implicit: ImplicitSpec | None = None
+    """Settings of `estimator: implicit`. null: 10 terms of a Neumann series."""
     oracle: Literal["finite_difference", "exact"] = "finite_difference"
+    """How products with second derivatives are computed. `finite_difference`: from the difference of two gradients.
+    `exact`: by double backward.
+    """
     radius: PositiveFloat | Auto = "auto"
+    """Norm of the move of the parameters in a finite difference; not used by `oracle: exact`. `auto`: ½ ε^(1/3) (1 +
+    ‖w‖) with the machine epsilon ε of `dtype`, times a factor that is fitted at the first iteration and again every
+    100.
+    """
     lower: LowerSpec = LowerSpec()
+    """How the model is trained in each iteration."""
     upper: UpperSpec = UpperSpec()
+    """How λ moves in each iteration."""
     dynamic_initialization: DynamicInitializationSpec | None = None
+    """Learn the start of the lower level too: every iteration begins from it. Not with `estimator: implicit`. null: an
+    iteration continues with the parameters of the one before.
+    """
     gda: GdaSpec | None = None
+    """Mix the upper loss into the lower steps (gradient descent aggregation). Not with `estimator: implicit`. null:
+    lower steps descend the lower loss alone.
+    """
     certify_every: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 0
+    """Measure the relative error of every n-th hypergradient; it is recorded as `fd_relative_error`. 0: never."""
     certify_against: Literal["wider_radius", "exact"] = "wider_radius"
+    """What the hypergradient is compared with. `wider_radius`: the same with twice the radius. `exact`: the exact
+    oracle, which costs more.
+    """
     dtype: Literal["float32", "float64"] = "float32"
+    """Precision of all computations."""
     seed: Seed = 0
+    """Seed of the initial model, the order of batches and dropout. On the CPU, the same spec and seed give the same
+    numbers.
+    """
 
     @model_validator(mode="after")
     def _covered_by_a_formula(self) -> SolverSpec:
@@ -309,23 +413,37 @@ class SolverSpec(SpecModel):
 
 
 class StopSpec(SpecModel):
-    """When a job is done; the first rule that holds ends it, and the result says which."""
+    """When the iterations end: at the first rule that holds. ``stopped_by`` of the result names it.
+
+    One rule has no setting: ``zero_hypergradient`` ends a run whose hypergradient was exactly zero ten times in a row.
+    """
 
     iterations: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 500
+    """The most iterations. Schedules of learning rates reach their end here."""
     max_seconds: PositiveFloat | None = None
+    """Seconds of iterations, added up over pauses and retries from a checkpoint; loading and refits do not count. The
+    job then refits and gives its result. null: no limit. `time_limit` is the limit that fails the job.
+    """
     patience: Annotated[StrictInt, Field(ge=1, le=10_000_000)] | None = None
+    """Stop after this many iterations in a row without progress of the upper loss, the one that λ reduces: it must fall
+    by more than `min_delta` below its value at the last progress. The best iteration is chosen by another loss, the
+    selection loss, where there are selection rows. null: never.
+    """
     min_delta: NonNegativeFloat = 0.0
+    """How much lower the upper loss must be to count as progress for `patience`. 0: any decrease counts."""
     hypergradient_tolerance: PositiveFloat | None = None
+    """Stop when the norm of the hypergradient, before `clip_norm`, is at most this. null: never."""
 
 
 class ResourcesSpec(SpecModel):
-    """What the job is computed on. ``device``: ``auto`` is that of whichever worker takes the job, ``cpu`` and ``cuda``
-    wait for a worker that offers it. ``memory``: ``large`` waits for a worker with 16 GiB or more, ``huge`` for one
-    with 64; it is the GPU's own for ``cuda``.
-    """
+    """What the job needs of a worker."""
 
     device: Device = "auto"
+    """`cpu` and `cuda` wait for a worker that offers it. `auto`: the device of whichever worker takes the job."""
     memory: Memory = "standard"
+    """`large` waits for a worker with 16 GiB of memory or more, `huge` for 64 GiB; with `device: cuda`, of the GPU.
+    `standard`: any worker.
+    """
 
     @property
     def needs(self) -> str:
@@ -334,28 +452,49 @@ class ResourcesSpec(SpecModel):
 
 
 class JobSpec(SpecModel):
-    """A bilevel job: tune λ above, train the model below.
-
-    ``time_limit`` is how many seconds an attempt may take on a worker, refits included, before the job fails as
-    ``timed_out``, with a checkpoint; ``stop.max_seconds`` only ends the iterations, and gives a result.
-    ``checkpoint_every`` is a number of iterations; by default a checkpoint is written every two seconds, and less often
-    where writing takes more than a fiftieth of the time.
-    """
+    """A bilevel job: tune the hyperparameters λ, train a model below."""
 
     kind: Kind
+    """What is tuned. `data_reweighting`: the weights of training rows, classes or groups. `regularization_tuning`: the
+    strengths of a penalty on the parameters.
+    """
     name: JobName | None = None
-    tags: Tags = []
+    """A name for people; several jobs may have the same. null: none."""
+    tags: Tags = Field([])
+    """Short texts to find the job again by. By default none."""
     dataset: DatasetSpec
+    """Which data, which columns of it, and how the rows are divided."""
     model: ModelSpec = LinearModel()
+    """The model that the lower level trains. By default a linear one."""
     loss: LossSpec | None = None
+    """The loss of a row, at both levels. null: `cross_entropy` for classes, `squared_error` for numbers. Scores do not
+    depend on it: accuracy, and R² for numbers.
+    """
     hyperparameters: HyperparametersSpec = HyperparametersSpec()
+    """What λ is, where it starts, and what keeps it from fitting the validation rows."""
     solver: SolverSpec = SolverSpec()
+    """How the hypergradient is computed, and how the model and λ move."""
     stop: StopSpec = StopSpec()
+    """When the iterations end. The result is computed after that."""
     checkpoint_every: Annotated[StrictInt, Field(ge=1, le=10_000_000)] | Auto = "auto"
+    """Iterations between two checkpoints. If a worker is lost, what was computed since the last one is computed again.
+    `auto`: every two seconds, and less often where writing would take more than 2 % of the time.
+    """
     resources: ResourcesSpec = ResourcesSpec()
+    """What the job needs of a worker. By default any worker will do."""
     priority: Priority = 0
+    """Among queued jobs of a tenant, those of higher priority start first; of equal ones, those submitted first.
+    Running jobs are not interrupted.
+    """
     max_attempts: Annotated[StrictInt, Field(ge=1, le=20)] = 3
+    """The job fails when this many attempts were lost: their worker stopped responding, or the process crashed. An
+    error of the job itself, such as divergence, fails it at once. A retry counts from zero.
+    """
     time_limit: PositiveFloat | None = None
+    """Seconds that one attempt may take on a worker, refits included. Then the job fails as `timed_out`, and keeps its
+    checkpoint: a retry goes on from there for as long again. null: no limit. `stop.max_seconds` ends the iterations
+    with a result.
+    """
 
     @model_validator(mode="after")
     def _per_fits_kind(self) -> JobSpec:
