@@ -50,8 +50,8 @@ class WorkerPerGpu:
             variables["HPOSVC_METRICS_PORT"] = str(metrics_port + place if metrics_port else 0)
         return variables
 
-    def run(self) -> int:
-        """Until every worker has ended: because they were asked to, or because they were drained; the status."""
+    def run(self) -> None:
+        """Until every worker has ended: because they were asked to, or because they were drained."""
         before = {
             number: signal.signal(number, self._pass_on) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
         }
@@ -67,7 +67,6 @@ class WorkerPerGpu:
                     place.process.wait()
             for number, handler in before.items():
                 signal.signal(number, handler)
-        return 0
 
     def _tend(self, place: _Place) -> None:
         if place.process is None:

@@ -7,11 +7,9 @@ outlives its supervisor.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import platform
 import queue
-import signal
 import sys
 import threading
 import time
@@ -24,6 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hposvc import snapshots, tracing
+from hposvc.child_process import end_with_parent
 from hposvc.failpoints import failpoint
 from hposvc.schema.spec import JobSpec
 from workers import checkpoints, protocol
@@ -38,7 +37,6 @@ KINDS = {
     "rows.parquet": "rows",
     "model.safetensors": "model",
 }
-PR_SET_PDEATHSIG = 1
 OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
 
 
@@ -269,14 +267,10 @@ def explain(error: Exception) -> dict[str, Any]:
 
 def _die_with_parent() -> None:
     """Let the kernel kill this process when its supervisor ends, and what Jittor forks when this process does."""
-    _ask_to_die()
+    end_with_parent()
     if os.getppid() != int(os.environ[protocol.RUNNER_PARENT]):
         os._exit(0)  # it died before the line above
-    os.register_at_fork(after_in_child=_ask_to_die)
-
-
-def _ask_to_die() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    os.register_at_fork(after_in_child=end_with_parent)
 
 
 def _versions() -> dict[str, str]:

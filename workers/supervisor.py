@@ -26,16 +26,16 @@ import sqlalchemy as sa
 
 from hposvc import logs, tracing
 from hposvc.db import migrate
-from hposvc.db.engine import DatabaseURLError, create_engine
+from hposvc.db.engine import create_engine, unreachable_is_fault
 from hposvc.fleet import workers as fleet
 from hposvc.fleet.workers import WorkerReport, WorkerState
 from hposvc.jobs.attempt import Attempt, claim
-from hposvc.jobs.queue import Consumer, Publisher, QueueError
+from hposvc.jobs.queue import Consumer, Publisher
 from hposvc.jobs.removal import expire
 from hposvc.jobs.sweeper import redeliver, sweep
 from hposvc.machine import gpus
 from hposvc.machine.memory import main_memory
-from hposvc.machine.warmup import WarmupError, WarmupProgress, is_warm, warm_up
+from hposvc.machine.warmup import WarmupProgress, is_warm, warm_up
 from hposvc.schema.capabilities import ANY
 from hposvc.schema.capabilities import offers as offers_of
 from hposvc.settings import Settings
@@ -350,12 +350,10 @@ class Supervisor:
                 log.warning("the database does not answer: %s", error.orig)
 
 
-def main(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT; the status of the process."""
-    try:
+def main(settings: Settings) -> None:
+    """Run a worker until SIGTERM or SIGINT. Raises Fault when it cannot start."""
+    with unreachable_is_fault():
         migrate.check(settings.database_url)
-    except (migrate.SchemaError, DatabaseURLError) as error:
-        return _refuse(str(error))
     supervisor = Supervisor(
         settings.database_url,
         Store(settings.store_url),
@@ -371,13 +369,7 @@ def main(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
     signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
-    try:
-        supervisor.run(partial(prepare, device=settings.device))
-    except WarmupError as error:
-        return _refuse(f"Jittor could not be prepared: {error}")
-    except QueueError as error:
-        return _refuse(str(error))
-    return 0
+    supervisor.run(partial(prepare, device=settings.device))
 
 
 def capabilities(settings: Settings) -> tuple[str, ...]:
@@ -388,13 +380,8 @@ def capabilities(settings: Settings) -> tuple[str, ...]:
     return offers_of(sizes)
 
 
-def _refuse(why: str) -> int:
-    log.error("%s", why)
-    return 1
-
-
 def prepare(show: Callable[[str], None], *, device: str) -> None:
-    """Compile Jittor, if this machine has not done so. Raises WarmupError."""
+    """Compile Jittor, if this machine has not done so. Raises Fault."""
 
     def progress(step: WarmupProgress) -> None:
         show(f"{step.message} ({step.done} of {step.total})")

@@ -11,7 +11,6 @@ the CPU if :func:`start` was not called before.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import importlib
 import os
@@ -28,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hposvc.bilevel.precompiled import include_prelude
+from hposvc.child_process import end_with_parent
 from hposvc.machine import cuda
 
 Device = Literal["cpu", "cuda"]
@@ -159,9 +159,7 @@ def _end_compilers_with_this_process() -> None:
     They inherit the lock of Jittor's cache. Left behind by a process that was killed, they would hold it for ever, and
     every later start on this machine would wait for it.
     """
-    if sys.platform == "linux":
-        prctl, set_parent_death_signal = ctypes.CDLL(None).prctl, 1
-        os.register_at_fork(after_in_child=lambda: prctl(set_parent_death_signal, signal.SIGKILL))
+    os.register_at_fork(after_in_child=end_with_parent)
 
 
 def _nvcc() -> str:

@@ -36,10 +36,9 @@ def _run(
 
     require_jittor()
     if gpus is None:
-        status = run_worker(settings(data_dir=data_dir))
+        run_worker(settings(data_dir=data_dir))
     else:
-        status = run_worker_per_gpu(settings(data_dir=data_dir, device="cuda"), gpus, prepare_jittor)
-    raise typer.Exit(status)
+        run_worker_per_gpu(settings(data_dir=data_dir, device="cuda"), gpus, prepare_jittor)
 
 
 @worker.command()
@@ -146,17 +145,11 @@ def expire(
 @contextmanager
 def _mendable() -> Iterator[None]:
     """Turn what can be wrong with a database or a folder into faults."""
-    from sqlalchemy.exc import OperationalError
-
-    from hposvc.db.engine import DatabaseURLError
-    from hposvc.db.migrate import SchemaError
+    from hposvc.db.engine import unreachable_is_fault
 
     try:
-        yield
-    except (DatabaseURLError, SchemaError) as error:
-        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
-    except OperationalError as error:
-        raise Fault(f"the database cannot be used: {error.orig}", "Look at HPOSVC_DATABASE_URL.") from error
+        with unreachable_is_fault():
+            yield
     except OSError as error:
         raise Fault(
             f"a file cannot be read or written: {error}", "Look at its permissions, and at the disk."

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from hposvc.cli.render import console
 from hposvc.faults import Fault
-from hposvc.machine.warmup import WarmupError, WarmupProgress, is_warm, warm_up
+from hposvc.machine.warmup import WarmupProgress, is_warm, warm_up
 
 
 def require_jittor() -> None:
@@ -34,19 +34,16 @@ def prepare_jittor(device: str = "cpu", out: Console | None = None) -> None:
     bar = Progress(
         TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), console=out
     )
-    try:
-        with bar:
-            task = bar.add_task("starting", total=None)
-            said = -1
+    with bar:
+        task = bar.add_task("starting", total=None)
+        said = -1
 
-            def show(step: WarmupProgress) -> None:
-                nonlocal said
-                bar.update(task, description=step.message, completed=step.done, total=step.total)
-                tenth = 10 * step.done // step.total
-                if not out.is_terminal and tenth != said:  # a log gets a line now and then instead of a bar
-                    said = tenth
-                    out.print(f"  {step.message} ({100 * step.done // step.total} %)")
+        def show(step: WarmupProgress) -> None:
+            nonlocal said
+            bar.update(task, description=step.message, completed=step.done, total=step.total)
+            tenth = 10 * step.done // step.total
+            if not out.is_terminal and tenth != said:  # a log gets a line now and then instead of a bar
+                said = tenth
+                out.print(f"  {step.message} ({100 * step.done // step.total} %)")
 
-            warm_up(show, device)
-    except WarmupError as error:
-        raise Fault(error.message, error.remedy) from error
+        warm_up(show, device)

@@ -100,18 +100,12 @@ def say_fault(fault: Fault) -> None:
 @contextmanager
 def engine_of(found: Settings) -> Iterator[sa.Engine]:
     """The database of the settings, for what is done on the machine of the service. Raises Fault."""
-    from sqlalchemy.exc import OperationalError
-
     from hposvc.db import migrate
-    from hposvc.db.engine import DatabaseURLError, create_engine
+    from hposvc.db.engine import create_engine, unreachable_is_fault
 
-    try:
+    with unreachable_is_fault():
         migrate.check(found.database_url)
         engine = create_engine(found.database_url)
-    except (DatabaseURLError, migrate.SchemaError) as error:
-        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
-    except OperationalError as error:
-        raise Fault(f"the database cannot be used: {error.orig}", "Look at HPOSVC_DATABASE_URL.") from error
     try:
         yield engine
     finally:

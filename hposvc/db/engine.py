@@ -10,12 +10,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.faults import Fault
+
 BUSY_TIMEOUT_MS = 30_000
 SCHEMES = {"sqlite": "sqlite:///path/to/hposvc.sqlite3", "postgresql": "postgresql+psycopg://user@host/database"}
 
 
-class DatabaseURLError(ValueError):
+CONFIGURED = "See `hposvc config` for the database in use."
+
+
+class DatabaseURLError(Fault):
     """The database URL is not one that the service can use; the message says what to write instead."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, CONFIGURED)
 
 
 def parse_url(url: str) -> sa.URL:
@@ -73,6 +81,15 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
             "options": "-c idle_in_transaction_session_timeout=20s -c lock_timeout=20s -c statement_timeout=60s",
         },
     )
+
+
+@contextmanager
+def unreachable_is_fault() -> Iterator[None]:
+    """Raise Fault for a database that cannot be reached, for commands that need it at once."""
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise Fault(f"the database cannot be used: {error.orig}", "Look at HPOSVC_DATABASE_URL.") from error
 
 
 @contextmanager

@@ -15,15 +15,19 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from dbos import DBOS
 
-from hposvc.db.engine import create_engine
+from hposvc.db.engine import CONFIGURED, create_engine
 from hposvc.db.tables import metadata
+from hposvc.faults import Fault
 
 VERSION_TABLE = "hposvc_alembic_version"
 _ADVISORY_LOCK = 0x68706F737663  # "hposvc"
 
 
-class SchemaError(RuntimeError):
+class SchemaError(Fault):
     """The database is not at the version of this code; the message says what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, CONFIGURED)
 
 
 class BehindError(SchemaError):

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hposvc.db.engine import read, write
 from hposvc.db.tables import now, retired_counters, workers
+from hposvc.db.upsert import upsert
 
 WorkerState = Literal["compiling", "ready", "busy", "draining"]
 Request = Literal["drain", "leave"]  # finish the job under way and end; hand it back and end
@@ -45,10 +45,9 @@ class WorkerReport:
 def beat(engine: sa.Engine, report: WorkerReport) -> Request | None:
     """Keep the report, with the time of the database. Answers what was asked of the worker, if anything was."""
     values = asdict(report) | {"offers": list(report.offers), "heartbeat_at": now()}
-    dialect = sqlite if engine.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(workers).values(values).on_conflict_do_update(index_elements=["id"], set_=values)
     with write(engine) as connection:
-        asked: Request | None = connection.execute(insert.returning(workers.c.asked)).scalar()
+        statement = upsert(connection, workers, replace=values).values(values).returning(workers.c.asked)
+        asked: Request | None = connection.execute(statement).scalar()
     return asked
 
 
@@ -95,11 +94,8 @@ def _retire(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> Non
     sums: dict[str, int] = {}
     for counters in connection.execute(workers.delete().where(condition).returning(workers.c.counters)).scalars():
         _add(sums, counters)
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     for name, value in sorted(sums.items()):  # in one order, so that two workers that leave do not wait for each other
-        insert = dialect.insert(retired_counters).values(name=name, value=value)
-        total = retired_counters.c.value + insert.excluded.value
-        connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": total}))
+        connection.execute(upsert(connection, retired_counters, add=["value"]).values(name=name, value=value))
 
 
 def _add(sums: dict[str, int], counters: Mapping[str, int]) -> None:

@@ -8,17 +8,17 @@ raises ``Fenced``, and the worker must kill its runner and write nothing more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hposvc.access.tenants import may_run
 from hposvc.datasets.service import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
 from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
+from hposvc.db.upsert import upsert
 from hposvc.failpoints import failpoint
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.iterations import blocks
@@ -296,11 +296,8 @@ class Attempt:
         return _move(connection, action, row, self.number, data or {})
 
     def _insert_iterations(self, connection: sa.Connection, rows: Sequence[Mapping[str, float | None]]) -> None:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(iterations)
-        replaced = {name: insert.excluded[name] for name in (*METRICS, "attempt", "nonfinite")}
         connection.execute(
-            insert.on_conflict_do_update(index_elements=["job_id", "iteration"], set_=replaced),
+            upsert(connection, iterations),
             [
                 {
                     "job_id": self.job_id,
@@ -313,25 +310,9 @@ class Attempt:
         )
 
     def _keep(self, connection: sa.Connection, files: Iterable[StoredFile]) -> None:
-        dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-        insert = dialect.insert(artifacts)
-        replaced = {
-            name: insert.excluded[name]
-            for name in ("kind", "size", "sha256", "url", "iteration", "attempt", "created_at")
-        }
         for file in files:
-            connection.execute(
-                insert.values(
-                    job_id=self.job_id,
-                    name=file.name,
-                    kind=file.kind,
-                    size=file.size,
-                    sha256=file.sha256,
-                    url=file.url,
-                    iteration=file.iteration,
-                    attempt=self.number,
-                ).on_conflict_do_update(index_elements=["job_id", "name"], set_=replaced)
-            )
+            values = asdict(file) | {"job_id": self.job_id, "attempt": self.number}
+            connection.execute(upsert(connection, artifacts).values(values))
 
     def _close_attempt(self, connection: sa.Connection, values: dict[str, Any]) -> None:
         _close_attempt(connection, self.job_id, self.number, values)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import hposvc
+from hposvc.faults import Fault
 
 _PROGRESS = re.compile(r"Compiling (\w+)\((\d+)/(\d+)\)")
 
@@ -37,15 +38,6 @@ class WarmupProgress:
     message: str
 
 
-class WarmupError(RuntimeError):
-    """The preparation failed. ``remedy`` says what to do about it."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message} {remedy}")
-        self.message = message
-        self.remedy = remedy
-
-
 def is_warm(device: str = "cpu") -> bool:
     """Whether :func:`warm_up` has succeeded here, with this Jittor, this Python and this version of hposvc. Cheap."""
     return _mark(device).exists()
@@ -55,7 +47,7 @@ def warm_up(on_progress: Callable[[WarmupProgress], None], device: str = "cpu") 
     """Compile what a first job on ``device`` needs. Takes minutes on a fresh machine and seconds once it was done.
 
     Raises:
-        WarmupError: the child process failed; the message carries the end of what it said.
+        Fault: the child process failed; the message carries the end of what it said.
     """
     command = [sys.executable, "-P", "-m", "hposvc.bilevel.kernels", device]
     environment = os.environ | {
@@ -80,8 +72,8 @@ def warm_up(on_progress: Callable[[WarmupProgress], None], device: str = "cpu") 
             raise
     if child.returncode != 0:
         said = "\n".join(tail)
-        raise WarmupError(
-            f"Preparing Jittor failed (exit status {child.returncode}):\n{said}\n",
+        raise Fault(
+            f"Preparing Jittor failed (exit status {child.returncode}):\n{said}",
             "Run `hposvc doctor` to see what this machine lacks.",
         )
     mark = _mark(device)

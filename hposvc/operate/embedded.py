@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -12,17 +11,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from hposvc.child_process import end_with_parent
 from hposvc.client import Client
 from hposvc.faults import Fault
 from hposvc.settings import Settings
 
 START_SECONDS = 60  # for the API to answer
 STOP_SECONDS = 35  # a worker finishes its iteration and hands its job back within 30
-PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 def announced(settings: Settings) -> dict[str, Any]:
@@ -36,17 +35,12 @@ def announced(settings: Settings) -> dict[str, Any]:
 
 def upgrade_database(settings: Settings) -> None:
     """Bring the database to this version. Raises Fault."""
-    from sqlalchemy.exc import OperationalError
-
     from hposvc.db import migrate
-    from hposvc.db.engine import DatabaseURLError
+    from hposvc.db.engine import unreachable_is_fault
 
     try:
-        migrate.upgrade(settings.database_url)
-    except (DatabaseURLError, migrate.SchemaError) as error:
-        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
-    except OperationalError as error:
-        raise Fault(f"the database cannot be used: {error.orig}", "Look at HPOSVC_DATABASE_URL.") from error
+        with unreachable_is_fault():
+            migrate.upgrade(settings.database_url)
     except OSError as error:
         raise _unusable(error) from error
 
@@ -124,7 +118,7 @@ class Embedded:
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,  # Ctrl-C reaches this process alone, which stops them in order
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one C function, looked up before
+            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one C function, looked up before
         )
 
     def _wait_for_api(self) -> str:
@@ -170,8 +164,3 @@ def _unusable(error: OSError) -> Fault:
     return Fault(
         f"the data directory cannot be used: {error}", "Choose another one with --data-dir or HPOSVC_DATA_DIR."
     )
-
-
-def _die_with_parent() -> None:
-    """Between fork and exec: ask the kernel for SIGTERM when the parent dies, even of SIGKILL."""
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -29,12 +29,11 @@ def run_api(settings: Settings) -> None:
     import uvicorn
 
     from api.app import UnsafeAddressError, create_app
-    from hposvc.db.engine import DatabaseURLError
 
     logs.configure(settings.log_level, settings.log_format)
     try:
         app = create_app(settings)
-    except (UnsafeAddressError, DatabaseURLError) as error:
+    except UnsafeAddressError as error:
         raise Fault(str(error), code=Exit.USAGE) from error
     _check_tables(settings)
     _check_store(settings)
@@ -54,15 +53,15 @@ def run_api(settings: Settings) -> None:
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def run_worker(settings: Settings) -> int:
-    """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way; the exit status. Raises Fault."""
+def run_worker(settings: Settings) -> None:
+    """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way. Raises Fault."""
     from workers import supervisor
 
     logs.configure(settings.log_level, settings.log_format)
     _check_store(settings)
     with _traced("worker"):
         try:
-            return supervisor.main(settings)
+            supervisor.main(settings)
         except OSError as error:
             if settings.metrics_port is None or error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise
@@ -70,8 +69,8 @@ def run_worker(settings: Settings) -> int:
             raise Fault(f"cannot serve metrics on port {settings.metrics_port}: {error.strerror}", remedy) from error
 
 
-def run_worker_per_gpu(settings: Settings, wanted: str, prepare: Callable[[str], None]) -> int:
-    """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end; the exit status. Raises Fault.
+def run_worker_per_gpu(settings: Settings, wanted: str, prepare: Callable[[str], None]) -> None:
+    """A worker for each of the GPUs ``wanted``, ``all`` or numbers, until they end. Raises Fault.
 
     ``prepare(device)`` compiles Jittor, once, rather than all workers doing it at the same time.
     """
@@ -92,7 +91,7 @@ def run_worker_per_gpu(settings: Settings, wanted: str, prepare: Callable[[str],
         raise Fault("; ".join(obstacle.message for obstacle in obstacles), obstacles[0].remedy)
     if not is_warm(settings.device):
         prepare(settings.device)
-    return WorkerPerGpu(found, metrics_port=settings.metrics_port).run()
+    WorkerPerGpu(found, metrics_port=settings.metrics_port).run()
 
 
 @contextlib.contextmanager
@@ -115,8 +114,6 @@ def _check_tables(settings: Settings) -> None:
 
     try:
         migrate.check(settings.database_url)
-    except migrate.SchemaError as error:
-        raise Fault(str(error), "See `hposvc config` for the database in use.") from error
     except OperationalError as error:
         structlog.get_logger(__name__).warning("the database does not answer", error=str(error.orig))
 

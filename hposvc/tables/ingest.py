@@ -6,7 +6,6 @@ of the service's secrets. What it finds wrong comes back as problems, and so doe
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import resource
@@ -17,13 +16,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hposvc.child_process import end_with_parent
 from hposvc.tables.choices import Wishes
 from hposvc.tables.problems import DataError, Problem
 from hposvc.tables.reading import Format
 
 MEMORY_BYTES = 6 * 2**30  # of address space, most of which is never touched
 SECONDS = 600
-PR_SET_PDEATHSIG = 1
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
 
 
@@ -64,7 +63,7 @@ def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[
 
 
 def _confine() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

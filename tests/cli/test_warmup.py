@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from hposvc.faults import Fault
 from hposvc.machine import warmup
-from hposvc.machine.warmup import WarmupError, WarmupProgress
+from hposvc.machine.warmup import WarmupProgress
 
 SAID = (
     r"Compiling jittor_core(1/150) used: 1.2s\r"
@@ -64,7 +65,7 @@ def test_success_leaves_a_mark_of_this_version(child, monkeypatch: pytest.Monkey
 def test_failure_says_what_the_child_said_and_what_to_do(child) -> None:
     child("for i in $(seq 30); do echo line $i; done; echo g++: not found >&2; exit 3")
     seen: list[WarmupProgress] = []
-    with pytest.raises(WarmupError, match="exit status 3") as caught:
+    with pytest.raises(Fault, match="exit status 3") as caught:
         warmup.warm_up(seen.append)
     assert "g++: not found" in caught.value.message
     assert "line 30" in caught.value.message

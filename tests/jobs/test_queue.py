@@ -15,7 +15,8 @@ from dbos._sys_db import SystemDatabase
 from hposvc.db.engine import read, write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import tenants
-from hposvc.jobs.queue import Consumer, Publisher, QueueError
+from hposvc.faults import Fault
+from hposvc.jobs.queue import Consumer, Publisher
 from hposvc.jobs.service import Jobs
 from tests.support.harness import eventually, tiny_spec
 
@@ -95,8 +96,9 @@ def test_an_engine_that_takes_deliveries_in_another_way_is_refused_before_anythi
     with monkeypatch.context() as renamed:
         renamed.setattr(SystemDatabase, "take_workflows", SystemDatabase.start_queued_workflows, raising=False)
         renamed.delattr(SystemDatabase, "start_queued_workflows")
-        with pytest.raises(QueueError, match="pip install 'dbos"):
+        with pytest.raises(Fault) as refused:
             Deliveries(engine)
+        assert "pip install 'dbos" in refused.value.remedy
     job = jobs.submit(tiny_spec())
     deliveries = Deliveries(engine)
     eventually(lambda: deliveries.received, "nothing of the first was left behind")

@@ -235,7 +235,7 @@ def per_gpu(script: str, directory: Path, **options: Any) -> subprocess.Popen[by
     file = directory / "worker.py"
     file.write_text(script)
     code = (
-        "import sys, logging\nfrom hposvc import gpus\nfrom workers import per_gpu\n"
+        "import sys, logging\nfrom hposvc.machine import gpus\nfrom workers import per_gpu\n"
         "per_gpu.RESTART_SECONDS = (0.0,)\n"
         f"sys.exit(per_gpu.WorkerPerGpu(gpus.choose('all'), command=(sys.executable, {str(file)!r}), "
         f"metrics_port={options.get('metrics_port')!r}).run())"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from hposvc.db.tables import BANDS, iterations
 from hposvc.db.tables import iteration_blocks as table
+from hposvc.db.upsert import upsert
 
 BLOCK = 100
 
@@ -41,12 +41,7 @@ def fold(connection: sa.Connection, job_id: str, first: int, last: int) -> None:
         .group_by(iterations.c.job_id, block)
     )
     names = [column.name for column in table.c]
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(table)
-    replaced = {name: insert.excluded[name] for name in names if name not in {"job_id", "block"}}
-    connection.execute(
-        insert.from_select(names, query).on_conflict_do_update(index_elements=["job_id", "block"], set_=replaced)
-    )
+    connection.execute(upsert(connection, table).from_select(names, query))
 
 
 def cut(connection: sa.Connection, job_id: str, last: int) -> None:
