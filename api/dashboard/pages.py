@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 VENDOR = HERE / "vendor"
 PLOTLY = "plotly-basic-4.1.1.min.js"
-PAGES = {"/": "Jobs", "/new": "New job", "/datasets": "Datasets", "/workers": "Workers", "/docs": "API"}
+PAGES = {"/": "Jobs", "/new": "New job", "/datasets": "Data sets", "/workers": "Workers", "/docs": "API"}
 
 environment = Environment(
     loader=PackageLoader("api.dashboard"),

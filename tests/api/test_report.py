@@ -40,7 +40,7 @@ def test_a_whole_result_is_shown_whole(client: httpx.Client, server: Server, res
     text = page(client, server, result)
     assert result["sentence"] in text
     assert "0.9556" in text or "0.9737" in text
-    assert "500, the answer from number 487; ended by iterations" in text
+    assert "500, the result is that of iteration 487; ended by iterations" in text
     assert "lacks" not in text
     assert "–" not in text.split("<body>")[1]
 
@@ -48,8 +48,8 @@ def test_a_whole_result_is_shown_whole(client: httpx.Client, server: Server, res
 def test_an_empty_result_is_a_page_that_says_so(client: httpx.Client, server: Server) -> None:
     text = page(client, server, {})
     assert "lacks its sentence, what it was compared with, how many iterations it took: another release" in text
-    assert "What it was compared with" not in text
-    assert "Iterations</dt><dd>–, the answer from number –; ended by –" in text
+    assert "The candidates" not in text
+    assert "Iterations</dt><dd>–, the result is that of iteration –; ended by –" in text
 
 
 def spoilt(result: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -103,7 +103,7 @@ def test_axe_finds_nothing_serious_in_what_appears_when_asked(
     page.get_by_role("button", name="Keep it").click()
     watch.offline = True
     server.stop()
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service does not respond.")).to_be_visible()
     found += faults(page)
     server.start()
     for status in ("404", "422"):

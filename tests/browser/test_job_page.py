@@ -79,13 +79,13 @@ def test_an_unreachable_service_is_said_and_recovered_from(page: Page, server: S
     expect(caption(page, "#losses")).to_have_text("10 points")
     watch.offline = True
     server.stop()
-    expect(page.get_by_text("The service does not answer.")).to_be_visible()
+    expect(page.get_by_text("The service does not respond.")).to_be_visible()
     expect(page.get_by_text("Showing what was known at")).to_be_visible()
     expect(caption(page, "#losses")).to_have_text("10 points")
     attempt.record(curve(11, 25))
     server.start()
     expect(caption(page, "#losses")).to_have_text("25 points")
-    expect(page.get_by_text("The service does not answer.")).to_be_hidden()
+    expect(page.get_by_text("The service does not respond.")).to_be_hidden()
 
 
 @pytest.mark.parametrize("part", ["spec", "events", "iterations"])
@@ -188,7 +188,7 @@ def test_actions_ask_the_service(page: Page, server: Server) -> None:
     job = submit(server.engine)
     page.goto(f"/jobs/{job.id}")
     page.get_by_role("button", name="Pause").click()
-    expect(page.locator("#notice")).to_contain_text("It holds no worker")
+    expect(page.locator("#notice")).to_contain_text("It uses no worker")
     page.get_by_role("button", name="Resume").click()
     expect(page.locator("#about")).to_contain_text("Queued")
     page.get_by_role("button", name="Cancel").click()
@@ -337,7 +337,7 @@ def test_lambda_moves_while_a_job_runs(page: Page, server: Server, tmp_path: Pat
     page.get_by_role("button", name="Show more").click()
     expect(page.locator("#entries tbody tr")).to_have_count(50)
     attempt.succeed(RESULT, [weights_of_rows(tmp_path)])
-    expect(page.locator("#histogram-title")).to_have_text("λ of the answer")
+    expect(page.locator("#histogram-title")).to_have_text("λ of the result")
     page.locator("#histogram summary").click()
     expect(page.locator("#histogram .data tbody tr")).to_have_count(32)
 
@@ -353,7 +353,7 @@ def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch
     expect(rows).to_have_count(10)
     watch.forgive("409")
     attempt.checkpoint(checkpoint(tmp_path, 100))
-    page.get_by_role("button", name="The newest again").click()
+    page.get_by_role("button", name="Back to the newest").click()
     page.get_by_role("button", name="Page through all 1,079").click()
     expect(place).to_have_text("1 to 50 of 1,079")
     expect(about).to_contain_text("After iteration 100, the newest checkpoint")
@@ -374,7 +374,7 @@ def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch
     page.get_by_role("button", name="Next").click()
     expect(about).to_contain_text("After iteration 100")
     page.get_by_role("button", name="Next").click()
-    expect(about).to_contain_text("The job went on meanwhile")
+    expect(about).to_contain_text("The job has a newer checkpoint")
     watch.forgive("410")
     expect(about).to_contain_text("After iteration 300")
     expect(place).to_have_text("1 to 50 of 1,079")
@@ -383,7 +383,7 @@ def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch
     page.reload()
     expect(page.get_by_role("heading", name="All weights, the highest first")).to_be_visible()
     attempt.succeed(RESULT, [weights_of_rows(tmp_path)])
-    expect(about).to_have_text("Of the answer.")
+    expect(about).to_have_text("Of the result.")
     for _ in range(21):
         page.get_by_role("button", name="Next").click()
     expect(place).to_have_text("1,051 to 1,079 of 1,079")
@@ -406,7 +406,7 @@ def test_a_job_at_a_glance(page: Page, server: Server) -> None:
     expect(tiles).to_contain_text(f"{below} below ½")
     expect(tiles).to_contain_text("known at the end")
     expect(caption(page, "#certificate")).to_have_text(
-        "checked at 10 of 500 points · trust it up to 1 %, from 10 % on do not"
+        "checked at 10 of 500 points · good up to 1 %, not to be trusted from 10 %"
     )
     attempt.succeed(RESULT, [])
     expect(tiles).to_contain_text("+1.39 points")

@@ -66,7 +66,7 @@ def test_a_job_is_written_and_submitted(page: Page, server: Server, watch: Watch
     check = page.get_by_role("button", name="Check only")
     tab_to(page, check)
     page.keyboard.press("Space")
-    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    expect(page.get_by_text("This spec is valid")).to_be_visible()
     expect(check).to_be_focused()
     text.focus()
     page.keyboard.press("Control+A")
@@ -160,7 +160,7 @@ def test_looking_closer_at_a_stretch_and_back(page: Page, server: Server) -> Non
     page.keyboard.press("Tab")
     page.keyboard.type("50")
     page.keyboard.press("Enter")
-    assert last.evaluate("input => input.validationMessage") == "It must be beyond the first iteration."
+    assert last.evaluate("input => input.validationMessage") == "It must be greater than the first iteration."
     page.keyboard.press("Control+A")
     page.keyboard.type("150")
     page.keyboard.press("Enter")

@@ -27,7 +27,7 @@ def open_new(page: Page, query: str = "") -> None:
 def test_a_job_is_written_checked_and_submitted(page: Page, server: Server) -> None:
     open_new(page)
     page.get_by_role("button", name="Check only").click()
-    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    expect(page.get_by_text("This spec is valid")).to_be_visible()
     assert queries.list_(server.engine).items == []
     page.get_by_role("button", name="Submit").click()
     expect(page.get_by_role("heading", name="digits with wrong labels")).to_be_visible()
@@ -40,7 +40,7 @@ def test_doubtful_settings_are_said_when_a_job_is_checked(page: Page) -> None:
         "kind: data_reweighting\ndataset: {id: 'sklearn:iris'}\nsolver: {upper: {learning_rate: 50}}\n"
     )
     page.get_by_role("button", name="Check").click()
-    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    expect(page.get_by_text("This spec is valid")).to_be_visible()
     expect(page.get_by_text("solver.upper.learning_rate: with adam, 50 moves")).to_be_visible()
 
 
@@ -49,7 +49,7 @@ def test_every_example_is_valid(page: Page) -> None:
     for name in ("Find wrong labels", "Tune penalties"):
         page.get_by_role("button", name=name).click()
         page.get_by_role("button", name="Check only").click()
-        expect(page.get_by_text("This specification is valid")).to_be_visible()
+        expect(page.get_by_text("This spec is valid")).to_be_visible()
 
 
 def test_a_wrong_field_is_named_with_its_remedy(page: Page, server: Server, watch: Watch) -> None:
@@ -89,7 +89,7 @@ def test_a_dataset_leads_to_a_job(page: Page) -> None:
     expect(row).to_contain_text("regression")
     row.get_by_role("link", name="New job").click()
     page.get_by_role("button", name="Check only").click()
-    expect(page.get_by_text("This specification is valid")).to_be_visible()
+    expect(page.get_by_text("This spec is valid")).to_be_visible()
 
 
 def test_workers_and_their_heartbeats(page: Page, server: Server) -> None:
@@ -179,7 +179,7 @@ def test_how_far_an_upload_is_and_that_it_can_be_stopped(page: Page, tmp_path: P
     assert 0 < page.locator("#sending progress").evaluate("bar => bar.value") < 1
     expect(page.get_by_role("button", name="Upload")).to_be_disabled()
     page.get_by_role("button", name="Stop").click()
-    expect(page.locator("#answer")).to_contain_text("Nothing was kept")
+    expect(page.locator("#answer")).to_contain_text("Nothing was stored")
     expect(page.locator("#sending")).to_be_hidden()
     page.reload()
     expect(page.locator("#datasets")).to_contain_text("sklearn:iris")

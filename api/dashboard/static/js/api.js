@@ -1,8 +1,8 @@
-// The public HTTP interface, the only thing that the dashboard talks to.
+// The public HTTP interface. The dashboard uses nothing else.
 
 const TIMEOUT = 15_000;
 
-/** The service answered with a problem document. */
+/** The service returned a problem document. */
 export class ApiProblem extends Error {
   constructor(problem) {
     super(problem.detail ?? problem.title);
@@ -10,12 +10,12 @@ export class ApiProblem extends Error {
   }
 }
 
-/** No answer: network, time-out, or a gateway without a service behind it. */
+/** No response: network, time-out, or a gateway without a service behind it. */
 export class Unreachable extends Error {}
 
 let turn = Promise.resolve();
 
-/** One after the other: however often a person clicks while a page asks by itself, reads never overlap. */
+/** One read after the other, even if a person clicks while the page reads by itself. */
 function inTurn(work) {
   const answer = turn.then(work);
   turn = answer.then(
@@ -26,7 +26,7 @@ function inTurn(work) {
 }
 
 /**
- * One call. Answers `{ status, data, etag }`; `data` is a value from JSON, a string from any other text, null for 304.
+ * One call. Returns `{ status, data, etag }`; `data` is a value from JSON, a string from any other text, null for 304.
  * Raises ApiProblem or Unreachable.
  */
 export function call(path, options = {}) {
@@ -51,7 +51,7 @@ async function send(path, { method = "GET", headers = {}, body, etag } = {}) {
     throw new Unreachable(error.message);
   }
   if (response.status === 401 && location.pathname !== "/login") {
-    // The session is over, or a key is asked for from now on.
+    // The session is over, or the service needs a key from now on.
     location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
     await new Promise(() => {}); // this page is being left: nobody who waits for the answer needs it any more
   }
@@ -62,7 +62,7 @@ async function send(path, { method = "GET", headers = {}, body, etag } = {}) {
 
 const held = new Map(); // path → the newest answer, by its entity tag
 
-/** The data of a GET that is repeated: when nothing changed, the service sends no body and the held data are given. */
+/** The data of a repeated GET. If nothing changed, the service sends no body, and the data of the last time are returned. */
 export async function getAgain(path) {
   const before = held.get(path);
   const answer = await call(path, { etag: before?.etag });

@@ -5,15 +5,14 @@ import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from
 import { count } from "./format.js";
 import { choose, chosen } from "./view.js";
 
-/** For words above the plot, where no line crosses them. */
+/** Space for text above the plot, where no line crosses it. */
 export const ROOM_ABOVE = { margin: { l: 60, r: 8, t: 22, b: 44 } };
 
 const MARKS = 100; // a hundred marks of values that are not finite say it as well as a thousand
 
 /**
  * A chart in the figure `element` of the given lines: `{ metric, label, colour, dash, points }`, colour being a custom
- * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null when the whole is asked
- * for; `note(series)` adds to the caption.
+ * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null for the whole run; `note(series)` adds to the caption.
  */
 export class Chart {
   constructor(element, lines, { log = false, name, zoomed, note = () => null }) {
@@ -70,7 +69,7 @@ export class Chart {
       const line = css(colour);
       const band = buckets?.[metric];
       if (points) {
-        // Seldom measured: of each bucket the worst, and no line over what was not.
+        // Measured at few iterations: the largest of each bucket, as points without a line.
         const values = band?.max ?? this.series.view[metric];
         traces.push({
           x: iteration.filter((_, index) => values[index] !== null),
@@ -107,7 +106,7 @@ export class Chart {
     const breaks = this.#breaks;
     const bad = css("--bad");
     const [low, high] = this.#extent();
-    // A line that hardly moves would get ticks of many digits.
+    // An almost constant line would get ticks with many digits.
     const whole = log && high > 0 && high < 20 * low;
     return layout(
       horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
@@ -140,7 +139,7 @@ export class Chart {
     this.zoomed([Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))]);
   }
 
-  /** `log` is true, false, or "auto": linear until the values need more. */
+  /** `log` is true, false, or "auto": linear until the values span several decades. */
   #setLog(log) {
     this.log = log;
     this.scale.setAttribute("aria-pressed", String(log === true));

@@ -1,4 +1,4 @@
-// Up to eight jobs side by side: one metric of each, what came of them, and where their specifications differ.
+// Up to eight jobs side by side: one metric of each, their results, and the fields of their specs that differ.
 
 import { ApiProblem, get } from "./api.js";
 import { $, h, icon, keepFocus, show } from "./dom.js";
@@ -49,7 +49,7 @@ async function refresh() {
   const stretch = range ? `&from=${range[0]}&to=${range[1]}` : "";
   try {
     const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
-    plotlyReady(); // it gets ready while the service answers
+    plotlyReady(); // it loads while the service responds
     comparison = await answer;
   } catch (error) {
     if (!(error instanceof ApiProblem)) throw error;
@@ -141,7 +141,7 @@ const heads = () =>
     return h("th", { scope: "col" }, h("span", { class: "key" }, swatch, h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, title(job))));
   });
 
-/** A row of the table of results: its best value stands out, where one is better than the others. */
+/** A row of the table of results. The best value is marked, if one is better than the others. */
 function line(label, values, show, better = null) {
   const known = values.filter((value) => value !== null && value !== undefined && Number.isFinite(toNumber(value))).map(toNumber);
   const best = better && new Set(known).size > 1 ? Math[better](...known) : null;
@@ -153,7 +153,7 @@ function line(label, values, show, better = null) {
   );
 }
 
-/** What the tuned model gained over its best rival; nothing stands out: jobs on other data do not compare by it. */
+/** What the tuned model gained over the best other candidate. No job is marked: gains on different data cannot be compared. */
 function gained({ kind, result }) {
   if (!result?.tuned || !result.best_rival) return h("td", {}, "–");
   const { text, good } = gain(result.tuned, result.best_rival, kind, result.score_name);
@@ -172,9 +172,9 @@ function results(drawn) {
     line(`${metric.selectedOptions[0].text} now`, drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
     line(`Test ${scoreName(name)}, tuned`, of(({ tuned }) => tuned?.test_score ?? null), (value) => score(value, name), "max"),
     line("Test loss, tuned", of(({ tuned }) => tuned?.test_loss ?? null), number, "min"),
-    line("Best rival", all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
+    line("Best other candidate", all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
     h("tr", {}, h("th", { scope: "row" }, "Gain over it"), all.map(gained)),
-    line("Suspect rows", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
+    line("Suspects", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
     all.some((job) => job.result?.f1 !== null && job.result) && line("F1 of planted errors", of(({ f1 }) => f1), (value) => percent(value), "max"),
     line("Seconds of solving", of(({ seconds }) => seconds), duration, "min"),
     line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),
@@ -185,7 +185,7 @@ function results(drawn) {
 
 function differences() {
   const { differences: all } = comparison;
-  $("#same").textContent = all.length ? "" : "Nothing but their names.";
+  $("#same").textContent = all.length ? "" : "Only their names.";
   const text = (value) => {
     if (Array.isArray(value)) return value.map(text).join(", ") || "none";
     return value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);

@@ -1,4 +1,4 @@
-// The datasets that a job can name: uploaded ones, which can be sent and deleted here, and those that came along.
+// The data sets that a job can name: uploaded ones, which this page can send and delete, and bundled ones.
 
 import { ApiProblem, Unreachable, call, get } from "./api.js";
 import { $, ask, h, icon, keepFocus, show } from "./dom.js";
@@ -74,7 +74,7 @@ function toggle(id) {
 
 const noteOpen = () => choose("columns", open.size ? [...open].join(",") : null);
 
-/** What each column holds, and what is made of it. */
+/** What each column holds, and how it is treated. */
 function columns(dataset) {
   const head = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
   return h(
@@ -126,7 +126,7 @@ async function remove(dataset) {
   askNow();
 }
 
-/** Sends a file as the body of one request. XMLHttpRequest, because fetch does not say how far it is. */
+/** Sends a file as the body of one request. XMLHttpRequest, because fetch does not report its progress. */
 function send(file, label, progress) {
   const request = new XMLHttpRequest();
   const query = new URLSearchParams({ name: file.name, ...(label ? { label } : {}) });
@@ -140,7 +140,7 @@ function send(file, label, progress) {
       try {
         data = JSON.parse(request.responseText);
       } catch {
-        // not JSON: the status says it all
+        // not JSON: the status must do
       }
       if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
       if (request.status >= 400) reject(new ApiProblem(data ?? { title: `Status ${request.status}`, status: request.status }));
@@ -167,14 +167,14 @@ form.addEventListener("submit", async (event) => {
   show($("#sending"));
   const sending = send(file, form.elements.label.value.trim(), (loaded, total) => {
     bar.value = total ? loaded / total : 0;
-    $("#sent").textContent = loaded < total ? `${bytes(loaded)} of ${bytes(total)} sent` : `${bytes(total)} sent; it is read and checked`;
+    $("#sent").textContent = loaded < total ? `${bytes(loaded)} of ${bytes(total)} sent` : `${bytes(total)} sent; the service reads and checks it`;
   });
   stop.onclick = sending.stop;
   try {
     const dataset = await sending.done;
-    if (dataset === null) say("warn", "slash", "Stopped", h("p", {}, "Nothing was kept."));
+    if (dataset === null) say("warn", "slash", "Stopped", h("p", {}, "Nothing was stored."));
     else {
-      say("good", "check", `${dataset.name}: ${count(dataset.rows)} rows`, h("p", {}, "A job names it ", h("code", {}, dataset.id), "."));
+      say("good", "check", `${dataset.name}: ${count(dataset.rows)} rows`, h("p", {}, "Its id for a job: ", h("code", {}, dataset.id), "."));
       open.add(dataset.id);
       noteOpen();
       form.reset();
@@ -192,7 +192,7 @@ form.addEventListener("submit", async (event) => {
 
 function explain(error) {
   if (error instanceof Unreachable) {
-    say("bad", "cross", "The service does not answer", h("p", {}, "Nothing was kept; try again when it is back."));
+    say("bad", "cross", "The service does not respond", h("p", {}, "Nothing was stored. Try again when it is back."));
     return;
   }
   if (!(error instanceof ApiProblem)) throw error;

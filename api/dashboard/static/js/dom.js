@@ -22,7 +22,7 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** An icon of the page's sprite, invisible to screen readers: text stands beside it. */
+/** An icon of the page's sprite. Screen readers skip it, because there is text beside it. */
 export function icon(name) {
   return svg("svg", { class: `icon icon-${name}`, "aria-hidden": "true" }, svg("use", { href: `#icon-${name}` }));
 }
@@ -36,7 +36,7 @@ export function show(element, visible = true) {
 
 const nameOf = (control) => control.getAttribute("href") ?? control.getAttribute("aria-label") ?? control.textContent;
 
-/** Redraws the inside of an element and leaves the keyboard where it was: at the same control, or else at the first. */
+/** Redraws the content of an element. The focus stays on the same control, or goes to the first. */
 export function keepFocus(container, redraw) {
   const focused = container.contains(document.activeElement) ? document.activeElement : null;
   redraw();
@@ -65,7 +65,7 @@ export function download(filename, text, type = "text/plain") {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-/** A button that copies what `text()` gives, and says that it did. */
+/** A button that copies what `text()` returns, and then says so. */
 export function copyButton(label, text) {
   const button = h("button", { type: "button", class: "button small" }, icon("copy"), h("span", {}, label));
   button.addEventListener("click", async () => {

@@ -6,8 +6,8 @@ import { count, csv, number } from "./format.js";
 let plotly = null;
 
 /**
- * Plotly is large: the page fetches it ahead, but runs it only when asked, once the first data are on their way; running
- * it takes longer than they do. Answers when it is there.
+ * Plotly is large. The page loads it in advance, but runs it only on request, after the first data are requested, because
+ * running it takes longer than they do. Resolves when plotly is ready.
  */
 export function plotlyReady() {
   plotly ??= new Promise((resolve, reject) => {
@@ -105,7 +105,7 @@ export class Figure {
 
   /**
    * Draws `traces` within `layout`. `columns` are `{ key, label }`, `rows()` their values, the newest last; `legend` is
-   * `{ label, colour, dash }`, colour being a custom property. Answers whether it was the first time.
+   * `{ label, colour, dash }`, colour being a custom property. Returns whether it was the first time.
    */
   render(content) {
     const first = this.content === null;
@@ -113,7 +113,7 @@ export class Figure {
     if (first) this.plot.replaceChildren();
     this.#legend(content.legend);
     Plotly.react(this.plot, content.traces, content.layout, PLOT);
-    // Plotly draws pictures; what they say stands in the caption and the table.
+    // Plotly draws pictures. The caption and the table have the same content as text.
     for (const svg of this.plot.querySelectorAll("svg.main-svg")) svg.setAttribute("aria-hidden", "true");
     $(".caption", this.element).textContent = content.caption;
     this.#table();
@@ -133,7 +133,7 @@ export class Figure {
     );
   }
 
-  /** The newest points as a table, for those who cannot see the chart or want the digits. */
+  /** The newest points as a table, for people who cannot see the chart or want exact numbers. */
   #table() {
     if (!this.content || !$("details", this.element).open) return;
     const { columns, rows: all } = this.content;
@@ -143,7 +143,7 @@ export class Figure {
       h(
         "table",
         { class: "numbers" },
-        h("caption", {}, rows.length === TABLE_ROWS ? `The newest ${TABLE_ROWS} points drawn; CSV has them all` : "All points, newest first"),
+        h("caption", {}, rows.length === TABLE_ROWS ? `The newest ${TABLE_ROWS} points drawn; the CSV has all of them` : "All points, newest first"),
         h("thead", {}, h("tr", {}, columns.map(({ label }) => h("th", { scope: "col" }, label)))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((value, index) => h("td", {}, cell(value, index)))))),
       ),

@@ -3,12 +3,12 @@
 const COUNT = new Intl.NumberFormat("en-US");
 export const DASH = "–";
 
-/** A number of the API: NaN and infinities travel as strings. Null stays null. */
+/** A number of the API, where NaN and infinities are strings. Null stays null. */
 export function toNumber(value) {
   return value === null || value === undefined ? null : Number(value);
 }
 
-/** A loss, norm or score: four decimals where that says something, scientific otherwise. */
+/** A loss, norm or score: with four decimals if the value has digits there, otherwise in scientific notation. */
 export function number(value) {
   const x = toNumber(value);
   if (x === null) return DASH;
@@ -20,7 +20,7 @@ export function number(value) {
   return sign + (size >= 1000 ? COUNT.format(Number(size.toPrecision(6))) : size.toFixed(4));
 }
 
-/** A great first letter, but for symbols: Λ is not λ. */
+/** A capital first letter, except for symbols: Λ is not λ. */
 export const sentenceCase = (text) => text.replace(/^[a-z]/, (letter) => letter.toUpperCase());
 
 export const count = (value) => COUNT.format(value);

@@ -1,14 +1,14 @@
-// A job at a glance: is it converging, can its hypergradient be trusted, what did λ become, what was gained.
+// A job at a glance: does it converge, how large is the error of its hypergradient, what is λ, what was gained.
 
 import { h } from "./dom.js";
 import { age, count, duration, number, percent, toNumber } from "./format.js";
-import { bestRival, byLoss, gain } from "./gain.js";
+import { bestCandidate, byLoss, gain } from "./gain.js";
 import { TERMINAL, progressBar } from "./states.js";
 
 const BROKEN = new Set(["NaN", "∞", "−∞"]);
 const rate3 = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
-// Relative errors of the hypergradient, from the certificate: as rounding leaves them, and as steps can bear.
+// Relative errors of the hypergradient, from the certificate: due to rounding only, and acceptable for steps.
 const GOOD_ERROR = 1e-2;
 const BEARABLE_ERROR = 1e-1;
 const SETTLED = 0.01; // of the whole fall, over the last tenth
@@ -26,7 +26,7 @@ const tile = (label, value, under, tone = "") =>
     h("span", { class: "under figures" }, ...[under].flat()),
   );
 
-/** By the solver's own clock: a job that waits, paused or for a worker, is not slow. */
+/** By the clock of the solver: time that a job is paused or waits for a worker does not count. */
 function progress(job, { seconds }) {
   const { iteration, iterations } = job.progress;
   const done = `${count(iteration)} / ${count(iterations)}`;
@@ -45,7 +45,7 @@ function loss(job, series) {
   return tile("Upper loss", number(job.latest.upper_loss), [verdict && h("strong", { class: verdict.tone }, verdict.text), verdict && " · ", best].filter(Boolean));
 }
 
-/** What the upper loss did over the last tenth of the points, measured by its whole fall. */
+/** The change of the upper loss over the last tenth of the points, relative to its whole fall. */
 function trend(series) {
   if (series.empty) return null;
   const values = series.whole.upper_loss.filter((value) => value !== null && Number.isFinite(value));
@@ -82,13 +82,13 @@ function certificate(job, series) {
     return tile(label, number(job.latest.hypergradient_norm), [h("strong", { class: "bad" }, "not to be trusted"), ` · ≤ ${percent(worst, worst < 1e-3 ? 4 : 2)} while it was finite`]);
   }
   const [tone, word] = worst <= GOOD_ERROR ? ["good", "to be trusted"] : worst <= BEARABLE_ERROR ? ["warn", "rough"] : ["bad", "not to be trusted"];
-  return tile(label, Number.isFinite(worst) ? `≤ ${percent(worst, worst < 1e-3 ? 4 : 2)}` : number(worst), [h("strong", { class: tone }, word), " · relative, the worst seen"], "");
+  return tile(label, Number.isFinite(worst) ? `≤ ${percent(worst, worst < 1e-3 ? 4 : 2)}` : number(worst), [h("strong", { class: tone }, word), " · relative, the largest so far"], "");
 }
 
 function hyperparameters(lambda, ended) {
   const now = lambda.now;
   if (now === null) return tile("λ", "–", ""); // on its way
-  if (!now.size) return tile("λ", "–", ended ? "none was kept" : "none yet");
+  if (!now.size) return tile("λ", "–", ended ? "none was stored" : "none yet");
   const lam = now.groups.flatMap(({ quantiles }) => [quantiles.value[0], quantiles.value.at(-1)]).map(toNumber);
   const [low, high] = [Math.min(...lam), Math.max(...lam)];
   const median = number(now.groups[0].quantiles.value[3]);
@@ -98,7 +98,7 @@ function hyperparameters(lambda, ended) {
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
   const { name } = now.groups[0]; // "all" where it is not known what they are of
-  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all began at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
+  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all started at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */
@@ -107,16 +107,16 @@ function short(value) {
   return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1) : Number(value.toPrecision(2)).toString();
 }
 
-/** The tuned model against the best of its rivals, by what its kind is judged by. */
+/** The tuned model against the best other candidate, by the measure of its kind of job. */
 function gained(job) {
-  const label = "Gain over the best rival";
-  if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no answer" : "known at the end");
+  const label = "Gain over the best other candidate";
+  if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no result" : "known at the end");
   const { models, score_name: name } = job.result;
   const tuned = models.find((model) => model.name === "tuned");
-  const rivals = models.filter((model) => model.name !== "tuned");
-  if (/nothing gained/i.test(tuned.label)) return tile(label, "None", tuned.label.replace(/^tuned \(nothing gained: (.*)\)$/, "the answer is: $1"), "warn");
+  const candidates = models.filter((model) => model.name !== "tuned");
+  if (/nothing gained/i.test(tuned.label)) return tile(label, "None", tuned.label.replace(/^tuned \(nothing gained: (.*)\)$/, "the result is: $1"), "warn");
   const loss = byLoss(job.kind, name);
-  const rival = bestRival(rivals, job.kind, name);
-  const { text, good } = gain(tuned, rival, job.kind, name);
-  return tile(label, text, `${loss ? number(rival.test_loss) : percent(rival.test_score, 2)}${!loss && text.endsWith("loss") ? ", as accurate" : ""}: ${rival.label}`, good ? "good" : "warn");
+  const candidate = bestCandidate(candidates, job.kind, name);
+  const { text, good } = gain(tuned, candidate, job.kind, name);
+  return tile(label, text, `${loss ? number(candidate.test_loss) : percent(candidate.test_score, 2)}${!loss && text.endsWith("loss") ? ", as accurate" : ""}: ${candidate.label}`, good ? "good" : "warn");
 }

@@ -1,4 +1,4 @@
-// One job: where it stands, its charts, its answer.
+// One job: its state, its charts, its result.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Chart } from "./chart.js";
@@ -41,7 +41,7 @@ const charts = [
     name: `${id}-certificate`,
     log: true,
     zoomed,
-    note: () => "trust it up to 1 %, from 10 % on do not",
+    note: () => "good up to 1 %, not to be trusted from 10 %",
   }),
 ];
 
@@ -89,7 +89,7 @@ async function refresh() {
   }
   if (series.empty || changed) {
     const coming = series.advance();
-    if (job.progress.iteration > 0) plotlyReady(); // it gets ready while the service answers
+    if (job.progress.iteration > 0) plotlyReady(); // it loads while the service responds
     const news = await coming;
     const moved = await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null });
     if ((news && !series.empty) || moved) await plotlyReady();
@@ -127,18 +127,18 @@ function render() {
   show(root);
 }
 
-/** Where it stands, in six figures. */
+/** Its state in six figures. */
 function glance() {
   $("#tiles").replaceChildren(...tiles(job, series, lambda));
 }
 
 const PHASES = {
-  loading: "It reads the data and builds the problem.",
+  loading: "The worker reads the data and builds the problem.",
   solving: "The first iteration takes longer: its kernels are prepared.",
-  refitting: "The tuned model and its rivals are trained from scratch and scored on the test rows.",
+  refitting: "The candidates are trained from scratch and scored on the test rows.",
 };
 
-/** Says how the job is, once: what is said again and again would be read aloud each time. */
+/** Shows the state of the job. The text is replaced only if it changed, or screen readers would repeat it. */
 function say(tone, name, title, ...text) {
   const told = h("div", { class: `notice ${tone}`, role: tone === "bad" ? "alert" : "status" }, icon(name), h("div", {}, h("p", {}, h("strong", {}, title)), ...text));
   if ($("#notice").textContent !== told.textContent) $("#notice").replaceChildren(told);
@@ -152,7 +152,7 @@ function notice() {
   } else if (job.state === "starting" || (job.state === "running" && (series.empty || job.phase !== "solving"))) {
     say("live", "spinner", `${stateText(job)}${place}`, h("p", {}, PHASES[job.phase] ?? "The worker begins."));
   } else if (job.state === "paused") {
-    say("warn", "pause", "Paused", h("p", {}, "It holds no worker. Resume goes on from the checkpoint, with the same numbers."));
+    say("warn", "pause", "Paused", h("p", {}, "It uses no worker. Resume continues from the checkpoint, with the same numbers."));
   } else if (job.state === "pausing" || job.state === "cancelling") {
     say("warn", "spinner", `${stateText(job)}${place}`, h("p", {}, "The worker stops after the current iteration."));
   } else if (job.state !== "queued") {
@@ -160,7 +160,7 @@ function notice() {
   }
 }
 
-/** Why a queued job is not running: the workers know. */
+/** Why a queued job is not running, from the list of workers. */
 async function waiting() {
   const { items } = await get("/v1/workers");
   const compiling = items.filter((worker) => worker.state === "compiling");
@@ -171,7 +171,7 @@ async function waiting() {
     title = "No worker is connected";
     text = ["Start one: ", h("code", {}, "hposvc worker")];
   } else if (free.length) {
-    text = ["A worker is free and about to take it."];
+    text = ["A worker is free and takes it in a moment."];
   } else if (compiling.length) {
     title = "Queued while a worker prepares Jittor";
     text = [`${compiling[0].host}: ${compiling[0].progress_message ?? "compiling"}. This takes minutes, and only once per machine.`];
@@ -200,7 +200,7 @@ async function act(action) {
     await call(jobPath(id, `/${action}`), { method: "POST" });
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
-    const text = error instanceof Unreachable ? "The service did not answer; nothing may have happened." : error.message;
+    const text = error instanceof Unreachable ? "The service did not respond. The request may have had no effect." : error.message;
     refusal.replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, text)));
   }
   etag = null;

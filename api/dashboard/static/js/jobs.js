@@ -1,4 +1,4 @@
-// The list of jobs. The filter lives in the URL; rows are replaced only when their job changed.
+// The list of jobs. The URL holds the filter. A row is replaced only if its job changed.
 
 import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
@@ -92,7 +92,7 @@ function jobRow(job) {
   );
 }
 
-/** The upper loss so far, over the iterations that were asked for: it grows from left to right. */
+/** The upper loss so far, over all iterations that the job may run: it grows from left to right. */
 function sparkline(job) {
   const { iteration, upper_loss: losses } = job.sparkline;
   const points = [...iteration.map((at, index) => [at, toNumber(losses[index])]), [job.progress.iteration, toNumber(job.latest.upper_loss)]].filter(

@@ -1,4 +1,4 @@
-// What λ became: its quantiles over time (or every line, where they are few), its histogram, and its extremes.
+// λ: its quantiles over time (or one line for each value, if there are few), its histogram, and its extremes.
 
 import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
 import { ROOM_ABOVE } from "./chart.js";
@@ -18,7 +18,7 @@ const NOUNS = {
   log: { one: "strength", many: "strengths", lam: "λ (log)" },
 };
 
-/** Pages of every value, all of one iteration; those that were seen are kept, so that going back never mixes two. */
+/** Pages of every value, all of one iteration. Pages that were shown are kept, so that going back never mixes two iterations. */
 class Walk {
   constructor(said = null) {
     this.pages = [];
@@ -67,12 +67,12 @@ export class Lambda {
     }
   }
 
-  /** A new attempt may have gone another way. */
+  /** A new attempt may have other values. */
   restart() {
     this.past = null;
   }
 
-  /** Fetches what is new; answers whether anything was. `suspects`: whether the page lists the lowest already. */
+  /** Fetches what is new. Returns whether anything was. `suspects`: whether the page lists the lowest already. */
   async advance({ suspects = false, ended = false } = {}) {
     const after = this.past?.next_after ?? -1;
     const tail = await get(jobPath(this.jobId, `/hyperparameters/history?after=${after}`));
@@ -80,7 +80,7 @@ export class Lambda {
     else if (tail.iteration.length) this.#append(tail);
     const before = this.now;
     if (before !== null && !tail.iteration.length && before.final === ended) return false;
-    // Of a finished job the lowest weights are the suspects, which stand above.
+    // The lowest weights of a finished job are the suspects, which the page shows above.
     this.order ??= tail.scale === "logistic" && !suspects ? "lowest" : "highest";
     this.now = await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&limit=${this.rows}`));
     if (this.walk && this.now.size > 0 && this.walk.page?.final !== this.now.final) await this.#begin();
@@ -158,7 +158,7 @@ export class Lambda {
       ];
       legend = [
         { label: "Median", colour: "--upper" },
-        { label: "Middle half", colour: "--upper", dash: "band inner" },
+        { label: "25 % to 75 %", colour: "--upper", dash: "band inner" },
         { label: "5 % to 95 %", colour: "--upper", dash: "band" },
         { label: "Lowest, highest", colour: "--muted", dash: "dot" },
       ];
@@ -175,7 +175,7 @@ export class Lambda {
           hovermode: lines ? "closest" : "x unified",
           ...(answer === null ? {} : ROOM_ABOVE),
           shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: answer, x1: answer, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
-          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the answer", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
+          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the result", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
         },
       ),
       legend,
@@ -195,7 +195,7 @@ export class Lambda {
     const [low, high] = [edges[0], edges.at(-1)];
     const ticks = log ? logTicks(low, high) : null;
     const margin = log ? 0.02 * Math.log10(high / low) : 0; // so that the ticks at both ends are inside
-    $("#histogram-title").textContent = this.now.final ? "λ of the answer" : "λ now";
+    $("#histogram-title").textContent = this.now.final ? "λ of the result" : "λ now";
     this.histogram.render({
       traces: [
         {
@@ -240,7 +240,7 @@ export class Lambda {
     $(all ? "#newest-entries" : "#all-entries").focus();
   }
 
-  /** The first page of every value: of the answer, or at the newest checkpoint. */
+  /** The first page of every value: of the result, or at the newest checkpoint. */
   async #begin(said = null) {
     this.walk = new Walk(said);
     await this.#fetchPage(null);
@@ -262,9 +262,9 @@ export class Lambda {
     } catch (error) {
       if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
       const status = error.problem?.status;
-      if (status === 410 && token) await this.#begin("The job went on meanwhile, so this is the first page again, with its newer values.");
-      else if (status === 409) this.walk.said = "Every value is there from the first checkpoint on; until then these are the newest.";
-      else this.walk.said = status ? error.message : "The service does not answer; try again when it is back.";
+      if (status === 410 && token) await this.#begin("The job has a newer checkpoint, so this is the first page again, with newer values.");
+      else if (status === 409) this.walk.said = "All values are available after the first checkpoint. Until then, these are the newest ones.";
+      else this.walk.said = status ? error.message : "The service does not respond. Try again when it is back.";
     }
   }
 
@@ -273,7 +273,7 @@ export class Lambda {
     await this.#drawEntries();
   }
 
-  /** What the table shows: a page of every value, or the extremes of the newest. */
+  /** What the table shows: a page of every value, or the extremes of the newest snapshot. */
   get shown() {
     return this.walk?.page ?? this.now;
   }
@@ -285,7 +285,7 @@ export class Lambda {
     const { size, items, final, iteration } = this.shown;
     const page = this.walk?.page ?? null;
     $("#entries-heading").textContent = page ? `All ${this.noun.many}, the ${this.order} first` : `The ${this.order} ${this.noun.many}${final ? "" : " so far"}`;
-    const when = final ? "Of the answer." : `After iteration ${count(iteration)}${page ? ", the newest checkpoint when you began: they stand still while you read." : "."}`;
+    const when = final ? "Of the result." : `After iteration ${count(iteration)}${page ? ", the newest checkpoint when you opened this list. The values do not change while you read." : "."}`;
     $("#entries-about").textContent = [this.walk?.said, when].filter(Boolean).join(" ");
     const first = page ? this.walk.place * MOST : 0;
     show($("#more-entries"), !page && items.length < Math.min(size, MOST));
@@ -295,7 +295,7 @@ export class Lambda {
     $("#previous-entries").disabled = !page || this.walk.place === 0;
     $("#next-entries").disabled = !page?.next_page;
     $("#place").textContent = page ? `${count(first + 1)} to ${count(first + items.length)} of ${count(size)}` : "";
-    $("#newest-entries").textContent = final ? "Only the first" : "The newest again";
+    $("#newest-entries").textContent = final ? "Only the first" : "Back to the newest";
     this.#table();
     const rows = this.now.groups[0].name === "rows";
     if (rows && (await this.pictures.fetch(items.map(({ name }) => name)))) this.#table();
@@ -337,7 +337,7 @@ export class Lambda {
   }
 }
 
-/** Plotly reads a few HTML tags in hover texts; a name is text. */
+/** Plotly interprets a few HTML tags in hover texts, but a name is text. */
 const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll("%", "&#37;");
 
 /** A colour between two of `#rrggbb`. */
@@ -349,7 +349,7 @@ function between(from, to, share) {
   return `#${channel(1)}${channel(3)}${channel(5)}`;
 }
 
-/** A handful of round values between two positive ones, evenly apart on a logarithmic axis. */
+/** A few round values between two positive ones, with equal distances on a logarithmic axis. */
 function logTicks(low, high) {
   const [from, to] = [Math.log10(low), Math.log10(high)];
   return Array.from({ length: 5 }, (_, place) => 10 ** (from + ((to - from) * place) / 4));

@@ -1,9 +1,9 @@
-// Trades a key for a session; the key is in no page, no URL and no storage.
+// Exchanges a key for a session. The key is in no page, no URL and no storage.
 
 import { ApiProblem, Unreachable, call } from "./api.js";
 import { $, h, icon } from "./dom.js";
 
-/** Where to go afterwards: a path of this service, whatever the address bar was given. */
+/** Where to go afterwards: always a path of this service, whatever the address bar contained. */
 function next() {
   const wanted = new URL(new URLSearchParams(location.search).get("next") ?? "/", location.origin);
   return wanted.origin === location.origin ? wanted.pathname + wanted.search : "/";
@@ -18,7 +18,7 @@ async function attempt(action) {
     await action();
   } catch (error) {
     if (error instanceof ApiProblem) say(error.problem.title, error.problem.detail);
-    else if (error instanceof Unreachable) say("The service does not answer", "Try again when it is back.");
+    else if (error instanceof Unreachable) say("The service does not respond", "Try again when it is back.");
     else throw error;
   }
 }
@@ -38,7 +38,7 @@ $("#out").addEventListener("click", () =>
   }),
 );
 
-// Asked without `call`: that nobody is signed in is no error here.
+// Without `call`: here it is no error that nobody is signed in.
 const response = await fetch("/v1/session", { headers: { Accept: "application/json" }, cache: "no-store" });
 if (response.ok) {
   const { tenant, key, scopes } = await response.json();
@@ -46,7 +46,7 @@ if (response.ok) {
   $("#who").hidden = false;
   $("#out").hidden = key === null;
   $("#who-text").textContent =
-    key === null ? "No key is asked for on this service." : `With the key “${key}” of ${tenant}, which allows: ${scopes.join(", ")}.`;
+    key === null ? "This service needs no key." : `With the key “${key}” of ${tenant}, which allows: ${scopes.join(", ")}.`;
   $("#on").href = next();
 }
 document.body.dataset.ready = "true";

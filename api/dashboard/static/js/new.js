@@ -1,4 +1,4 @@
-// A new job as text, checked by the service; or an old one to begin with.
+// A new job as text, checked by the service. It may start from an earlier job.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { $, h, icon } from "./dom.js";
@@ -45,7 +45,7 @@ async function send(dryRun) {
       body: text.value,
       headers: { "Content-Type": "application/yaml", ...(dryRun ? {} : { "Idempotency-Key": key }) },
     });
-    if (dryRun) say("good", "check", "This specification is valid", h("p", {}, "Nothing was submitted."), ...data.warnings.map((text) => h("p", {}, text)));
+    if (dryRun) say("good", "check", "This spec is valid", h("p", {}, "Nothing was submitted."), ...data.warnings.map((text) => h("p", {}, text)));
     else location.assign(data.links.dashboard);
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
@@ -58,8 +58,8 @@ async function send(dryRun) {
 
 function explain(error) {
   if (error instanceof Unreachable) {
-    // The same key again: should the lost request have arrived, it is not repeated.
-    say("bad", "cross", "The service does not answer", h("p", {}, "Nothing is lost: submit again when it is back."));
+    // The same idempotency key again: if the lost request did arrive, there is still one job.
+    say("bad", "cross", "The service does not respond", h("p", {}, "Nothing is lost. Submit again when it is back."));
     return;
   }
   const { title, detail, errors = [] } = error.problem;

@@ -25,7 +25,7 @@ export class Pictures {
     return Boolean(this.image);
   }
 
-  /** Gets the rows that are not there yet. Answers whether there is something new to draw. */
+  /** Gets the rows that are not there yet. Returns whether there is something new to draw. */
   async fetch(ids) {
     const wanted = ids.filter((id) => !this.rows.has(id));
     if (this.image === null || wanted.length === 0) return false;

@@ -1,4 +1,4 @@
-// Asking again and again, politely: one request at a time, never while the tab is hidden, slower when nothing changes.
+// Polling: one request at a time, never while the tab is hidden, slower when nothing changes.
 
 import { ApiProblem, Unreachable } from "./api.js";
 import { $, icon, show } from "./dom.js";
@@ -7,9 +7,9 @@ const FASTEST = 1_000;
 const SLOWEST = 15_000;
 
 /**
- * Calls `ask` until it answers "done". `ask` answers "live" (ask again in a second), "idle" (ask again later and
- * later, up to 15 s) or "done". While the service does not answer, or answers with an error, the page keeps its data
- * and says how old they are.
+ * Calls `ask` until it returns "done". `ask` returns "live" (ask again in a second), "idle" (ask again after longer and
+ * longer pauses, up to 15 s) or "done". While the service does not respond, or returns an error, the page keeps its data
+ * and shows how old they are.
  * Returns a function that asks now.
  */
 export function poll(ask) {
@@ -83,7 +83,7 @@ function sayTrouble(error, answeredAt) {
   pill.replaceChildren(icon("cross"), refused ? "Refused" : "Offline");
   show(pill);
   const time = new Date(answeredAt).toLocaleTimeString();
-  $("#unreachable strong").textContent = refused ? `${error.problem.title}.` : "The service does not answer.";
-  $("#unreachable-age").textContent = `${refused ? `${error.message} ` : ""}Showing what was known at ${time}. Trying again by itself.`;
+  $("#unreachable strong").textContent = refused ? `${error.problem.title}.` : "The service does not respond.";
+  $("#unreachable-age").textContent = `${refused ? `${error.message} ` : ""}This page shows the data of ${time}. It tries again by itself.`;
   show($("#unreachable"));
 }

@@ -1,11 +1,11 @@
-// The answer of a finished job: the sentence, the rivals, the suspects, and how well they match planted errors.
+// The result of a finished job: the sentence, the candidates, the suspects, and how well they match planted errors.
 
 import { get, jobPath } from "./api.js";
 import { $, bar, download, h, icon, show } from "./dom.js";
 import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 
-/** Draws what the job itself says of its answer. */
+/** Draws the result that the job contains. */
 export function renderResult(job) {
   const { result } = job;
   $("#sentence").textContent = result.sentence;
@@ -16,7 +16,7 @@ export function renderResult(job) {
   suspects(job);
 }
 
-/** Adds what is asked for separately: the rows as images, or with the columns that they came with. */
+/** Adds what is requested separately: the rows as images, or with their own columns. */
 export async function completeResult(job) {
   if (!job.result.suspects?.length) return;
   ranked = (await get(jobPath(job.id, "/artifacts"))).items.some(({ name }) => name === "rows.parquet");
@@ -33,7 +33,7 @@ function models({ models: all, score_name: name }) {
   return h(
     "table",
     {},
-    h("caption", { class: "unseen" }, "The tuned model and its rivals, each trained from scratch, the best first"),
+    h("caption", { class: "unseen" }, "The candidates, each trained from scratch, the best first"),
     h("thead", {}, h("tr", {}, heading("Trained on"), heading(`Test ${scoreName(name)}`, true), h("td", {}), heading("Test loss", true), selection && heading("Selection loss", true), heading("Training loss", true))),
     h(
       "tbody",
@@ -60,10 +60,10 @@ function noise(scores) {
   if (!scores) return;
   const facts = [
     ["Planted", "wrong labels in the training rows", count(scores.planted)],
-    ["Flagged", "rows of low weight", count(scores.flagged)],
+    ["Flagged", "rows with low weight", count(scores.flagged)],
     ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
     ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
-    ["F1", "of finding them", number(scores.f1)],
+    ["F1", "of precision and recall", number(scores.f1)],
     ["Area under ROC", "of the ranking by weight", number(scores.auc)],
   ];
   $("dl", card).replaceChildren(
@@ -99,15 +99,15 @@ class Own {
 let own = null;
 let ranked = false; // whether the job left all of its rows
 
-/** The rows of low weight. */
+/** The rows with low weight. */
 function suspects(job) {
   const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
   show(card, Boolean(all?.length));
   if (!all?.length) return;
   $("#suspects-about").textContent =
-    `${count(total)} of ${count(rows)} training rows ended with low weight: with them, the model does worse on the trusted rows. ` +
-    "Check their labels first, from the lowest weight on.";
+    `${count(total)} of ${count(rows)} training rows have low weight: with them, the model does worse on the trusted rows. ` +
+    "Check their labels first, starting with the lowest weight.";
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability"];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
   button.addEventListener("click", () =>
@@ -150,7 +150,7 @@ function suspectTable(rows, pictures, columns) {
     "table",
     {},
     more > 0 && h("caption", {}, `${count(more)} more of your columns are in the CSV of all rows.`),
-    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("The model says"), heading("Probability", true), columns?.columns.map((name) => h("th", { scope: "col", class: "own" }, name)))),
+    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("Predicted"), heading("Probability", true), columns?.columns.map((name) => h("th", { scope: "col", class: "own" }, name)))),
     h(
       "tbody",
       {},

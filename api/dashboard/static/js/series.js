@@ -1,4 +1,4 @@
-// The iterations of a job as the page holds them: the overview that the service gave, and the tail since then.
+// The iterations of a job as the page holds them: the overview that the service returned, and the iterations since then.
 
 import { get, jobPath } from "./api.js";
 import { toNumber } from "./format.js";
@@ -44,18 +44,18 @@ export class Series {
     return toNumber(bucket?.first[0] ?? this.whole[metric][0]);
   }
 
-  /** The errors of the hypergradient, of a bucket the worst; in all of it, or in a view. */
+  /** The errors of the hypergradient, the largest of each bucket; in the whole run, or in a view. */
   certificates({ buckets, fd_relative_error: errors } = this.whole) {
     return (buckets?.fd_relative_error.max ?? errors).filter((value) => value !== null);
   }
 
-  /** A new attempt may write earlier iterations again: everything is fetched anew. */
+  /** A new attempt may write earlier iterations again, so everything is fetched again. */
   restart() {
     this.view = null;
     this.range = null;
   }
 
-  /** Fetches what is new. Answers whether anything was. */
+  /** Fetches what is new. Returns whether anything was. */
   async advance() {
     if (this.view === null) {
       const { range } = this; // what the address asked for; the whole comes first, for the tail and the overview
@@ -69,13 +69,13 @@ export class Series {
     this.total = tail.total;
     this.seconds = tail.seconds.at(-1);
     this.after = tail.next_after;
-    // The stretch that is looked at stays still.
+    // The range that is shown does not change.
     if (!this.range && this.whole.iteration.length + tail.iteration.length > 2 * MAX_POINTS) await this.#load();
     else this.#append(tail);
     return true;
   }
 
-  /** Looks closer at a stretch of iterations, or with null at the whole again. */
+  /** Zooms to a range of iterations, or with null to the whole run. */
   async zoom(range) {
     this.range = range;
     await this.#load();

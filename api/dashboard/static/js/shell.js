@@ -1,4 +1,4 @@
-// What every page has: the theme switch, ages that keep counting, and keyboard shortcuts.
+// What every page has: the theme switch, ages that are kept up to date, and keyboard shortcuts.
 
 import { $ } from "./dom.js";
 import { age } from "./format.js";

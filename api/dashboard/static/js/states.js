@@ -1,4 +1,4 @@
-// The states of a job: their words, icons, and what a person may ask for in each.
+// The states of a job: their words, icons, and the actions that each allows.
 
 import { h, icon } from "./dom.js";
 
@@ -18,7 +18,7 @@ const REASONS = { diverged: "Diverged", worker_lost: "Worker lost", out_of_memor
 
 export const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
 
-/** States in which something may change by itself. */
+/** States that may change without an action of the user. */
 export const ACTIVE = new Set(["queued", "starting", "running", "pausing", "cancelling"]);
 
 export const ACTIONS = {
@@ -32,13 +32,13 @@ export function stateText(job) {
   return REASONS[job.error?.reason] ?? STATES[job.state].text;
 }
 
-/** State as icon and words: colour alone says nothing to many people. */
+/** State as icon and words, because many people cannot tell the colours apart. */
 export function stateBadge(job) {
   const { icon: name, tone } = STATES[job.state];
   return h("span", { class: `state ${tone}` }, icon(name), stateText(job));
 }
 
-/** How far a job is; it has colour while something moves. */
+/** The progress of a job, in colour while the job is active. */
 export function progressBar(job) {
   const { iteration, iterations } = job.progress;
   return h("progress", {

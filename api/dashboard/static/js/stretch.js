@@ -1,9 +1,9 @@
-// From which iteration to which a chart shows: what dragging does, for the keyboard and for exact numbers.
+// The first and last iteration of a chart, as numbers: like dragging, but by keyboard and exact.
 
 import { h, show } from "./dom.js";
 
 export class Stretch {
-  /** `zoomed([from, to])` is called with what was asked for. */
+  /** `zoomed([from, to])` is called with the numbers that were entered. */
   constructor(form, zoomed) {
     this.form = form;
     const field = (name, label) => h("label", {}, label, h("input", { name, type: "number", min: 0, step: 1, required: true, autocomplete: "off" }));
@@ -14,13 +14,13 @@ export class Stretch {
       event.preventDefault();
       if (Number(to.value) > Number(from.value)) zoomed([Number(from.value), Number(to.value)]);
       else {
-        to.setCustomValidity("It must be beyond the first iteration.");
+        to.setCustomValidity("It must be greater than the first iteration.");
         form.reportValidity();
       }
     });
   }
 
-  /** Says what is shown: `range`, or everything up to `newest`; a number that is being typed is left alone. */
+  /** Shows the range: `range`, or everything up to `newest`. A number that is being typed stays unchanged. */
   render(range, newest) {
     show(this.form, newest > 1);
     const [from, to] = range ?? [0, newest];

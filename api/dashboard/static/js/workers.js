@@ -1,4 +1,4 @@
-// The workers: who is there, what each does, and whose heartbeat is late.
+// The workers: which there are, what each does, and whose heartbeat is late.
 
 import { get } from "./api.js";
 import { $, h, icon, keepFocus, show } from "./dom.js";
