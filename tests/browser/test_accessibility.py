@@ -66,7 +66,7 @@ def test_axe_finds_nothing_serious_in_what_appears_when_asked(
     expect(page.get_by_role("heading", name="No worker is connected")).to_be_visible()
     found += faults(page)
     page.goto("/?state=failed")
-    expect(page.get_by_role("heading", name="No job fits this filter")).to_be_visible()
+    expect(page.get_by_role("heading", name="No job matches this filter")).to_be_visible()
     found += faults(page)
     page.goto("/jobs/job_0")
     expect(page.get_by_role("heading", name="No such job")).to_be_visible()

@@ -89,12 +89,12 @@ def test_a_service_that_is_gone_is_said_and_waited_for(name: str, page: Page, se
     expect(main).to_contain_text(says(10))
     watch.offline = True
     server.stop()
-    expect(page.get_by_text("Showing what was known at")).to_be_visible()
+    expect(page.get_by_text("This page shows the data of")).to_be_visible()
     expect(main).to_contain_text(says(10))
     bring(20)
     server.start()
     expect(main).to_contain_text(says(20))
-    expect(page.get_by_text("Showing what was known at")).to_be_hidden()
+    expect(page.get_by_text("This page shows the data of")).to_be_hidden()
 
 
 def test_a_page_may_load_nothing_from_elsewhere(page: Page, server: Server, watch: Watch) -> None:

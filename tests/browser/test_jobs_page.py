@@ -65,7 +65,7 @@ def test_the_filter_lives_in_the_address(page: Page, server: Server) -> None:
     expect(rows).to_have_count(1)
     expect(row(page, "apple")).to_be_visible()
     page.get_by_label("State").select_option("failed")
-    expect(page.get_by_role("heading", name="No job fits this filter")).to_be_visible()
+    expect(page.get_by_role("heading", name="No job matches this filter")).to_be_visible()
 
 
 def test_the_list_is_ordered_by_what_the_address_says(page: Page, server: Server) -> None:
