@@ -14,7 +14,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, Field
 from sqlalchemy.exc import DataError as UnstorableError
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -28,6 +28,7 @@ from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFou
 from hposvc.fleet.workers import WorkerNotFound
 from hposvc.jobs.removal import JobNotFinished, VersionConflict
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
+from hposvc.schema.described import Described
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import StoreError
 from hposvc.tables.problems import DataError
@@ -243,26 +244,36 @@ TYPES = {
 }
 
 
-class FieldError(BaseModel):
+class FieldError(Described):
     """One thing wrong in the request."""
 
     field: str
+    """Path of the field in the body, such as `solver.lower.steps`, or the name of the parameter or header."""
     message: str
+    """What is wrong with it."""
     remedy: str
+    """What to do about it."""
     value: str | float | int | bool | None = None
+    """What was sent, cut off after 100 characters. Absent where it was not a text, a number or a truth value."""
 
 
-class ProblemDocument(BaseModel):
-    """The body of every error."""
+class ProblemDocument(Described):
+    """The body of every error (RFC 9457)."""
 
     model_config = ConfigDict(title="Problem")
 
     type: str
+    """Which kind of error it is: the path of a page that explains it. It never changes, so programs can rely on it."""
     title: str
+    """The kind of error in words."""
     status: int
+    """The HTTP status."""
     detail: str
+    """What is wrong this time."""
     instance: str | None = None
-    errors: list[FieldError] = []
+    """The path of the request."""
+    errors: list[FieldError] = Field([])
+    """Everything that is wrong, field by field. Absent where no field is to blame."""
 
 
 class HTTPProblem(Exception):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Caller, Engine, Held, Tenant, body
@@ -13,24 +12,29 @@ from api.middleware.auth import COOKIE, cookie, no_key
 from hposvc.access import keys, tenants
 from hposvc.access.keys import SESSION_SECONDS, Identity
 from hposvc.schema.access import SCOPES, KeyRequest, KeyResource, NewKey, Scope, TenantResource
+from hposvc.schema.resource import Resource
 
 router = APIRouter(tags=["access"])
 
 KeyId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.KEY_ID])]
 
 
-class SessionResource(BaseModel):
-    """Who is signed in: the tenant, the key's name (null where no key is asked for), and what it allows."""
+class SessionResource(Resource):
+    """Who is signed in."""
 
     tenant: str
+    """Id of the tenant."""
     key: str | None
+    """The name of the key. null: the service asks for no key, because none was ever made."""
     scopes: list[Scope]
+    """What the key allows, from `read` to `admin`."""
 
 
-class KeyList(BaseModel):
-    """The keys of a tenant, oldest first."""
+class KeyList(Resource):
+    """The keys of a tenant."""
 
     items: list[KeyResource]
+    """The keys, oldest first, revoked ones included."""
 
 
 @router.post(

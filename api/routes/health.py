@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter
-from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine
 from api.http.problem_details import HTTPProblem
 from hposvc.db import migrate
 from hposvc.db.engine import read
+from hposvc.schema.resource import Resource
 
 router = APIRouter(tags=["health"])
 
 
-class Health(BaseModel):
+class Health(Resource):
     """A sign of life."""
 
     status: Literal["ok"] = "ok"
+    """Always `ok`: otherwise the response is a problem document."""
 
 
 OK: dict[int | str, dict[str, Any]] = {200: examples.answer({"status": "ok"}, "Yes.")}

@@ -13,7 +13,7 @@ import yaml
 from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from api import examples
 from api.dependencies import (
@@ -45,6 +45,7 @@ from hposvc.jobs.queries import Order
 from hposvc.schema.iterations import IterationColumns
 from hposvc.schema.job import ArtifactResource, Checked, EventPage, JobPage, JobResource, JobUpdate
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.resource import Resource
 from hposvc.schema.spec import Kind, Tag
 from hposvc.schema.states import TERMINAL, State
 
@@ -70,10 +71,11 @@ def _no_number(value: Any) -> Any:
 Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["2026-01-15T09:30:00Z"])]
 
 
-class ArtifactList(BaseModel):
-    """The files that a job left; ``url`` is where to download each."""
+class ArtifactList(Resource):
+    """The files that a job left."""
 
     items: list[ArtifactResource]
+    """The files, by name."""
 
 
 @router.post(

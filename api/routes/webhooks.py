@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
-from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine, Held, Tenant, body
+from hposvc.schema.resource import Resource
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookRequest, WebhookResource
 from hposvc.webhooks import outbox
 
@@ -17,16 +17,18 @@ router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 WebhookId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WEBHOOK_ID])]
 
 
-class WebhookList(BaseModel):
-    """The webhooks of a tenant, oldest first."""
+class WebhookList(Resource):
+    """The webhooks of a tenant."""
 
     items: list[WebhookResource]
+    """The webhooks, oldest first."""
 
 
-class DeliveryList(BaseModel):
-    """What was told to a webhook, newest first."""
+class DeliveryList(Resource):
+    """The messages to a webhook."""
 
     items: list[DeliveryResource]
+    """The messages, newest first. Those that are settled are kept for 30 days."""
 
 
 @router.get("", summary="List webhooks", responses={200: examples.answer(examples.WEBHOOKS, "Without their secrets.")})

@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
-from pydantic import BaseModel
 
 from api import examples
 from api.dependencies import Engine, Tenant
 from hposvc.fleet import workers as fleet
 from hposvc.jobs import queries
+from hposvc.schema.resource import Resource
 from hposvc.schema.workers import WorkerResource
 
 router = APIRouter(prefix="/v1/workers", tags=["workers"])
 
 
-class WorkerList(BaseModel):
-    """The workers, in the order in which they started."""
+class WorkerList(Resource):
+    """The workers of the service."""
 
     items: list[WorkerResource]
+    """The workers, in the order in which they started."""
 
 
 @router.get("", summary="List workers", responses={200: examples.answer(examples.WORKERS, "The workers.")})

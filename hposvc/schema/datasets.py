@@ -1,68 +1,91 @@
-"""What the service answers about data sets."""
+"""Data sets as the service returns them."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import Field
-
 from hposvc.schema.resource import Resource
 
 
 class ColumnResource(Resource):
-    """One column: what it holds, the part it plays unless a job says otherwise, and what is done to it."""
+    """One column of a data set."""
 
     name: str
-    dtype: str = Field(description="integer, number, boolean, date, text, empty, or what an array holds.")
+    """The name of the column."""
+    dtype: str
+    """What it holds: integer, number, boolean, date, text, empty, or what an array holds."""
     role: Literal["feature", "label", "id", "group", "ignored"]
-    treatment: str = Field(description="What is done to it before a model sees it, or why it is left out.")
-    missing: int = Field(description="Rows without a value.")
-    distinct: int | None = Field(description="Different values; null for arrays.")
+    """The part it plays unless a job says otherwise. `feature`: learned from. `label`: predicted. `id`: names the rows.
+    `group`: names the group of a row. `ignored`: not used.
+    """
+    treatment: str
+    """What is done to it before a model sees it, or why it is left out."""
+    missing: int
+    """Rows without a value."""
+    distinct: int | None
+    """How many different values it has. null: it holds arrays, or values that cannot be read."""
 
 
 class DatasetLinks(Resource):
-    """Where the data set and its first rows are found; null where there are none."""
+    """Where the data set and its first rows are found."""
 
     self: str
+    """Path of the data set."""
     rows: str | None
+    """Path of its first rows. null: they cannot be shown."""
 
 
 class DatasetResource(Resource):
-    """A data set that a job can name by its id.
-
-    ``features`` counts columns that are learned from (of arrays, their numbers). ``target`` is null until somebody says
-    which column is to be predicted: a job then has to. ``size`` is in bytes, as stored. ``columns`` is null in lists
-    for sets of more than 200 columns.
-    """
+    """A data set that a job can name by its id."""
 
     id: str
+    """What a job names it by in `dataset.id`: `ds_` and 20 hexadecimal digits, or a name such as `sklearn:digits`."""
     name: str
+    """A name for people; of an upload, the name of its file."""
     source: Literal["upload", "bundled"]
+    """`upload`: somebody of the tenant uploaded it. `bundled`: it comes with the service."""
     task: Literal["classification", "regression"] | None
+    """Whether `target` holds classes or numbers. null: there is no target yet."""
     rows: int
+    """How many rows it has."""
     features: int
+    """How many columns are learned from; an array counts as many as it has numbers."""
     columns: list[ColumnResource] | None
+    """Its columns, in the order of the file. null: in lists, if there are more than 200."""
     target: str | None
+    """The column that jobs predict unless they name another in `dataset.label`. null: a job must name one."""
     classes: list[str] | None
+    """The names of the classes of `target`, in order. null: it holds numbers, or there is no target."""
     id_column: str | None
+    """The column that names the rows. null: rows are numbered from 0."""
     image_shape: tuple[int, int, int] | None
+    """Height, width and channels in pixels, where rows are images. null: they are not."""
     size: int | None
+    """Bytes, as stored. null: it is bundled."""
     created_at: datetime | None
+    """When it was uploaded. null: it is bundled."""
     content_sha256: str | None
+    """SHA-256 of the uploaded file, in hexadecimal. null: it is bundled."""
     links: DatasetLinks
+    """Where it and its first rows are found."""
 
 
 class DatasetPage(Resource):
-    """Data sets: a person's own, newest first, then the bundled ones; ``next_page`` is null on the last page."""
+    """Data sets: those of the tenant, newest first, then the bundled ones."""
 
     items: list[DatasetResource]
+    """The data sets of this page."""
     next_page: str | None = None
+    """What to send as `page` to get the next page. null: this is the last one."""
 
 
 class RowsPreview(Resource):
-    """The first rows of a data set: a list of values per row, in the order of ``columns``."""
+    """The first rows of a data set."""
 
     columns: list[str]
+    """The names of the columns."""
     rows: list[list[Any]]
+    """One list of values per row, in the order of `columns`; null where a value is missing."""
     total: int
+    """How many rows the data set has."""

@@ -14,90 +14,127 @@ from hposvc.schema.states import State
 
 
 class Progress(Resource):
-    """How far a job is: the last iteration in the database, and the number that was asked for."""
+    """How far a job is."""
 
     iteration: int
+    """The last iteration that is recorded. 0: none yet."""
     iterations: int
+    """The most iterations that the job does: `stop.iterations`. Another rule may end it earlier."""
 
 
 class Latest(Resource):
-    """The losses of the newest iteration; null before the first one."""
+    """What the newest iteration recorded."""
 
     upper_loss: Number | None
+    """The upper loss of the newest iteration. null: before the first one."""
     hypergradient_norm: Number | None
+    """The norm of the hypergradient in the newest iteration. null: before the first one."""
 
 
 class Best(Resource):
-    """The lowest finite upper loss so far, and where it was; null before the first one."""
+    """The lowest upper loss so far, and where it was."""
 
     upper_loss: Number | None
+    """The lowest finite upper loss. null: there is none yet."""
     iteration: int | None
+    """The iteration of that loss. null: there is none yet. The result may take another one: the one of the lowest
+    selection loss.
+    """
 
 
 class Sparkline(Resource):
     """A few points of the upper loss, from the first iteration on."""
 
     iteration: list[int]
+    """The iterations of the points, ascending; about 32 of them."""
     upper_loss: list[Number]
+    """The upper loss at each point."""
 
 
 class JobError(Resource):
-    """Why a job failed: a reason to branch on, a message to read, and what to do about it."""
+    """Why a job failed."""
 
     reason: str
+    """A word to branch on, such as `diverged`, `out_of_memory`, `invalid_data`, `timed_out` or `worker_lost`."""
     message: str
+    """What happened, for people."""
     remedy: str
+    """What to do about it."""
     iteration: int | None = None
+    """The last iteration before the error, as far as known. null: before the first one."""
 
 
 class JobLinks(Resource):
     """Where the job and what belongs to it are found, as paths of this service."""
 
     self: str
+    """Path of the job."""
     iterations: str
+    """Path of what its iterations recorded."""
     events: str
+    """Path of its history."""
     dashboard: str
+    """Path of its page on the dashboard."""
 
 
 class JobResource(Resource):
-    """A job as it stands now. ``version`` grows with every change of the row, so it serves as an entity tag.
-
-    ``notice`` is for the answer to a submission: why the job will have to wait, and which of its settings are
-    doubtful, where that can be seen at once.
-    """
+    """A job as it stands now."""
 
     id: str
+    """`job_` and 20 hexadecimal digits."""
     kind: Kind
+    """What the job tunes."""
     name: str | None
+    """A name for people. null: none."""
     tags: list[str]
+    """Short texts to find the job again by."""
     state: State
+    """Where the job is in its life. `succeeded`, `failed` and `cancelled` are ends."""
     attempt: int
+    """Number of the current or last attempt, from 1. A new attempt begins after a lost worker, a pause and a retry."""
     version: int
+    """Grows with every change of the job; it is the ETag."""
     phase: str | None
+    """What the worker does: `loading`, `solving` or `refitting`. null: no worker has the job."""
     worker: str | None
+    """Id of the worker that has the job. null: none."""
     progress: Progress
+    """How many of its iterations are done."""
     latest: Latest
+    """The newest iteration."""
     best: Best
+    """The lowest upper loss so far."""
     sparkline: Sparkline
+    """A few points of the upper loss, for a small chart."""
     result: dict[str, Any] | None
+    """What was found: candidates, a sentence, warnings and more. null: there is none yet, and always in lists."""
     error: JobError | None
+    """Why the job failed. null: it did not."""
     created_at: datetime
+    """When the job was submitted."""
     started_at: datetime | None
+    """When its first attempt began to compute; a retry from the start counts anew. null: not yet."""
     finished_at: datetime | None
+    """When the job succeeded, failed or was cancelled. null: not yet."""
     spec: JobSpec
+    """The spec, with every default filled in."""
     links: JobLinks
+    """Where the job and what belongs to it are found."""
     notice: str | None = None
+    """Only in the response to a submission: why the job will have to wait, and which of its settings are doubtful.
+    null: neither.
+    """
 
 
 class Checked(Resource):
-    """The answer to a dry run: the specification is valid; this is how it looks with every default filled in.
-
-    ``warnings`` name settings that can run and are doubtful all the same.
-    """
+    """The response to a dry run: the spec is valid."""
 
     valid: Literal[True] = True
+    """Always true: a spec that is not valid gets a problem document."""
     spec: JobSpec
+    """The spec, with every default filled in."""
     warnings: list[str] = Field([])
+    """Settings that can run and are doubtful all the same, a sentence each."""
 
 
 class JobUpdate(Resource):
@@ -106,41 +143,60 @@ class JobUpdate(Resource):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: JobName | None = None
+    """The new name. null: no name."""
     tags: Tags = Field([])
+    """The new tags, in place of all that the job has."""
     priority: Priority = 0
+    """The new priority. Among queued jobs of a tenant, those of higher priority start first."""
 
 
 class JobPage(Resource):
-    """One page of a list of jobs, in the order asked for; ``next_page`` is the token of the next, null on the last."""
+    """One page of a list of jobs, in the order asked for."""
 
     items: list[JobResource]
+    """The jobs of this page, without their results."""
     next_page: str | None
+    """What to send as `page` to get the next page. null: this is the last one."""
 
 
 class EventResource(Resource):
-    """One line of a job's history. ``seq`` counts from 1 within the job and leaves nothing out."""
+    """One entry in the history of a job."""
 
     seq: int
+    """Number of the event within the job, from 1, without gaps."""
     at: datetime
+    """When it happened."""
     attempt: int
+    """The attempt that it belongs to."""
     type: str
+    """`state`: the state changed. `note`: something worth reading. `lost`: a worker or its process was lost."""
     data: dict[str, Any]
+    """More about it, by type: the new `state`; `level` and `message`; `reason`, `message`, `remedy` and `losses`."""
 
 
 class EventPage(Resource):
-    """Events of a job in order; ``next_after`` is what to pass as ``after`` to get only newer ones."""
+    """Events of a job."""
 
     items: list[EventResource]
+    """The events, in order."""
     next_after: int
+    """What to send as `after` to get only newer events."""
 
 
 class ArtifactResource(Resource):
-    """A file that a job left: ``size`` in bytes, ``sha256`` in hexadecimal, ``url`` in the artifact store."""
+    """A file that a job left."""
 
     name: str
+    """The name of the file."""
     kind: str
+    """What it is, such as `report`, `hyperparameters`, `rows`, `model` or `checkpoint`."""
     size: int
+    """Bytes."""
     sha256: str
+    """SHA-256 of the content, in hexadecimal."""
     url: str
+    """Path to download it from."""
     iteration: int | None
+    """The iteration of a checkpoint. null: it is not a checkpoint."""
     created_at: datetime
+    """When it was stored."""
