@@ -106,7 +106,7 @@ IfMatch = Annotated[
     Header(
         max_length=200,
         examples=['"7"'],
-        description="The ETag that the change is meant for: 412 when the job has another one.",
+        description="The ETag that the change is meant for: 412 if the job has another one by now. By default any.",
     ),
 ]
 Engine = Annotated[sa.Engine, Depends(_engine)]
@@ -124,13 +124,20 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="One key, one job: a request that is repeated with its key answers with the job that it made.",
+        description="A text of your choice, new for each job. A request that is repeated with the same key makes no "
+        "second job: it returns the first.",
     ),
 ]
 # OpenAPI says by the media types of the answers what it takes, and knows no parameter of this name.
 Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 Prefer = Annotated[
-    str | None, Header(max_length=200, examples=["wait=30"], description="wait=SECONDS: answer when something changed.")
+    str | None,
+    Header(
+        max_length=200,
+        examples=["wait=30"],
+        description="`wait=SECONDS`: respond when something has changed, or after that time, at most 60 seconds. By "
+        "default at once.",
+    ),
 ]
 LastEventId = Annotated[
     str | None,
@@ -139,7 +146,10 @@ LastEventId = Annotated[
         max_length=32,
         pattern=r"^[0-9]{1,15}\.-?[0-9]{1,15}$",
         examples=["4.120"],
-        description="Where a stream was left: go on there.",
+        description="The id of the last event that came: a stream goes on after it. By default `after` says where "
+        "it begins.",
     ),
 ]
-IfNoneMatch = Annotated[str | None, Header(description="The ETag of an earlier answer: 304 when nothing changed.")]
+IfNoneMatch = Annotated[
+    str | None, Header(description="The ETag of an earlier response: 304 if nothing has changed since.")
+]

@@ -48,8 +48,7 @@ def _section(path: str, schema: Schema, definitions: dict[str, Schema]) -> list[
         nested = [variant["$ref"].rpartition("/")[2] for variant in _variants(field) if "$ref" in variant]
         takes = " or ".join(dict.fromkeys(_takes(variant) for variant in _variants(field)))
         default = "required" if name in schema.get("required", []) else f"`{_default(field)}`"
-        meaning = _text(field).replace("|", "\\|")
-        lines.append(f"| `{path + '.' if path else ''}{name}` | {takes} | {default} | {meaning} |")
+        lines.append(f"| `{path + '.' if path else ''}{name}` | {takes} | {default} | {_cell(_text(field))} |")
         for definition in nested:
             inner = definitions[definition]
             title = f"{path + '.' if path else ''}{name}"
@@ -172,24 +171,86 @@ def http() -> str:
             sections.setdefault(call["tags"][0], []).extend(_call(method.upper(), path, call))
     for tag, parts in sections.items():
         lines += [f"\n## {tag.capitalize()}", *parts]
+    lines += [
+        "\n## What they take and return\n",
+        "The fields of [a job's spec](job.md) have a page of their own. Numbers that JSON does not have are the texts",
+        '`"NaN"`, `"Infinity"` and `"-Infinity"`. Times are in ISO 8601, in UTC.',
+    ]
+    of_a_job = {"JobSpec", *JobSpec.model_json_schema()["$defs"]}
+    for name, schema in described["components"]["schemas"].items():
+        if name not in of_a_job:
+            lines += [f"\n### `{name}`\n", _text(schema), *_values(schema), *_fields(schema)]
     return "\n".join(lines) + "\n"
+
+
+def _values(schema: Schema) -> list[str]:
+    return [f"One of {_takes(schema)}."] if "enum" in schema else []
+
+
+def _fields(schema: Schema) -> list[str]:
+    """A table of the fields of what is sent or returned."""
+    rows = [
+        f"| `{name}` | {_kinds(field)} | {_cell(_text(field))} |"
+        for name, field in schema.get("properties", {}).items()
+    ]
+    return ["\n| field | type | meaning |", "|---|---|---|", *rows] if rows else []
+
+
+def _kinds(field: Schema) -> str:
+    return " or ".join(dict.fromkeys(_kind(variant) for variant in _variants(field)))
+
+
+def _kind(field: Schema) -> str:
+    if "$ref" in field:
+        return _link(_name_of(field))
+    if field.get("type") == "array" and "items" in field:
+        return f"list of {_kinds(field['items'])}"
+    if field.get("type") == "object" and not isinstance(field.get("additionalProperties"), dict):
+        return "object"
+    return "time" if field.get("format") == "date-time" else _takes(field)
+
+
+def _name_of(field: Schema) -> str:
+    return str(field["$ref"]).rpartition("/")[2]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _call(method: str, path: str, call: Schema) -> list[str]:
     lines = [f"\n### `{method} {path}`\n", f"{call['summary'].rstrip('?')}. {_text(call)}\n"]
     lines += [
-        f"- `{parameter['name']}` ({parameter['in']}): {_text(parameter) or _takes(parameter['schema'])}"
+        f"- `{parameter['name']}` ({', '.join(_facts(parameter))}): {_text(parameter)}"
         for parameter in call.get("parameters", [])
         if parameter["in"] != "path"
     ]
     taken = call.get("requestBody", {}).get("content", {})
     if taken:
-        lines.append(f"- body: {', '.join(f'`{media_type}`' for media_type in taken)}")
+        lines.append(f"- body: {', '.join(_content(media_type, content) for media_type, content in taken.items())}")
     for status, answer in call["responses"].items():
         if status.isdecimal():
-            types = ", ".join(f"`{media_type}`" for media_type in answer.get("content", {}))
-            lines.append(f"- answers {status}: {answer['description']}{f' ({types})' if types else ''}")
+            types = ", ".join(
+                _content(media_type, content) for media_type, content in answer.get("content", {}).items()
+            )
+            lines.append(f"- returns {status}: {answer['description']}{f' ({types})' if types else ''}")
     return lines
+
+
+def _facts(parameter: Schema) -> list[str]:
+    """Where a parameter stands, what it takes, and its default."""
+    default = parameter["schema"].get("default")
+    facts = [parameter["in"], _kinds(parameter["schema"]).replace(" or null", "")]
+    return facts if default in (None, []) else [*facts, f"default {_default(parameter['schema'])}"]
+
+
+def _content(media_type: str, content: Schema) -> str:
+    named = [_name_of(variant) for variant in _variants(content.get("schema", {})) if "$ref" in variant]
+    return f"`{media_type}`" + (f": {', '.join(map(_link, named))}" if named else "")
+
+
+def _link(name: str) -> str:
+    return f"[{name}]({'job.md' if name == 'JobSpec' else f'#{name.lower()}'})"
 
 
 def problems() -> str:

@@ -16,7 +16,9 @@ from hposvc.schema.resource import Resource
 
 router = APIRouter(tags=["access"])
 
-KeyId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.KEY_ID])]
+KeyId = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.KEY_ID], description="The id of the key.")
+]
 
 
 class SessionResource(Resource):

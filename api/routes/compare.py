@@ -25,14 +25,30 @@ router = APIRouter(prefix="/v1/compare", tags=["jobs"])
 def compare_jobs(
     engine: Engine,
     tenant: Tenant,
-    jobs: Annotated[str, Query(min_length=1, max_length=1000, description="Up to eight ids, with commas between.")],
-    metric: Annotated[Metric, Query(description="What to draw.")] = "upper_loss",
-    by: Annotated[Literal["iteration", "seconds"], Query(description="What the jobs are aligned by.")] = "iteration",
+    jobs: Annotated[
+        str, Query(min_length=1, max_length=1000, description="Ids of one to eight jobs, separated by commas.")
+    ],
+    metric: Annotated[Metric, Query(description="The number to compare over the iterations.")] = "upper_loss",
+    by: Annotated[
+        Literal["iteration", "seconds"],
+        Query(description="What the jobs are to be aligned by: iterations, or seconds of the solver."),
+    ] = "iteration",
     from_: Annotated[
-        int | None, Query(alias="from", ge=0, le=LARGEST, description="First iteration of a stretch.")
+        int | None,
+        Query(alias="from", ge=0, le=LARGEST, description="The first iteration. By default the first of each job."),
     ] = None,
-    to: Annotated[int | None, Query(ge=0, le=LARGEST, description="Last iteration of the stretch.")] = None,
-    max_points: Annotated[int, Query(ge=1, le=2000, description="At most this many points of each job.")] = 500,
+    to: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="The last iteration. By default the last of each job.")
+    ] = None,
+    max_points: Annotated[
+        int,
+        Query(
+            ge=1,
+            le=2000,
+            description="At most this many points of each job. Where there are more iterations, a point stands for "
+            "several.",
+        ),
+    ] = 500,
 ) -> Response:
     """One metric of up to eight jobs, the fields in which their specifications differ, and what came of each."""
     ids = list(dict.fromkeys(part.strip() for part in jobs.split(",") if part.strip()))

@@ -32,7 +32,10 @@ MEDIA_TYPES: dict[str, Format] = {
 }
 UNTOLD = frozenset({"", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"})
 
-DatasetId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]+$", examples=[examples.DATASET_ID])]
+DatasetId = Annotated[
+    str,
+    Path(max_length=200, pattern=r"^[^\x00]+$", examples=[examples.DATASET_ID], description="The id of the data set."),
+]
 Column = Annotated[str | None, Query(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 BODY: dict[str, Any] = {
     "requestBody": {
@@ -62,10 +65,35 @@ async def upload(
     request: Request,
     service: DatasetsService,
     tenant: Tenant,
-    name: Annotated[str | None, Query(max_length=1000, description="What to call it: the name of the file.")] = None,
-    label: Annotated[Column, Query(description="The column to predict, unless a job says another.")] = None,
-    id_column: Annotated[Column, Query(description="The column that names the rows.")] = None,
-    task: Annotated[Task | None, Query(description="What the label holds, where it could be either.")] = None,
+    name: Annotated[
+        str | None,
+        Query(
+            max_length=1000,
+            description="The name of the file. It also tells the format, where Content-Type does not. By default "
+            "`data.csv` and the like.",
+        ),
+    ] = None,
+    label: Annotated[
+        Column,
+        Query(
+            description="The column to predict, unless a job names another. By default the only one called target, "
+            "label, class or y, if there is one."
+        ),
+    ] = None,
+    id_column: Annotated[
+        Column,
+        Query(
+            description="The column that names the rows; its values must differ. By default the only one called id "
+            "or row_id, if there is one."
+        ),
+    ] = None,
+    task: Annotated[
+        Task | None,
+        Query(
+            description="Whether the label holds classes or numbers. By default text, truth values and integers of "
+            "at most 50 different values are classes, other numbers are numbers."
+        ),
+    ] = None,
 ) -> Response:
     """Send CSV, Parquet or NPZ as the body. It is typed and checked; answers what is done to each column."""
     format_ = _format(request, name)
@@ -129,8 +157,17 @@ def _keep(
 def list_datasets(
     service: DatasetsService,
     tenant: Tenant,
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many uploaded ones.")] = 50,
-    page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
+    limit: Annotated[
+        int,
+        Query(
+            ge=1,
+            le=MAX_PAGE,
+            description="At most this many uploaded data sets. The bundled ones follow on the last page.",
+        ),
+    ] = 50,
+    page: Annotated[
+        str | None, Query(max_length=500, description="`next_page` of the page before. By default the first page.")
+    ] = None,
 ) -> DatasetPage:
     """Those that were uploaded, newest first, then those that are there from the start; a job names one by its id."""
     try:
@@ -161,7 +198,9 @@ def preview(
     dataset_id: DatasetId,
     service: DatasetsService,
     tenant: Tenant,
-    limit: Annotated[int, Query(ge=1, le=MOST_PREVIEWED, description="How many rows.")] = 20,
+    limit: Annotated[
+        int, Query(ge=1, le=MOST_PREVIEWED, description="At most this many rows, from the first on.")
+    ] = 20,
 ) -> RowsPreview:
     """A look at the rows as they were understood."""
     try:

@@ -30,12 +30,28 @@ def get_hyperparameters(
     job_id: JobId,
     engine: Engine,
     tenant: Tenant,
-    order: Annotated[Order, Query(description="As they came, or from the lowest or highest value on.")] = "given",
+    order: Annotated[
+        Order,
+        Query(
+            description="`given`: in the order of the rows, classes, groups or parameters. `lowest`, `highest`: "
+            "from that value on."
+        ),
+    ] = "given",
     whole: Annotated[
-        bool, Query(description="Every value, from the newest checkpoint, while there is no answer.")
+        bool,
+        Query(
+            description="While there is no result: true leads through every value, at the newest checkpoint; false "
+            "may show only the 50 lowest or highest, at the newest snapshot."
+        ),
     ] = False,
-    limit: Annotated[int, Query(ge=0, le=10_000, description="At most this many entries; 0 for none.")] = 50,
-    page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
+    limit: Annotated[int, Query(ge=0, le=10_000, description="At most this many entries. 0: only the summaries.")] = 50,
+    page: Annotated[
+        str | None,
+        Query(
+            max_length=500,
+            description="`next_page` of the page before, with the same `order`. By default the first page.",
+        ),
+    ] = None,
 ) -> Response:
     """λ of the answer. Of a job that has none yet: the lowest or highest values at its newest snapshot; or every value,
     page by page, at its newest checkpoint, which is where all pages stay while the job goes on.
@@ -66,7 +82,14 @@ def get_history(
     job_id: JobId,
     engine: Engine,
     tenant: Tenant,
-    after: Annotated[int, Query(ge=-1, le=LARGEST, description="Only snapshots beyond this iteration.")] = -1,
+    after: Annotated[
+        int,
+        Query(
+            ge=-1,
+            le=LARGEST,
+            description="Only snapshots after this iteration: `next_after` of the response before. -1: all.",
+        ),
+    ] = -1,
 ) -> Response:
     """Quantiles of each group of λ, and every value where they are at most 32, at less than 700 iterations."""
     found = hyperparameters.history(engine, job_id, tenant=tenant, after=after)
@@ -85,7 +108,9 @@ def get_row_features(
     tenant: Tenant,
     id: Annotated[  # noqa: A002 - the name of the parameter
         list[Annotated[str, Query(max_length=1000)]],
-        Query(min_length=1, max_length=MOST_ROWS, description="The id of a row; give it again for another."),
+        Query(
+            min_length=1, max_length=MOST_ROWS, description="The id of a row. Repeat the parameter for more, up to 100."
+        ),
     ],
 ) -> JobRows:
     """Features as they came, and the shape of the images that they are; ids that no row has are left out.

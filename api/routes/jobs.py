@@ -53,9 +53,16 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 LARGEST = 2**53  # the integers that JavaScript and JSON agree on
-JobId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.JOB_ID])]
+JobId = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.JOB_ID], description="The id of the job.")
+]
 Text = Annotated[
-    str | None, Query(max_length=200, pattern=r"^[^\x00]*$", description="Part of the name, or how the id begins.")
+    str | None,
+    Query(
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="Only jobs with this in their name, or at the start of their id. Capitals do not matter in names.",
+    ),
 ]
 EVENT_STREAM = "text/event-stream"
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
@@ -96,7 +103,13 @@ def submit(
     metrics: Metrics,
     tenant: Tenant,
     idempotency_key: IdempotencyKey = None,
-    dry_run: Annotated[bool, Query(description="Only check; nothing is stored.")] = False,
+    dry_run: Annotated[
+        bool,
+        Query(
+            description="true: only check the spec. Nothing is stored, and the response is 200 with every default "
+            "filled in."
+        ),
+    ] = False,
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
     if dry_run:
@@ -119,16 +132,33 @@ def list_jobs(
     engine: Engine,
     tenant: Tenant,
     state: Annotated[
-        list[State], Query(max_length=9, description="Only jobs in this state; give it again for more.")
+        list[State],
+        Query(max_length=9, description="Only jobs in this state. Repeat the parameter for several. By default all."),
     ] = [],  # noqa: B006 - FastAPI copies it
-    kind: Annotated[Kind | None, Query(description="Only jobs of this kind.")] = None,
-    tag: Annotated[Tag | None, Query(description="A tag that the job carries.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only jobs of this kind. By default both.")] = None,
+    tag: Annotated[Tag | None, Query(description="Only jobs with this tag.")] = None,
     text: Text = None,
-    created_after: Annotated[Moment | None, Query(description="Only jobs submitted at this time or later.")] = None,
-    created_before: Annotated[Moment | None, Query(description="Only jobs submitted before this time.")] = None,
-    order: Annotated[Order, Query(description="best_upper_loss lists the lowest first.")] = "newest",
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many jobs.")] = 50,
-    page: Annotated[str | None, Query(max_length=500, description="next_page of the page before.")] = None,
+    created_after: Annotated[
+        Moment | None, Query(description="Only jobs submitted at this time or later, in ISO 8601 with a time zone.")
+    ] = None,
+    created_before: Annotated[
+        Moment | None, Query(description="Only jobs submitted before this time, in ISO 8601 with a time zone.")
+    ] = None,
+    order: Annotated[
+        Order,
+        Query(
+            description="`newest`, `oldest`: by the time of submission. `priority`: the highest first. "
+            "`best_upper_loss`: the lowest first."
+        ),
+    ] = "newest",
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many jobs on a page.")] = 50,
+    page: Annotated[
+        str | None,
+        Query(
+            max_length=500,
+            description="`next_page` of the page before, with the same `order`. By default the first page.",
+        ),
+    ] = None,
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Jobs in the order asked for, a page at a time, without their results."""
@@ -248,15 +278,38 @@ def get_iterations(
     job_id: JobId,
     engine: Engine,
     tenant: Tenant,
-    after: Annotated[int, Query(ge=-1, le=LARGEST, description="Only iterations beyond this one: the tail.")] = -1,
+    after: Annotated[
+        int,
+        Query(
+            ge=-1,
+            le=LARGEST,
+            description="Only iterations after this one: `next_after` of the response before. -1: from the first "
+            "on. Not used with `from`, `to` or `max_points`.",
+        ),
+    ] = -1,
     limit: Annotated[
         int | None,
-        Query(ge=1, le=100_000, description="At most this many; by default 10,000 as JSON, all in other formats."),
+        Query(
+            ge=1,
+            le=100_000,
+            description="At most this many iterations after `after`. By default 10,000 as JSON, all in other formats.",
+        ),
     ] = None,
-    from_: Annotated[int | None, Query(alias="from", ge=0, le=LARGEST, description="First of a stretch.")] = None,
-    to: Annotated[int | None, Query(ge=0, le=LARGEST, description="Last of the stretch.")] = None,
+    from_: Annotated[
+        int | None,
+        Query(alias="from", ge=0, le=LARGEST, description="The first iteration of a range. By default the first."),
+    ] = None,
+    to: Annotated[
+        int | None, Query(ge=0, le=LARGEST, description="The last iteration of the range. By default the last.")
+    ] = None,
     max_points: Annotated[
-        int | None, Query(ge=1, le=10_000, description="Fold the stretch into at most this many buckets.")
+        int | None,
+        Query(
+            ge=1,
+            le=10_000,
+            description="At most this many points: where the range has more iterations, each point stands for a "
+            "bucket of them. By default 1000 for a range.",
+        ),
     ] = None,
     accept: Accept = None,
 ) -> Response:
@@ -300,8 +353,16 @@ async def get_events(
     job_id: JobId,
     held: Held,
     tenant: Tenant,
-    after: Annotated[int, Query(ge=0, le=LARGEST, description="Only events beyond this one.")] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events.")] = 1000,
+    after: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LARGEST,
+            description="Only events after this number: `next_after` of the response before. 0: from the first on. "
+            "A stream begins here too.",
+        ),
+    ] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events. Not used by a stream.")] = 1000,
     accept: Accept = None,
     last_event_id: LastEventId = None,
 ) -> Response:
@@ -354,10 +415,12 @@ def list_artifacts(job_id: JobId, engine: Engine, tenant: Tenant) -> ArtifactLis
 )
 def get_artifact(
     job_id: JobId,
-    name: Annotated[str, Path(max_length=200)],
+    name: Annotated[str, Path(max_length=200, description="The name of the file, as the list of files shows it.")],
     engine: Engine,
     tenant: Tenant,
-    range_: Annotated[str | None, Header(alias="Range", description="Only these bytes, like bytes=0-1023.")] = None,
+    range_: Annotated[
+        str | None, Header(alias="Range", description="Only these bytes, such as `bytes=0-1023`. By default all.")
+    ] = None,
 ) -> Response:
     """One file, or a range of its bytes, so that a download that broke can go on."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
@@ -378,9 +441,14 @@ def get_rows(
     job_id: JobId,
     engine: Engine,
     tenant: Tenant,
-    format_: Annotated[rows.Format, Query(alias="format", description="How they are written.")] = "csv",
-    part: Annotated[rows.Part, Query(description="Only the rows that were used for this.")] = "train",
-    limit: Annotated[int | None, Query(ge=1, le=LARGEST, description="At most this many.")] = None,
+    format_: Annotated[rows.Format, Query(alias="format", description="The format of the response.")] = "csv",
+    part: Annotated[
+        rows.Part, Query(description="Only the rows that the job used for this. `all`: every row.")
+    ] = "train",
+    limit: Annotated[
+        int | None,
+        Query(ge=1, le=LARGEST, description="At most this many rows, the most suspicious first. By default all."),
+    ] = None,
 ) -> Response:
     """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
@@ -457,7 +525,11 @@ def retry(
     tenant: Tenant,
     from_: Annotated[
         Literal["checkpoint", "start"],
-        Query(alias="from", description="Go on from the last checkpoint, or forget what was computed and start over."),
+        Query(
+            alias="from",
+            description="`checkpoint`: go on from the last checkpoint, if there is one. `start`: forget what was "
+            "computed.",
+        ),
     ] = "checkpoint",
 ) -> Response:
     """Queue a failed or cancelled job again as a new attempt, from its last checkpoint if it left one."""

@@ -14,7 +14,10 @@ from hposvc.webhooks import outbox
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-WebhookId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WEBHOOK_ID])]
+WebhookId = Annotated[
+    str,
+    Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WEBHOOK_ID], description="The id of the webhook."),
+]
 
 
 class WebhookList(Resource):
@@ -73,7 +76,7 @@ def list_deliveries(
     webhook_id: WebhookId,
     engine: Engine,
     tenant: Tenant,
-    limit: Annotated[int, Query(ge=1, le=1000, description="At most this many.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=1000, description="At most this many messages, the newest.")] = 50,
 ) -> DeliveryList:
     """Each message: whether it was accepted, what the receiver answered, when it is sent again. Takes scope admin."""
     return DeliveryList(items=outbox.deliveries(engine, tenant, webhook_id, limit=limit))

@@ -36,10 +36,15 @@ def list_workers(engine: Engine, tenant: Tenant) -> WorkerList:
     responses={202: examples.answer(examples.WORKERS, "Asked for; the workers as they are now.")},
 )
 def drain(
-    worker_id: Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WORKER_ID])],
+    worker_id: Annotated[
+        str,
+        Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.WORKER_ID], description="The id of the worker."),
+    ],
     engine: Engine,
     tenant: Tenant,
-    now: Annotated[bool, Query(description="Hand the job back to the queue, rather than finish it first.")] = False,
+    now: Annotated[
+        bool, Query(description="true: give the job back to the queue, and end at once. false: finish the job first.")
+    ] = False,
 ) -> WorkerList:
     """Let a worker take nothing new, finish its job, and end. It sees the request with its next heartbeat."""
     fleet.ask(engine, worker_id, "leave" if now else "drain")

@@ -76,3 +76,13 @@ def test_the_schema_of_what_is_posted_requires_only_what_the_spec_does() -> None
 def test_the_examples_are_real() -> None:
     JobSpec.model_validate(SPEC)
     JobResource.model_validate(JOB)
+
+
+def test_every_property_and_parameter_says_what_it_means() -> None:
+    schemas = json.loads(document())["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, properties in schema.get("properties", {}).items():
+            assert properties.get("description"), f"put a docstring below {name}.{field}"
+    for method, path, call in calls():
+        for parameter in call.get("parameters", []):
+            assert parameter.get("description"), f"{parameter['name']} of {method} {path}"
