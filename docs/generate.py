@@ -12,6 +12,7 @@ import typer.main
 from api.http.problem_details import TYPES
 from api.openapi import document
 from hposvc.cli import app
+from hposvc.cli.field_help import filled
 from hposvc.client import Client, ProblemError, ServerUnreachableError, StreamedEvent
 from hposvc.faults import Exit
 from hposvc.schema.spec import PER, JobSpec
@@ -148,8 +149,8 @@ def _usage(command: Any, path: str) -> list[str]:
     lines = [f"\n## `{usage}`\n", " ".join((command.help or "").split())]
     if arguments or options:
         lines.append("")
-    lines += [f"- `{_placeholder(argument)}`: {argument.help}" for argument in arguments]
-    lines += [f"- `{', '.join([*option.opts, *option.secondary_opts])}`: {option.help}" for option in options]
+    lines += [f"- `{_placeholder(argument)}`: {filled(argument.help)}" for argument in arguments]
+    lines += [f"- `{', '.join([*option.opts, *option.secondary_opts])}`: {filled(option.help)}" for option in options]
     return lines
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from hposvc.cli.field_help import Command, of_field
 from hposvc.cli.support import Json, Url, client_of, engine_of, print_json, settings
 from hposvc.faults import Exit, Fault
 
@@ -17,14 +18,19 @@ tenants = typer.Typer(no_args_is_help=True, help="Tenants and their quotas; with
 webhooks = typer.Typer(no_args_is_help=True, help="Where the end of every job is told.")
 
 SCOPES = ["read", "submit", "admin"]
-SCOPE_HELP = "read looks; submit also makes and steers jobs; admin also manages keys and webhooks."
 DEFAULT = "default"
+WebhookId = Annotated[
+    str, typer.Argument(metavar="WEBHOOK", help="The webhook's id, as `hposvc webhooks list` shows it.")
+]
+QUOTA = "Give a number, or `default`."
 
 
-@keys.command("create")
+@keys.command("create", cls=Command)
 def keys_create(
-    name: Annotated[str, typer.Option(help="What it is for, to know it again.")],
-    scope: Annotated[str, typer.Option(help=SCOPE_HELP, autocompletion=lambda: SCOPES)] = "submit",
+    name: Annotated[str, typer.Option(help=of_field("access.KeyRequest.name"))],
+    scope: Annotated[
+        str, typer.Option(help=of_field("access.KeyRequest.scope"), autocompletion=lambda: SCOPES)
+    ] = "submit",
     tenant: Annotated[str, typer.Option(help="Whose jobs it opens.")] = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -123,13 +129,19 @@ def tenants_list(as_json: Json = False) -> None:
     _table(("tenant", "name", "queued jobs", "running jobs", "stored bytes", "requests/s"), rows, "")
 
 
-@tenants.command("set")
+@tenants.command("set", cls=Command)
 def tenants_set(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT")],
-    queued_jobs: Annotated[str | None, typer.Option(help="How many may wait, or `default`.")] = None,
-    running_jobs: Annotated[str | None, typer.Option(help="How many may run at once, or `default`.")] = None,
-    stored_bytes: Annotated[str | None, typer.Option(help="Bytes of data sets and files, or `default`.")] = None,
-    requests_per_second: Annotated[str | None, typer.Option(help="Requests a second, or `default`.")] = None,
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Its id, as `hposvc tenants list` shows it.")],
+    queued_jobs: Annotated[str | None, typer.Option(help=of_field("access.TenantResource.queued_jobs", QUOTA))] = None,
+    running_jobs: Annotated[
+        str | None, typer.Option(help=of_field("access.TenantResource.running_jobs", QUOTA))
+    ] = None,
+    stored_bytes: Annotated[
+        str | None, typer.Option(help=of_field("access.TenantResource.stored_bytes", QUOTA))
+    ] = None,
+    requests_per_second: Annotated[
+        str | None, typer.Option(help=of_field("access.TenantResource.requests_per_second", QUOTA))
+    ] = None,
 ) -> None:
     """Give a tenant quotas of its own; `default` goes back to those of the settings."""
     from hposvc.access import tenants as access
@@ -191,9 +203,7 @@ def webhooks_list(url: Url = None, as_json: Json = False) -> None:
 
 
 @webhooks.command("deliveries")
-def webhooks_deliveries(
-    webhook_id: Annotated[str, typer.Argument(metavar="WEBHOOK")], url: Url = None, as_json: Json = False
-) -> None:
+def webhooks_deliveries(webhook_id: WebhookId, url: Url = None, as_json: Json = False) -> None:
     """List what was told to a webhook, newest first, and what came of it."""
     with client_of(url) as client:
         found = client.deliveries(webhook_id)
@@ -216,7 +226,7 @@ def webhooks_deliveries(
 
 
 @webhooks.command("rm")
-def webhooks_rm(webhook_id: Annotated[str, typer.Argument(metavar="WEBHOOK")], url: Url = None) -> None:
+def webhooks_rm(webhook_id: WebhookId, url: Url = None) -> None:
     """Remove a webhook; what waits for it is not told any more."""
     with client_of(url) as client:
         client.remove_webhook(webhook_id)

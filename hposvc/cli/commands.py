@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from hposvc.cli import access, data, jobs, operating, service
+from hposvc.cli.field_help import Command
 from hposvc.cli.support import Group
 
 STATUSES = (
@@ -42,7 +43,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 def _add(panel: str, *commands: Callable[..., None]) -> None:
     for command in commands:
-        app.command(rich_help_panel=panel)(command)
+        app.command(cls=Command, rich_help_panel=panel)(command)
 
 
 _add(LOCAL, service.demo, service.up, service.doctor, service.warmup, service.config)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hposvc.cli.data import DataFile, IdColumn, Label, Task, upload
+from hposvc.cli.field_help import of_field
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
 
@@ -70,12 +71,10 @@ def submit(
 def tune(
     file: DataFile,
     label: Label = None,
-    kind: Annotated[
-        str, typer.Option(help="data_reweighting finds rows to distrust, regularization_tuning strengths per feature.")
-    ] = "data_reweighting",
+    kind: Annotated[str, typer.Option(help=of_field("spec.JobSpec.kind"))] = "data_reweighting",
     id_column: IdColumn = None,
     task: Task = None,
-    iterations: Annotated[int, typer.Option(min=1, help="How many upper steps.")] = 500,
+    iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -201,9 +200,11 @@ def retry(
 
 def edit(
     job_id: JobId,
-    name: Annotated[str | None, typer.Option(help="The new name; an empty one takes it away.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag, in place of all that it has; again for more.")] = None,
-    priority: Annotated[int | None, typer.Option(min=-1000, max=1000, help="Higher ones run first.")] = None,
+    name: Annotated[str | None, typer.Option(help=of_field("job.JobUpdate.name", "Here, an empty text does."))] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help=of_field("job.JobUpdate.tags", "Repeat the option for several."))
+    ] = None,
+    priority: Annotated[int | None, typer.Option(min=-1000, max=1000, help=of_field("job.JobUpdate.priority"))] = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:

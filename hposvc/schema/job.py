@@ -143,7 +143,7 @@ class JobUpdate(Resource):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: JobName | None = None
-    """The new name. null: no name."""
+    """The new name. null takes the name away."""
     tags: Tags = Field([])
     """The new tags, in place of all that the job has."""
     priority: Priority = 0

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+import typer.main
 import yaml
 from typer.testing import CliRunner
 
@@ -30,6 +33,22 @@ def test_the_reference_is_what_the_code_says() -> None:
     specification.loader.exec_module(generate)
     for name, page in generate.PAGES.items():
         assert (ROOT / "docs" / "reference" / name).read_text() == page(), "run `make docs`"
+
+
+def test_every_option_of_every_command_has_a_help() -> None:
+    def walk(command: Any, path: str) -> None:
+        for parameter in command.get_params(click.Context(command)):
+            assert getattr(parameter, "help", None), f"{path}: {parameter.name}"
+            assert not parameter.help.startswith("{"), f"{path}: {parameter.name}"
+        for name, inner in getattr(command, "commands", {}).items():
+            walk(inner, f"{path} {name}")
+
+    walk(typer.main.get_command(app), "hposvc")
+
+
+def test_every_setting_says_what_it_means() -> None:
+    for name, field in Settings.model_fields.items():
+        assert field.description, name
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
