@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from hposvc.tables import DataError, Encoding, Problem
+from hposvc.tables import DataError, Defect, Encoding
 from hposvc.tables.encoding import Numeric
 from hposvc.tables.kinds import Column, Floats, UnfitValueError, as_numbers, as_text
 
@@ -126,10 +126,10 @@ class Predictor:
             try:
                 return as_numbers(column, "number")
             except UnfitValueError as error:
-                problem = Problem(
+                defect = Defect(
                     f"columns.{self.description['label']}", str(error), "write numbers, or leave the label out"
                 )
-                raise DataError([problem]) from None
+                raise DataError([defect]) from None
         text = as_text(column).to_pylist()
         if set(text) <= set(self.classes):
             return np.array(text)

@@ -18,8 +18,8 @@ from hposvc.prediction import ModelError, Predictor
 from hposvc.run.run import Outcome, Run
 from hposvc.schema.spec import DatasetSpec, JobSpec
 from hposvc.tables import DataError
-from hposvc.tables.choices import Wishes
 from hposvc.tables.ingest import ingest
+from hposvc.tables.options import UploadOptions
 from hposvc.tables.reading import format_of, read_table
 from hposvc.training_data import Upload, check, load
 
@@ -58,9 +58,9 @@ def images(path: Path) -> Path:
     return path
 
 
-def uploaded(path: Path, name: str = "ds_1", **wishes: Any) -> Upload:
+def uploaded(path: Path, name: str = "ds_1", **options: Any) -> Upload:
     target = path.with_suffix(".stored")
-    description = ingest(path, format_of(path.name) or "csv", target, Wishes(**wishes))
+    description = ingest(path, format_of(path.name) or "csv", target, UploadOptions(**options))
     return Upload(name, path.name, description, partial(target.open, "rb"))
 
 
@@ -161,7 +161,7 @@ def test_what_can_be_no_category_is_refused(name: str, said: str, tmp_path: Path
     spec = DatasetSpec(id=upload.id, categorical=["city", name])
     with pytest.raises(DataError) as refusal:
         load(spec, uploads={upload.id: upload})
-    (problem,) = refusal.value.problems
+    (problem,) = refusal.value.defects
     assert problem.field == "dataset.categorical.1"
     assert said in problem.message
 

@@ -239,8 +239,8 @@ def explain(error: Exception) -> dict[str, Any]:
     if isinstance(error, DataError):
         return {
             "reason": "invalid_data",
-            "message": "; ".join(f"{problem.field}: {problem.message}" for problem in error.problems),
-            "remedy": " ".join(problem.remedy for problem in error.problems),
+            "message": "; ".join(f"{problem.field}: {problem.message}" for problem in error.defects),
+            "remedy": " ".join(problem.remedy for problem in error.defects),
             "iteration": None,
         }
     if isinstance(error, Diverged):

@@ -31,7 +31,7 @@ from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFo
 from hposvc.schema.described import Described
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import StoreError
-from hposvc.tables.problems import DataError
+from hposvc.tables.defects import DataError
 from hposvc.webhooks.addresses import ForbiddenAddress
 from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
 
@@ -332,7 +332,7 @@ def invalid_spec(errors: Sequence[FieldError]) -> HTTPProblem:
 
 def invalid_dataset(error: DataError) -> HTTPProblem:
     """The file cannot be kept as a data set."""
-    errors = [field_error(found.field, found.message, found.remedy) for found in error.problems]
+    errors = [field_error(found.field, found.message, found.remedy) for found in error.defects]
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
     return HTTPProblem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
 
@@ -363,7 +363,7 @@ def install(app: FastAPI) -> None:
 
 
 def _from_data(_: Request, error: DataError) -> HTTPProblem:
-    return invalid_spec([field_error(found.field, found.message, found.remedy) for found in error.problems])
+    return invalid_spec([field_error(found.field, found.message, found.remedy) for found in error.defects])
 
 
 def _from_parameters(_: Request, error: RequestValidationError) -> HTTPProblem:

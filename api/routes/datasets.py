@@ -16,8 +16,8 @@ from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_na
 from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
-from hposvc.tables.choices import Task, Wishes
-from hposvc.tables.problems import DataError
+from hposvc.tables.defects import DataError
+from hposvc.tables.options import Task, UploadOptions
 from hposvc.tables.reading import Format, format_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -102,10 +102,10 @@ async def upload(
         check_name(called)
     except DataError as error:
         raise invalid_dataset(error) from None
-    wishes = Wishes(label, id_column, task)
+    options = UploadOptions(label, id_column, task)
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)
-        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, wishes, tenant)
+        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, options, tenant)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 
@@ -140,10 +140,10 @@ async def _receive(request: Request, incoming: Incoming) -> str:
 
 
 def _keep(
-    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, wishes: Wishes, tenant: str
+    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, options: UploadOptions, tenant: str
 ) -> tuple[DatasetResource, bool]:
     try:
-        return service.add(incoming, sha256=sha256, name=name, format_=format_, wishes=wishes, tenant=tenant)
+        return service.add(incoming, sha256=sha256, name=name, format_=format_, options=options, tenant=tenant)
     except DataError as error:
         raise invalid_dataset(error) from None
 

@@ -80,7 +80,7 @@ def rm(dataset_id: DatasetId, url: Url = None) -> None:
     typer.echo(f"{dataset_id} is removed")
 
 
-def upload(client: Client, file: Path, *, quiet: bool, **wishes: Any) -> DatasetResource:
+def upload(client: Client, file: Path, *, quiet: bool, **options: Any) -> DatasetResource:
     """Send a file, with a bar on the way. Raises Fault: it cannot be read."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
@@ -103,7 +103,7 @@ def upload(client: Client, file: Path, *, quiet: bool, **wishes: Any) -> Dataset
                 doing = f"Checking {file.name}" if sent == size else f"Sending {file.name}"
                 bar.update(task, completed=sent, total=size, description=doing)
 
-            return client.add_dataset(file, progress=show, **wishes)
+            return client.add_dataset(file, progress=show, **options)
     except OSError as error:
         raise Fault(
             f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE

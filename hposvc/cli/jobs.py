@@ -261,7 +261,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the rows of a file with the model of a finished job, and score it if the file has the label."""
-    from hposvc.tables.problems import DataError
+    from hposvc.tables.defects import DataError
 
     with client_of(url) as client:
         try:

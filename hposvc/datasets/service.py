@@ -30,9 +30,9 @@ from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
-from hposvc.tables.choices import Wishes
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.ingest import ingest
-from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.options import UploadOptions
 from hposvc.tables.reading import Format
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class Datasets:
         sha256: str,
         name: str,
         format_: Format,
-        wishes: Wishes,
+        options: UploadOptions,
         tenant: str = DEFAULT_TENANT,
     ) -> tuple[DatasetResource, bool]:
         """Check the file that came in, and keep it; answers the data set and whether it is new.
@@ -173,11 +173,11 @@ class Datasets:
         about it; DatasetConflict.
         """
         check_name(name)
-        known = self._known(sha256, tenant, wishes)
+        known = self._known(sha256, tenant, options)
         if known is not None:
             return known, False
         target = incoming.directory / "data.parquet"
-        description = ingest(incoming.path, format_, target, wishes)
+        description = ingest(incoming.path, format_, target, options)
         failpoint("dataset.checked")
         columns = description.pop("columns")
         values = {
@@ -202,25 +202,25 @@ class Datasets:
             self._store.remove_all(_folder(incoming.id))
             if not isinstance(error, sa.exc.IntegrityError):
                 raise
-            known = self._known(sha256, tenant, wishes)  # somebody sent the same at the same time
+            known = self._known(sha256, tenant, options)  # somebody sent the same at the same time
             if known is None:
                 raise
             return known, False
         failpoint("dataset.committed")
         return _resource(row), True
 
-    def _known(self, sha256: str, tenant: str, wishes: Wishes) -> DatasetResource | None:
+    def _known(self, sha256: str, tenant: str, options: UploadOptions) -> DatasetResource | None:
         mine = (datasets.c.content_sha256 == sha256, datasets.c.tenant_id == tenant)
         with read(self._engine) as connection:
             row = connection.execute(datasets.select().where(*mine)).mappings().first()
         if row is None:
             return None
         found = _resource(row)
-        asked = {"target": wishes.label, "id_column": wishes.id_column, "task": wishes.task}
+        asked = {"target": options.label, "id_column": options.id_column, "task": options.task}
         differences = [
             f"{'label' if name == 'target' else name} {getattr(found, name)!r}"
-            for name, wish in asked.items()
-            if wish is not None and wish != getattr(found, name)
+            for name, value in asked.items()
+            if value is not None and value != getattr(found, name)
         ]
         if differences:
             raise DatasetConflict(found.id, " and ".join(differences))
@@ -307,8 +307,8 @@ class Datasets:
         try:
             return check(spec, self._uploads(spec, tenant))
         except FileNotFoundError:
-            problem = f"the file of {spec.dataset.id} is not in the store any more"
-            raise DataError([Problem("dataset.id", problem, "remove the data set and upload it again")]) from None
+            message = f"the file of {spec.dataset.id} is not in the store any more"
+            raise DataError([Defect("dataset.id", message, "remove the data set and upload it again")]) from None
 
     def load(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Dataset:
         """What the job learns from, all of it in memory. Raises DataError."""
@@ -352,7 +352,7 @@ def hold(connection: sa.Connection, spec: JobSpec, tenant: str) -> None:
     uploaded = {name for name in spec.dataset.ids if name.startswith("ds_")}
     gone = uploaded - {item.id for item in find(connection, uploaded, tenant, hold=True)} if uploaded else set()
     if gone:
-        raise DataError([Problem("dataset.id", f"there is no data set {min(gone)!r} any more", "upload it again")])
+        raise DataError([Defect("dataset.id", f"there is no data set {min(gone)!r} any more", "upload it again")])
 
 
 def check_name(name: str) -> None:
@@ -365,7 +365,7 @@ def check_name(name: str) -> None:
     elif any(ord(character) < 32 or 0xD800 <= ord(character) < 0xE000 for character in name):
         wrong = "has control characters"
     if wrong:
-        raise DataError([Problem("name", wrong, "give a plain name, like wine.csv")])
+        raise DataError([Defect("name", wrong, "give a plain name, like wine.csv")])
 
 
 def _sha256_of(path: Path) -> str:

@@ -114,7 +114,7 @@ class Run:
         self.spec = spec
         if dataset is None:
             dataset = training_data.load(spec.dataset, spec.hyperparameters.group_columns, uploads)
-        found = training_data.problems(dataset, spec)
+        found = training_data.defects(dataset, spec)
         if found:
             raise training_data.DataError(found)
         prepared = training_data.prepare(dataset, spec)

@@ -4,8 +4,8 @@ Knows NumPy and Arrow only, so that it starts in half a second, in the process t
 client that predicts.
 """
 
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import Encoding, fit
 from hposvc.tables.kinds import Kind
-from hposvc.tables.problems import DataError, Problem
 
-__all__ = ["DataError", "Encoding", "Kind", "Problem", "fit"]
+__all__ = ["DataError", "Defect", "Encoding", "Kind", "fit"]

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hposvc.tables.choices import Wishes
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tables.kinds import Kind
-from hposvc.tables.problems import DataError, Problem
-from hposvc.tables.reading import Rows
+from hposvc.tables.options import UploadOptions
+from hposvc.tables.reading import RowReader
 
 FEWEST_ROWS = 10
 FEWEST_TO_A_CLASS = 3
@@ -25,7 +25,7 @@ ID_NAMES = ("id", "row_id")
 PARTS = frozenset({"train", "validation", "test"})
 
 
-def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, Any]:
+def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) -> dict[str, Any]:
     """The description of the file at ``path``, as written from ``rows``, ready for JSON.
 
     ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
@@ -36,20 +36,20 @@ def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, An
         _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
     file = pq.ParquetFile(path)
     columns = {name: _measured(file, name, kind, rows) for name, kind in rows.kinds.items()}
-    problems = [problem for column in columns.values() if (problem := column.pop("problem"))]
-    if problems:
-        raise DataError(problems)
-    _check_wishes(rows, wishes)
-    label = wishes.label or _named(rows, columns, "label", LABEL_NAMES)
-    id_column = wishes.id_column or _named(rows, columns, "id", ID_NAMES)
+    defects = [defect for column in columns.values() if (defect := column.pop("defect"))]
+    if defects:
+        raise DataError(defects)
+    _check_options(rows, options)
+    label = options.label or _named(rows, columns, "label", LABEL_NAMES)
+    id_column = options.id_column or _named(rows, columns, "id", ID_NAMES)
     if label is not None and label == id_column:
         _refuse("id_column", f"column {label!r} is the label too", "name another column, or leave it out")
     task, classes = None, None
     if label is not None:
-        task, classes = judge_label(label, columns[label], file, total, wishes.task)
+        task, classes = judge_label(label, columns[label], file, total, options.task)
         columns[label] |= {"role": "label", "treatment": _of_label(task, classes)}
     if id_column is not None:
-        _check_ids(id_column, columns[id_column], total, asked=wishes.id_column is not None)
+        _check_ids(id_column, columns[id_column], total, asked=options.id_column is not None)
         if columns[id_column]["distinct"] == total:
             columns[id_column] |= {"role": "id", "treatment": "names the rows in answers"}
         else:
@@ -78,16 +78,16 @@ def describe(rows: Rows, total: int, path: Path, wishes: Wishes) -> dict[str, An
     }
 
 
-def _check_wishes(rows: Rows, wishes: Wishes) -> None:
-    for role, wish in (("label", wishes.label), ("id_column", wishes.id_column)):
-        if wish in rows.unread:
-            _refuse(role, f"column {wish!r} holds {rows.unread[wish]}", "name a column of numbers, text or truth")
-        if wish is not None and wish not in rows.kinds:
-            _refuse(role, f"there is no column {wish!r}", f"choose one of {_listed(rows.kinds)}")
+def _check_options(rows: RowReader, options: UploadOptions) -> None:
+    for role, name in (("label", options.label), ("id_column", options.id_column)):
+        if name in rows.unread:
+            _refuse(role, f"column {name!r} holds {rows.unread[name]}", "name a column of numbers, text or truth")
+        if name is not None and name not in rows.kinds:
+            _refuse(role, f"there is no column {name!r}", f"choose one of {_listed(rows.kinds)}")
 
 
 def _refuse(field: str, message: str, remedy: str) -> None:
-    raise DataError([Problem(field, message, remedy)])
+    raise DataError([Defect(field, message, remedy)])
 
 
 def _listed(names: Any, most: int = 20) -> str:
@@ -95,7 +95,7 @@ def _listed(names: Any, most: int = 20) -> str:
     return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
 
 
-def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: Rows) -> dict[str, Any]:
+def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: RowReader) -> dict[str, Any]:
     """One column: what it holds, and what will be done to it unless it is given another role."""
     if kind == "array":
         shape = rows.image_shape
@@ -107,7 +107,7 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: Rows) -> dict[s
             "treatment": f"{what}, standardized by the training rows",
             "missing": 0,
             "distinct": None,
-            "problem": _beyond_in_array(file, name),
+            "defect": _beyond_in_array(file, name),
         }
     # A column at a time: that is what memory has to hold.
     column = file.read([name], use_threads=False).column(0)
@@ -118,14 +118,14 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: Rows) -> dict[s
         role, treatment = "ignored", "left out: it numbers or divides the rows; a job may name it"
     if total and missing == total:
         role, treatment = "ignored", "dropped: it has no values"
-    problem = _beyond(name, column) if kind == "number" else None
+    defect = _beyond(name, column) if kind == "number" else None
     return {
         "dtype": kind,
         "role": role,
         "treatment": treatment,
         "missing": missing,
         "distinct": distinct,
-        "problem": problem,
+        "defect": defect,
     }
 
 
@@ -149,30 +149,30 @@ def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -
     return "feature", f"one feature for {alone}" + ", one for missing" * bool(missing)
 
 
-def _beyond(name: str, column: pa.ChunkedArray) -> Problem | None:
+def _beyond(name: str, column: pa.ChunkedArray) -> Defect | None:
     bad = pc.fill_null(pc.greater(pc.abs(column), LARGEST_VALUE), False)
     count = pc.sum(bad).as_py() or 0
     if not count:
         return None
     row = pc.index(bad, pa.scalar(True)).as_py() + 1
-    return Problem(
+    return Defect(
         f"columns.{name}",
         f"{count} values are infinite or beyond {LARGEST_VALUE:g}, the first in row {row}",
         "leave them empty where they are missing, or drop those rows",
     )
 
 
-def _beyond_in_array(file: pq.ParquetFile, name: str) -> Problem | None:
+def _beyond_in_array(file: pq.ParquetFile, name: str) -> Defect | None:
     if not pa.types.is_floating(file.schema_arrow.field(name).type.value_type):
         return None
     for batch in file.iter_batches(4096, columns=[name], use_threads=False):
-        problem = _beyond(name, pa.chunked_array([batch.column(0).flatten().cast(pa.float64())]))
-        if problem:
-            return Problem(problem.field, "some values are infinite or too large", problem.remedy)
+        defect = _beyond(name, pa.chunked_array([batch.column(0).flatten().cast(pa.float64())]))
+        if defect:
+            return Defect(defect.field, "some values are infinite or too large", defect.remedy)
     return None
 
 
-def _named(rows: Rows, columns: dict[str, dict[str, Any]], role: str, names: tuple[str, ...]) -> str | None:
+def _named(rows: RowReader, columns: dict[str, dict[str, Any]], role: str, names: tuple[str, ...]) -> str | None:
     """The column that plays ``role`` by the format, or the only one whose name says so."""
     by_format = [name for name, given in rows.roles.items() if given == role]
     by_name = [name for name in columns if name.strip().lower() in names]

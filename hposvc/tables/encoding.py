@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import Column, Floats, Kind, UnfitValueError, as_numbers, as_text
-from hposvc.tables.problems import DataError, Problem
 
 MOST_CATEGORIES = 50
 FEWEST_OF_A_CATEGORY = 3  # training rows; rarer ones share a feature
@@ -186,7 +186,7 @@ class Encoding:
         if absent:
             raise DataError(
                 [
-                    Problem(f"columns.{name}", f"there is no column {name!r}", "add it: the model needs it")
+                    Defect(f"columns.{name}", f"there is no column {name!r}", "add it: the model needs it")
                     for name in absent
                 ]
             )
@@ -197,7 +197,7 @@ class Encoding:
             except UnfitValueError as error:
                 wanted = step.kind if isinstance(step, Numeric) else "array"
                 remedy = f"write a {wanted}, or leave it empty where it is missing"
-                raise DataError([Problem(f"columns.{step.name}", str(error), remedy)]) from None
+                raise DataError([Defect(f"columns.{step.name}", str(error), remedy)]) from None
             parts.append(features)
             if unknown:
                 warnings.append(

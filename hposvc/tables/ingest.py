@@ -1,7 +1,7 @@
 """One uploaded file checked, described and written as Parquet: in a process that strangers' bytes may crash.
 
 ``ingest`` starts that process, ``python -m hposvc.tables.ingest``, with little memory and a deadline, and without any
-of the service's secrets. What it finds wrong comes back as problems, and so does its end.
+of the service's secrets. What it finds wrong comes back as defects, and so does its own crash.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from hposvc.child_process import end_with_parent
-from hposvc.tables.choices import Wishes
-from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.defects import DataError, Defect
+from hposvc.tables.options import UploadOptions
 from hposvc.tables.reading import Format
 
 MEMORY_BYTES = 6 * 2**30  # of address space, most of which is never touched
@@ -26,12 +26,12 @@ SECONDS = 600
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
 
 
-def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[str, Any]:
+def ingest(source: Path, format_: Format, target: Path, options: UploadOptions) -> dict[str, Any]:
     """Check the file ``source`` and write it to ``target``; answers its description (see ``describe``).
 
     Raises DataError: what is wrong, where, and what to do.
     """
-    command = {"source": str(source), "format": format_, "target": str(target), "wishes": asdict(wishes)}
+    command = {"source": str(source), "format": format_, "target": str(target), "options": asdict(options)}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "hposvc.tables.ingest"],
@@ -43,21 +43,21 @@ def ingest(source: Path, format_: Format, target: Path, wishes: Wishes) -> dict[
             preexec_fn=_confine,
         )
     except subprocess.TimeoutExpired:
-        raise DataError([Problem("body", f"reading it took more than {SECONDS} s", "send fewer rows")]) from None
+        raise DataError([Defect("body", f"reading it took more than {SECONDS} s", "send fewer rows")]) from None
     try:
         answer = json.loads(done.stdout)
     except ValueError:
         if b"MemoryError" in done.stderr or b"malloc" in done.stderr or done.returncode == -signal.SIGKILL:
-            problem = Problem("body", "reading it takes more memory than there is", "send fewer or smaller rows")
+            defect = Defect("body", "reading it takes more memory than there is", "send fewer or smaller rows")
         else:
-            problem = Problem(
+            defect = Defect(
                 "body",
                 f"reading it crashed the reader (status {done.returncode})",
                 "write the file again, or send it as CSV",
             )
-        raise DataError([problem]) from None
-    if "problems" in answer:
-        raise DataError(Problem(**problem) for problem in answer["problems"])
+        raise DataError([defect]) from None
+    if "defects" in answer:
+        raise DataError(Defect(**defect) for defect in answer["defects"])
     description: dict[str, Any] = answer["description"]
     return description
 
@@ -78,9 +78,9 @@ def main() -> None:
     try:
         rows = read(Path(command["source"]), command["format"])
         total = write(rows, target)
-        answer: dict[str, Any] = {"description": describe(rows, total, target, Wishes(**command["wishes"]))}
+        answer: dict[str, Any] = {"description": describe(rows, total, target, UploadOptions(**command["options"]))}
     except DataError as error:
-        answer = {"problems": [asdict(problem) for problem in error.problems]}
+        answer = {"defects": [asdict(defect) for defect in error.defects]}
     json.dump(answer, sys.stdout)
 
 

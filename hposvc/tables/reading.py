@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import ARROW, Kind, kind_of, of_arrow, of_text, tidy
-from hposvc.tables.problems import DataError, Problem
 
 Format = Literal["csv", "parquet", "npz"]
 SUFFIXES: dict[str, Format] = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".npz": "npz"}
@@ -41,7 +41,7 @@ MAGIC = {b"PAR1": "a Parquet file", b"PK\x03\x04": "a ZIP or NPZ file", b"\x1f\x
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowReader:
     """The rows of a file: the ``kinds`` of its columns in order, and ``batches()`` of them, as often as asked.
 
     ``arrays`` are the names of the numbers within columns of arrays, ``image_shape`` their height, width and channels
@@ -56,7 +56,7 @@ class Rows:
     unread: dict[str, str] = field(default_factory=dict)  # columns of types that are no use, with the type
 
 
-def read(path: Path, format_: Format) -> Rows:
+def read(path: Path, format_: Format) -> RowReader:
     """The rows of a file. Raises DataError for what cannot be read, with the place and the remedy."""
     size = path.stat().st_size
     if size == 0:
@@ -75,14 +75,14 @@ def read(path: Path, format_: Format) -> Rows:
 
 
 def refused(where: str, message: str, remedy: str) -> DataError:
-    """One problem as an error."""
-    return DataError([Problem(where, message, remedy)])
+    """The error of a single defect."""
+    return DataError([Defect(where, message, remedy)])
 
 
 # CSV ----------------------------------------------------------------------------------------------------------------
 
 
-def read_csv(path: Path) -> Rows:
+def read_csv(path: Path) -> RowReader:
     """The rows of a CSV file, each column of the narrowest kind that all of its values have."""
     _require_utf8(path)
     names, delimiter = _header(path)
@@ -95,7 +95,7 @@ def read_csv(path: Path) -> Rows:
             yield pa.record_batch(columns, schema=schema)
 
     roles = {ROW_NUMBER: "ignored"} if ROW_NUMBER in names else {}
-    return Rows(kinds, batches, roles=roles)
+    return RowReader(kinds, batches, roles=roles)
 
 
 def read_csv_as_text(path: Path) -> pa.Table:
@@ -153,18 +153,18 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def check_names(names: list[str]) -> None:
     """Refuse names of columns that nobody could point at. Raises DataError."""
-    problems = []
+    defects = []
     for position, name in enumerate(names):
         place = f"columns.{position}"
         if not name:
-            problems.append(Problem(place, f"column {position + 1} has no name", "give every column a name"))
+            defects.append(Defect(place, f"column {position + 1} has no name", "give every column a name"))
         elif len(name) > LONGEST_NAME:
-            problems.append(Problem(place, f"a name of {len(name)} characters", f"use at most {LONGEST_NAME}"))
+            defects.append(Defect(place, f"a name of {len(name)} characters", f"use at most {LONGEST_NAME}"))
         elif any(ord(character) < 32 for character in name):
-            problems.append(Problem(place, f"the name {name!r} has control characters", "use printable ones"))
+            defects.append(Defect(place, f"the name {name!r} has control characters", "use printable ones"))
     twice = [name for name, times in Counter(names).items() if name and times > 1]
-    problems += [
-        Problem(
+    defects += [
+        Defect(
             f"columns.{name[:LONGEST_NAME]}",
             f"the name {name[:50]!r} stands twice in the header",
             "name each column once",
@@ -172,11 +172,11 @@ def check_names(names: list[str]) -> None:
         for name in twice
     ]
     if len(names) > MOST_COLUMNS:
-        problems.append(
-            Problem("body", f"{len(names):,} columns", f"send at most {MOST_COLUMNS:,}, or an NPZ file with an array X")
+        defects.append(
+            Defect("body", f"{len(names):,} columns", f"send at most {MOST_COLUMNS:,}, or an NPZ file with an array X")
         )
-    if problems:
-        raise DataError(problems[:20])
+    if defects:
+        raise DataError(defects[:20])
 
 
 def text_batches(path: Path, names: list[str], delimiter: str) -> Iterator[pa.RecordBatch]:
@@ -260,7 +260,7 @@ def check_size(rows: int, columns: int) -> None:
 # Parquet ------------------------------------------------------------------------------------------------------------
 
 
-def read_parquet(path: Path) -> Rows:
+def read_parquet(path: Path) -> RowReader:
     """The rows of a Parquet file."""
     try:
         schema = pq.ParquetFile(path, memory_map=False).schema_arrow
@@ -289,7 +289,7 @@ def read_parquet(path: Path) -> Rows:
                 raise
             raise _unreadable_parquet(error) from None
 
-    return Rows(kinds, batches, unread=unread)
+    return RowReader(kinds, batches, unread=unread)
 
 
 def _converted(batch: pa.RecordBatch, name: str, kind: Kind) -> pa.Array:
@@ -320,7 +320,7 @@ class _Member:
         return math.prod(self.shape[1:])
 
 
-def read_npz(path: Path) -> Rows:
+def read_npz(path: Path) -> RowReader:
     """The rows of an NPZ file: ``X`` (n, d), (n, H, W) or (n, H, W, C), ``y`` (n,), and maybe ``ids`` and ``part``.
 
     Sizes are looked at before anything is unpacked, objects are refused, and nothing is unpickled.
@@ -362,7 +362,7 @@ def read_npz(path: Path) -> Rows:
             raise refused("body", f"damaged: {error}", "write it again with numpy.savez_compressed") from None
 
     roles = {"y": "label", "ids": "id", "part": "ignored"}
-    return Rows(kinds, batches, {"X": names}, shape, {name: roles[name] for name in others})
+    return RowReader(kinds, batches, {"X": names}, shape, {name: roles[name] for name in others})
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, _Member]:
@@ -382,33 +382,33 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, _Member]:
             "body", f"it would unpack to {total:,} bytes from {size:,}", "send fewer rows, or float32 or uint8 arrays"
         )
     members = {name: _member(archive, entry, name) for name, entry in zip(names, entries, strict=True)}
-    for problem in _unfit_arrays(members):
-        raise DataError([problem])
+    for defect in _unfit_arrays(members):
+        raise DataError([defect])
     check_size(members["X"].shape[0], members["X"].width)
     return members
 
 
-def _unfit_arrays(members: dict[str, _Member]) -> Iterator[Problem]:
+def _unfit_arrays(members: dict[str, _Member]) -> Iterator[Defect]:
     features = members["X"]
     if not 2 <= len(features.shape) <= 4 or not features.width:
-        yield Problem(
+        yield Defect(
             "arrays.X", f"its shape is {features.shape}", "make it (rows, features), (rows, H, W) or (rows, H, W, C)"
         )
     if features.dtype.kind not in "biuf":
-        yield Problem("arrays.X", f"its type is {features.dtype}", "store numbers")
+        yield Defect("arrays.X", f"its type is {features.dtype}", "store numbers")
     for name, member in members.items():
         if name == "X":
             continue
         if len(member.shape) != 1:
-            yield Problem(f"arrays.{name}", f"its shape is {member.shape}", "make it one value for each row")
+            yield Defect(f"arrays.{name}", f"its shape is {member.shape}", "make it one value for each row")
         elif member.shape != features.shape[:1]:
-            yield Problem(
+            yield Defect(
                 f"arrays.{name}",
                 f"it has {member.shape[0]} rows, X has {features.shape[0]}",
                 "give both as many rows",
             )
         if member.dtype.kind not in "biufU":
-            yield Problem(f"arrays.{name}", f"its type is {member.dtype}", "store numbers, or text as numpy.str_")
+            yield Defect(f"arrays.{name}", f"its type is {member.dtype}", "store numbers, or text as numpy.str_")
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> _Member:
@@ -472,7 +472,7 @@ def _pixel(shape: tuple[int, ...], index: int) -> str:
     return "pixel " + " ".join(str(place) for place in np.unravel_index(index, shape))
 
 
-def write(rows: Rows, target: Path) -> int:
+def write(rows: RowReader, target: Path) -> int:
     """Write ``rows`` to a Parquet file, in row groups of some megabytes; answers how many. Raises DataError."""
     writer: pq.ParquetWriter | None = None
     pending: list[pa.RecordBatch] = []

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, DatasetSpec
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.describe import class_name, task_of
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
 from hposvc.tables.kinds import Column, Kind
-from hposvc.tables.problems import DataError, Problem
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -25,12 +25,12 @@ LARGEST_VALUE = 1e100
 
 
 @dataclass(frozen=True)
-class Brought:
-    """What is known of columns that somebody brought and that have yet to become numbers.
+class UploadedColumns:
+    """The columns of uploaded data sets, before they become numbers, and what is known of them.
 
-    ``columns`` are read when they are asked for. ``features`` are those without another role, ``missing`` and
-    ``distinct`` count values, ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says what each row
-    is for when the rows come from files of their own.
+    ``columns`` are read when they are asked for. ``features`` are those without another role. ``missing`` and
+    ``distinct`` count values. ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says which part each
+    row belongs to, when each part is a file of its own.
     """
 
     columns: Mapping[str, Column]
@@ -49,7 +49,7 @@ class Brought:
 class Table:
     """Named columns of equal length, as they came. ``categories`` names the values of integer-coded columns.
 
-    All features are numbers, unless the table was ``brought``: then they are made of its columns once it is known which
+    All features are numbers, unless the table was ``uploaded``: then its columns become features once it is known which
     rows are for training. ``label`` is None where nobody said which column is to be predicted.
     """
 
@@ -59,12 +59,12 @@ class Table:
     categories: Mapping[str, tuple[str, ...]]
     label: str | None
     image_shape: tuple[int, int, int] | None = None
-    brought: Brought | None = None
+    uploaded: UploadedColumns | None = None
 
     @property
     def rows(self) -> int:
         """How many rows it has."""
-        return len(next(iter(self.columns.values()))) if self.brought is None else self.brought.rows
+        return len(next(iter(self.columns.values()))) if self.uploaded is None else self.uploaded.rows
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Dataset:
         encoding = fit(self.source.columns, self.source.kinds, self.source.arrays, training)
         if not encoding.features:
             reasons = "; ".join(f"{step.name!r} is {step.treatment}" for step in encoding.steps[:5])
-            raise DataError([Problem("dataset.features", f"nothing is left to learn from: {reasons}", "name others")])
+            raise DataError([Defect("dataset.features", f"nothing is left to learn from: {reasons}", "name others")])
         features, _ = encoding.apply(self.source.columns)
         return replace(
             self, features=features, feature_names=encoding.features, encoding=encoding, scaled=encoding.scaled
@@ -144,18 +144,18 @@ def resolved(table: Table, spec: DatasetSpec) -> DatasetSpec:
     """``spec`` with the label and the column of ids that the table itself says. Raises DataError: no label."""
     label = spec.label or table.label
     if label is None:
-        distinct = {} if table.brought is None else table.brought.distinct
+        distinct = {} if table.uploaded is None else table.uploaded.distinct
         fit_for_it = [name for name, values in distinct.items() if values and 2 <= values < table.rows] or table.columns
         raise DataError(
             [
-                Problem(
+                Defect(
                     "dataset.label",
                     f"nobody said which column of {table.id} is to be predicted",
                     f"name one of {listed(fit_for_it)}",
                 )
             ]
         )
-    id_column = spec.id_column or (None if table.brought is None else table.brought.id_column)
+    id_column = spec.id_column or (None if table.uploaded is None else table.uploaded.id_column)
     return spec.model_copy(update={"label": label, "id_column": None if id_column == label else id_column})
 
 
@@ -165,18 +165,18 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     Without ``spec.features`` every column that has no other role is a feature; of a bundled table, every numeric one.
     The groups may be the label or a feature too, if it is named as one: a weight per group learns nothing from a
     column. A label column of text, booleans or integers holds classes, one of floats holds numbers, unless
-    ``spec.task`` says otherwise; integers of many values that somebody brought are numbers too. The columns of
-    ``spec.categorical`` are read as text, so that each value becomes a feature. Raises DataError with all problems
+    ``spec.task`` says otherwise; uploaded integers of many values are numbers too. The columns of
+    ``spec.categorical`` are read as text, so that each value becomes a feature. Raises DataError with all defects
     found.
     """
     spec = resolved(table, spec)
-    label, brought = str(spec.label), table.brought
+    label, uploaded = str(spec.label), table.uploaded
     roles = {"dataset.label": label}
     if spec.id_column is not None:
         roles["dataset.id_column"] = spec.id_column
     if isinstance(spec.split, ColumnSplit):
         roles["dataset.split.column"] = spec.split.column
-    usable = _numeric(table) if brought is None else brought.features
+    usable = _numeric(table) if uploaded is None else uploaded.features
     taken = {table.label, *group_columns, *roles.values()}
     features = spec.features if spec.features is not None else [name for name in usable if name not in taken]
     grouping = [("hyperparameters.group_column", column) for column in group_columns]
@@ -191,14 +191,9 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     row_ids = _row_ids(table, spec.id_column)
     _refuse(
         [
-            *(
-                problem
-                for name in features
-                if brought is None
-                for problem in _unusable(table, name, "dataset.features")
-            ),
-            *(_bad_label(brought, label) if brought is not None else ()),
-            *(_unusable(table, label, "dataset.label") if brought is None and _holds_numbers(table, label) else ()),
+            *(defect for name in features if uploaded is None for defect in _unusable(table, name, "dataset.features")),
+            *(_bad_label(uploaded, label) if uploaded is not None else ()),
+            *(_unusable(table, label, "dataset.label") if uploaded is None and _holds_numbers(table, label) else ()),
             *_ambiguous(row_ids, spec.id_column),
         ]
     )
@@ -206,12 +201,12 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     targets, classes = _targets(table, label, spec.task)
     groups, group_names = _combined(table, group_columns)
     all_pixels = spec.features in (None, ["X"]) and label == table.label and {*group_columns} <= {table.label}
-    arrays = [] if brought is None else [name for name in features if brought.kinds[name] == "array"]
+    arrays = [] if uploaded is None else [name for name in features if uploaded.kinds[name] == "array"]
     source = None
-    if brought is not None:
+    if uploaded is not None:
         categories: set[str] = set(spec.categorical or ())
-        kinds: dict[str, Kind] = {name: "text" if name in categories else brought.kinds[name] for name in features}
-        source = Source(brought.columns, kinds, brought.arrays, brought.distinct)
+        kinds: dict[str, Kind] = {name: "text" if name in categories else uploaded.kinds[name] for name in features}
+        source = Source(uploaded.columns, kinds, uploaded.arrays, uploaded.distinct)
         all_pixels = features == arrays
     return Dataset(
         id=table.id,
@@ -242,13 +237,13 @@ def _matrix(table: Table, features: Sequence[str]) -> Floats:
 def _parts(table: Table, spec: DatasetSpec) -> Array | None:
     if isinstance(spec.split, ColumnSplit):
         return table.columns[spec.split.column].astype(str)
-    return None if table.brought is None else table.brought.parts
+    return None if table.uploaded is None else table.uploaded.parts
 
 
 def _row_ids(table: Table, id_column: str | None) -> Array:
     if id_column is not None:
         return table.columns[id_column].astype(np.str_, copy=False)
-    parts = None if table.brought is None else table.brought.parts
+    parts = None if table.uploaded is None else table.uploaded.parts
     if parts is None:
         return np.arange(table.rows).astype(np.str_)
     counts: Counter[str] = Counter()
@@ -259,66 +254,66 @@ def _row_ids(table: Table, id_column: str | None) -> Array:
     return np.array(ids)
 
 
-def _bad_label(brought: Brought, label: str) -> Iterator[Problem]:
-    kind, missing = brought.kinds[label], brought.missing[label]
+def _bad_label(uploaded: UploadedColumns, label: str) -> Iterator[Defect]:
+    kind, missing = uploaded.kinds[label], uploaded.missing[label]
     if kind not in ("integer", "number", "boolean", "text"):
-        yield Problem("dataset.label", f"column {label!r} holds {kind}", "name a column of classes or numbers")
+        yield Defect("dataset.label", f"column {label!r} holds {kind}", "name a column of classes or numbers")
     elif missing:
-        yield Problem(
+        yield Defect(
             "dataset.label",
             f"column {label!r} is missing in {missing} rows",
             "fill it in or drop those rows; the finished job can predict them",
         )
 
 
-def _refuse(problems: list[Problem]) -> None:
-    if problems:
-        raise DataError(problems)
+def _refuse(defects: list[Defect]) -> None:
+    if defects:
+        raise DataError(defects)
 
 
-def _unknown(table: Table, named: Iterable[tuple[str, str]], features: list[str]) -> Iterator[Problem]:
+def _unknown(table: Table, named: Iterable[tuple[str, str]], features: list[str]) -> Iterator[Defect]:
     numbered = [(f"dataset.features.{position}", name) for position, name in enumerate(features)]
     for field, column in [*named, *numbered]:
         if column not in table.columns:
-            yield Problem(
+            yield Defect(
                 field, f"there is no column {column!r} in {table.id}", f"the columns are {listed(table.columns)}"
             )
 
 
-def _misused(table: Table, roles: Mapping[str, str], features: list[str]) -> Iterator[Problem]:
+def _misused(table: Table, roles: Mapping[str, str], features: list[str]) -> Iterator[Defect]:
     if not features:
-        yield Problem(
+        yield Defect(
             "dataset.features",
             f"{table.id} has no numeric column left to learn from",
             "give it a numeric feature column",
         )
     for name, times in Counter(features).items():
         if times > 1:
-            yield Problem("dataset.features", f"column {name!r} is named {times} times", "name each column once")
+            yield Defect("dataset.features", f"column {name!r} is named {times} times", "name each column once")
     for field, column in roles.items():
         if column in features:
-            yield Problem(
+            yield Defect(
                 "dataset.features",
                 f"column {column!r} is the {field} too",
                 "leave it out: a model would learn it from itself",
             )
 
 
-def _no_categories(table: Table, named: Sequence[str], features: list[str]) -> Iterator[Problem]:
-    brought = table.brought
+def _no_categories(table: Table, named: Sequence[str], features: list[str]) -> Iterator[Defect]:
+    uploaded = table.uploaded
     for position, name in enumerate(named):
         field = f"dataset.categorical.{position}"
-        if brought is None:
-            yield Problem(field, f"the features of {table.id} are numbers that mean amounts", "leave it out")
+        if uploaded is None:
+            yield Defect(field, "categorical applies only to uploaded data sets", "leave it out")
         elif name not in features:
-            yield Problem(field, f"column {name!r} is no feature", f"name some of {listed(features)}")
-        elif brought.kinds[name] in ("date", "array"):
-            yield Problem(field, f"column {name!r} holds {brought.kinds[name]}", "name columns of codes or text")
+            yield Defect(field, f"column {name!r} is no feature", f"name some of {listed(features)}")
+        elif uploaded.kinds[name] in ("date", "array"):
+            yield Defect(field, f"column {name!r} holds {uploaded.kinds[name]}", "name columns of codes or text")
 
 
-def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Problem]:
+def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Defect]:
     if len(np.unique(row_ids)) < len(row_ids):
-        yield Problem(
+        yield Defect(
             "dataset.id_column",
             f"some values of column {column!r} stand in more than one row",
             "name a column of unique values, or leave it out",
@@ -330,16 +325,16 @@ def _holds_numbers(table: Table, column: str) -> bool:
 
 
 def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[str, ...] | None]:
-    values, brought = table.columns[label], table.brought
+    values, uploaded = table.columns[label], table.uploaded
     wanted = "regression" if _holds_numbers(table, label) else "classification"
-    if brought is not None:
-        own = brought.task if label == table.label else None
-        wanted = own or task_of(brought.kinds[label], brought.distinct[label] or 0, table.rows)
+    if uploaded is not None:
+        own = uploaded.task if label == table.label else None
+        wanted = own or task_of(uploaded.kinds[label], uploaded.distinct[label] or 0, table.rows)
     wanted = task or wanted
     if wanted == "regression":
         if not np.issubdtype(values.dtype, np.number):
-            problem = f"column {label!r} holds {values.dtype.name}, which has no distances"
-            raise DataError([Problem("dataset.task", problem, "use task: classification")])
+            message = f"column {label!r} holds {values.dtype.name}, which has no distances"
+            raise DataError([Defect("dataset.task", message, "use task: classification")])
         return values.astype(np.float64), None
     return _coded(table, label)
 
@@ -363,10 +358,10 @@ def _coded(table: Table, column: str) -> tuple[Integers, tuple[str, ...]]:
     return codes.astype(np.int64), tuple(class_name(value) for value in known.tolist())
 
 
-def _unusable(table: Table, name: str, field: str) -> Iterator[Problem]:
+def _unusable(table: Table, name: str, field: str) -> Iterator[Defect]:
     values = table.columns[name]
     if not np.issubdtype(values.dtype, np.number):
-        yield Problem(
+        yield Defect(
             field,
             f"column {name!r} holds {values.dtype.name}, not numbers",
             "encode it as numbers, or leave it out of dataset.features",
@@ -374,7 +369,7 @@ def _unusable(table: Table, name: str, field: str) -> Iterator[Problem]:
         return
     bad = int(np.sum(~(np.abs(values.astype(np.float64)) <= LARGEST_VALUE)))
     if bad:
-        yield Problem(
+        yield Defect(
             field,
             f"column {name!r} has {bad} values that are missing, infinite or beyond {LARGEST_VALUE:g}",
             "fill or drop those rows",

@@ -11,11 +11,11 @@ import numpy as np
 
 from hposvc.schema import cautions
 from hposvc.schema.spec import DatasetSpec, FilesSplit, JobSpec
-from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.defects import DataError, Defect
 from hposvc.training_data import bundled, uploaded
 from hposvc.training_data.dataset import Dataset, Table, listed, select
 from hposvc.training_data.noise import PlantedNoise, plant
-from hposvc.training_data.splits import Rows, Splits, divide, standardize
+from hposvc.training_data.splits import RowIndices, Splits, divide, standardize
 from hposvc.training_data.uploaded import Upload
 
 # A job keeps a dozen arrays of the size of its parameters and of its activations.
@@ -45,7 +45,7 @@ def find(spec: DatasetSpec, uploads: Mapping[str, Upload] | None = None) -> Tabl
         fields = ("dataset.id", "dataset.split.validation", "dataset.split.test")
         remedy = f"choose one of {listed([*known, *bundled.names()])}, or upload one"
         unknown = [
-            Problem(
+            Defect(
                 field,
                 f"there is no uploaded data set {name!r}"
                 if name in bundled.names()
@@ -65,7 +65,7 @@ def load(spec: DatasetSpec, group_columns: Sequence[str] = (), uploads: Mapping[
     """The data set that ``spec`` names, bundled or one of ``uploads`` by id, with the groups of ``group_columns``.
 
     Raises:
-        DataError: all problems found, each naming its field.
+        DataError: all defects found, each naming its field.
     """
     return select(find(spec, uploads), spec, group_columns)
 
@@ -78,7 +78,7 @@ def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
     noise = spec.dataset.label_noise
     if noise is not None:
         if dataset.classes is None:
-            raise DataError(list(_noise_problems(dataset, spec)))
+            raise DataError(list(_noise_defects(dataset, spec)))
         labels, planted = plant(labels, rows.train, len(dataset.classes), len(dataset.targets), noise)
     return Prepared(standardize(dataset, rows, labels), planted, dataset)
 
@@ -93,7 +93,7 @@ class Checked(NamedTuple):
 
 
 def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked:
-    """Refuse what can be seen at the door, without training. Raises DataError with all problems found."""
+    """Refuse what can be seen at the door, without training. Raises DataError with all defects found."""
     dataset = load(spec.dataset, spec.hyperparameters.group_columns, uploads)
     rows, found = _examined(dataset, spec)
     if rows is None or found:
@@ -104,104 +104,102 @@ def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked
     return Checked(checked, tuple(cautions.of_spec(spec, sizes)))
 
 
-def problems(dataset: Dataset, spec: JobSpec) -> list[Problem]:
+def defects(dataset: Dataset, spec: JobSpec) -> list[Defect]:
     """Everything about ``spec`` that cannot work on ``dataset``; empty if it can run."""
     return _examined(dataset, spec)[1]
 
 
-def _examined(dataset: Dataset, spec: JobSpec) -> tuple[Rows | None, list[Problem]]:
-    """How the rows divide, if they can be divided, and all problems."""
-    found = [problem for rule in _RULES for problem in rule(dataset, spec)]
+def _examined(dataset: Dataset, spec: JobSpec) -> tuple[RowIndices | None, list[Defect]]:
+    """How the rows divide, if they can be divided, and all defects."""
+    found = [defect for rule in _RULES for defect in rule(dataset, spec)]
     try:
         rows = divide(dataset, spec)
     except DataError as error:
-        return None, found + error.problems
-    return rows, found + list(_batch_problems(rows, spec))
+        return None, found + error.defects
+    return rows, found + list(_batch_defects(rows, spec))
 
 
-def _class_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _class_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     if dataset.classes is None:
         if np.ptp(dataset.targets) == 0:
-            yield Problem(
+            yield Defect(
                 "dataset.label",
                 f"column {dataset.target_name!r} has the same value in every row",
                 "name a column that varies",
             )
     elif len(dataset.classes) < 2:
-        yield Problem(
+        yield Defect(
             "dataset.label", f"column {dataset.target_name!r} holds a single class", "name a column with at least two"
         )
     elif len(dataset.classes) > len(dataset.targets) // 3:
-        yield Problem(
+        yield Defect(
             "dataset.label",
             f"column {dataset.target_name!r} has {len(dataset.classes)} classes in {len(dataset.targets)} rows",
             "name a column with at least three rows to a class, or store numbers as floats",
         )
 
 
-def _noise_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _noise_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     if dataset.task == "regression" and spec.dataset.label_noise is not None:
-        yield Problem(
+        yield Defect(
             "dataset.label_noise",
             f"column {dataset.target_name!r} holds numbers, and only classes can be swapped",
             "leave label_noise out, or name a label column of classes",
         )
 
 
-def _loss_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _loss_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     loss = spec.loss
     if loss is None:
         return
     if (loss.type == "cross_entropy") != (dataset.task == "classification"):
         holds = "numbers" if dataset.task == "regression" else "classes"
         fitting = "squared_error or huber" if dataset.task == "regression" else "cross_entropy"
-        yield Problem(
+        yield Defect(
             "loss.type",
             f"{loss.type} does not fit column {dataset.target_name!r}, which holds {holds}",
             f"use {fitting}",
         )
     elif loss.type == "cross_entropy" and isinstance(loss.class_weights, dict):
         for name in loss.class_weights.keys() - set(dataset.classes or ()):
-            yield Problem(
+            yield Defect(
                 f"loss.class_weights.{name}",
                 f"column {dataset.target_name!r} has no class {name!r}",
                 f"the classes are {listed(dataset.classes or ())}",
             )
 
 
-def _reweighting_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _reweighting_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     if spec.per == "class" and dataset.task == "regression":
-        yield Problem(
+        yield Defect(
             "hyperparameters.per",
             f"column {dataset.target_name!r} holds numbers, so there are no classes to weight",
             "use per: row",
         )
 
 
-def _group_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _group_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     field, columns = "hyperparameters.group_column", spec.hyperparameters.group_columns
     if not columns:
         return
     named = " and ".join(map(repr, columns))
     values = 0 if dataset.groups is None else len(np.unique(dataset.groups))
     if values < 2 or values > MOST_GROUPS:
-        yield Problem(
+        yield Defect(
             field,
             f"{named} give{'s' if len(columns) == 1 else ''} {values:,} groups",
             f"name columns that give 2 to {MOST_GROUPS:,}, or weight each row by per: row",
         )
     if dataset.target_name in columns and spec.dataset.label_noise is not None:
-        yield Problem(
-            field, f"column {dataset.target_name!r} still holds the labels before the noise", "use per: class"
-        )
+        yield Defect(field, f"column {dataset.target_name!r} still holds the labels before the noise", "use per: class")
 
 
-def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _image_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     model = spec.model
     if model.type != "cnn":
         return
     if dataset.image_shape is None:
-        yield Problem(
+        yield Defect(
             "model.type",
             f"a cnn needs images, and the features of {dataset.id} are not pixels, or not all of them",
             "use type: mlp, or a data set of images with its own label and all of its features, like sklearn:digits",
@@ -210,7 +208,7 @@ def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
     height, width, channels = dataset.image_shape
     most = min(height, width).bit_length() - 1
     if len(model.channels) > most:
-        yield Problem(
+        yield Defect(
             "model.channels",
             f"{len(model.channels)} convolutions, each halving the image, leave nothing of {height} × {width} pixels",
             f"use at most {most}",
@@ -224,14 +222,14 @@ def _image_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
     # Refits and the upper loss take all rows at once, whatever the batch size; each map is kept, then pooled.
     rows, values = len(dataset.targets), sum(maps) * 5 // 4 + sum(widths)
     if rows * values > MOST_ACTIVATIONS:
-        yield Problem(
+        yield Defect(
             "model.channels",
             f"the activations of {rows:,} images, {values:,} numbers each, do not fit in memory",
             f"use fewer channels, until images times numbers stay below {MOST_ACTIVATIONS:,}",
         )
 
 
-def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
+def _size_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     if spec.model.type == "cnn":
         return
     hidden = [] if spec.model.type == "linear" else spec.model.hidden
@@ -239,7 +237,7 @@ def _size_problems(dataset: Dataset, spec: JobSpec) -> Iterator[Problem]:
     yield from _too_many_parameters(_dense_parameters(widths))
     batch = min(spec.solver.lower.batch_size or len(dataset.targets), len(dataset.targets))
     if batch * max(widths) > MOST_ACTIVATIONS:
-        yield Problem(
+        yield Defect(
             "solver.lower.batch_size",
             f"a batch of {batch:,} rows by {max(widths):,} units does not fit in memory",
             f"use a batch_size of at most {max(2, MOST_ACTIVATIONS // max(widths)):,}",
@@ -275,36 +273,36 @@ def _dense_parameters(widths: list[int]) -> int:
     return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
 
-def _too_many_parameters(parameters: int) -> Iterator[Problem]:
+def _too_many_parameters(parameters: int) -> Iterator[Defect]:
     if parameters > MOST_PARAMETERS:
-        yield Problem("model.hidden", f"this model has {parameters:,} parameters", f"stay below {MOST_PARAMETERS:,}")
+        yield Defect("model.hidden", f"this model has {parameters:,} parameters", f"stay below {MOST_PARAMETERS:,}")
 
 
-def _batch_problems(rows: Rows, spec: JobSpec) -> Iterator[Problem]:
+def _batch_defects(rows: RowIndices, spec: JobSpec) -> Iterator[Defect]:
     size, total = spec.solver.lower.batch_size, len(rows.train)
     if size is None:
         return
     if size > total:
-        yield Problem(
+        yield Defect(
             "solver.lower.batch_size",
             f"{size} is more than the {total} training rows",
             f"use at most {total}, or null for all rows at once",
         )
     elif total % size == 1:
         better = next(other for other in range(size - 1, 1, -1) if total % other != 1) if size > 2 else size + 1
-        yield Problem(
+        yield Defect(
             "solver.lower.batch_size",
             f"{size} leaves a last batch of one row ({total} training rows)",
             f"use {better}, for example",
         )
 
 
-_RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Problem]], ...] = (
-    _class_problems,
-    _noise_problems,
-    _loss_problems,
-    _reweighting_problems,
-    _group_problems,
-    _image_problems,
-    _size_problems,
+_RULES: tuple[Callable[[Dataset, JobSpec], Iterator[Defect]], ...] = (
+    _class_defects,
+    _noise_defects,
+    _loss_defects,
+    _reweighting_defects,
+    _group_defects,
+    _image_defects,
+    _size_defects,
 )

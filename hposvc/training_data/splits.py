@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from hposvc.schema.spec import ColumnSplit, FilesSplit, JobSpec, RandomSplit
-from hposvc.tables.problems import DataError, Problem
+from hposvc.tables.defects import DataError, Defect
 from hposvc.training_data.dataset import Array, Dataset, Floats, Integers
 
 # Fewer rows than this cannot say which of two hyperparameters is better.
@@ -70,7 +70,7 @@ class Splits:
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowIndices:
     """Row indices by part, before anything is computed from them."""
 
     train: Integers
@@ -79,22 +79,22 @@ class Rows:
     test: Integers
 
 
-def divide(dataset: Dataset, spec: JobSpec) -> Rows:
+def divide(dataset: Dataset, spec: JobSpec) -> RowIndices:
     """Divide the rows as ``spec.dataset.split`` says, then carve the selection rows out of the validation rows.
 
-    Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all problems.
+    Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all defects.
     """
     split = spec.dataset.split
     rows = _at_random(dataset, split) if isinstance(split, RandomSplit) else _as_marked(dataset, split)
     seed = split.seed if isinstance(split, RandomSplit) else 0
     rows = _carve_selection(dataset, rows, spec.hyperparameters.selection, seed)
-    problems = _missing(dataset, rows)
-    if problems:
-        raise DataError(problems)
+    defects = _missing(dataset, rows)
+    if defects:
+        raise DataError(defects)
     return rows
 
 
-def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
+def standardize(dataset: Dataset, rows: RowIndices, train_targets: Array) -> Splits:
     """Build the parts, with ``train_targets`` (len(rows.train),) in the place of the training rows' own targets."""
     from sklearn.preprocessing import StandardScaler  # here: it takes a second
 
@@ -121,7 +121,7 @@ def standardize(dataset: Dataset, rows: Rows, train_targets: Array) -> Splits:
     )
 
 
-def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> Rows:
+def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> RowIndices:
     marked = isinstance(split, ColumnSplit)
     field = "dataset.split.column" if marked else "dataset.split"
     source = f"column {split.column!r}" if isinstance(split, ColumnSplit) else "the data sets"
@@ -131,7 +131,7 @@ def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> Rows:
     if unknown:
         raise DataError(
             [
-                Problem(
+                Defect(
                     field,
                     f"{source} says {', '.join(unknown[:5])}",
                     "write train, validation or test in every row",
@@ -140,7 +140,7 @@ def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> Rows:
         )
     rows = {part: np.flatnonzero(parts == part) for part in least}
     few = [
-        Problem(
+        Defect(
             field,
             f"{source} gives {len(rows[part])} rows to {part}",
             f"mark at least {fewest} rows as {part}" if marked else f"send at least {fewest} rows for {part}",
@@ -150,10 +150,10 @@ def _as_marked(dataset: Dataset, split: ColumnSplit | FilesSplit) -> Rows:
     ]
     if few:
         raise DataError(few)
-    return Rows(rows["train"], rows["validation"], np.array([], dtype=np.int64), rows["test"])
+    return RowIndices(rows["train"], rows["validation"], np.array([], dtype=np.int64), rows["test"])
 
 
-def _at_random(dataset: Dataset, split: RandomSplit) -> Rows:
+def _at_random(dataset: Dataset, split: RandomSplit) -> RowIndices:
     _require_rows_per_class(dataset, 3, "dataset.split", "one row for each part")
     total = len(dataset.targets)
     validation, test = round(split.validation * total), round(split.test * total)
@@ -162,10 +162,10 @@ def _at_random(dataset: Dataset, split: RandomSplit) -> Rows:
     _require_part(dataset, "dataset.split.train", total - validation - test, max(FEWEST_ROWS, _classes(dataset)))
     rest, test_rows = _separate(dataset, np.arange(total), test, split.seed)
     train_rows, validation_rows = _separate(dataset, rest, validation, split.seed)
-    return Rows(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
+    return RowIndices(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
 
 
-def _carve_selection(dataset: Dataset, rows: Rows, fraction: float | Literal["auto"], seed: int) -> Rows:
+def _carve_selection(dataset: Dataset, rows: RowIndices, fraction: float | Literal["auto"], seed: int) -> RowIndices:
     if fraction == "auto":
         enough = AUTOMATIC_SELECTION * len(rows.validation) >= FEWEST_SELECTION_ROWS
         fraction = AUTOMATIC_SELECTION if enough else 0
@@ -176,7 +176,7 @@ def _carve_selection(dataset: Dataset, rows: Rows, fraction: float | Literal["au
     if min(selection, remaining) < FEWEST_ROWS:
         raise DataError(
             [
-                Problem(
+                Defect(
                     "hyperparameters.selection",
                     f"{fraction:g} of {len(rows.validation)} validation rows leaves {remaining} to tune on, "
                     f"{selection} to select on",
@@ -185,7 +185,7 @@ def _carve_selection(dataset: Dataset, rows: Rows, fraction: float | Literal["au
             ]
         )
     tuning, selecting = _separate(dataset, rows.validation, selection, seed)
-    return Rows(rows.train, tuning, selecting, rows.test)
+    return RowIndices(rows.train, tuning, selecting, rows.test)
 
 
 def _separate(dataset: Dataset, rows: Integers, second: int, seed: int) -> tuple[Integers, Integers]:
@@ -214,7 +214,7 @@ def _require_rows_per_class(dataset: Dataset, least: int, field: str, why: str) 
     if few:
         raise DataError(
             [
-                Problem(
+                Defect(
                     field,
                     f"these classes have too few rows: {', '.join(few[:5])}"
                     + (f" and {len(few) - 5} more" if len(few) > 5 else ""),
@@ -228,7 +228,7 @@ def _require_part(dataset: Dataset, field: str, rows: int, least: int) -> None:
     if rows < least:
         raise DataError(
             [
-                Problem(
+                Defect(
                     field,
                     f"this leaves {rows} of {len(dataset.targets)} rows",
                     f"choose a division that leaves at least {least}",
@@ -237,13 +237,13 @@ def _require_part(dataset: Dataset, field: str, rows: int, least: int) -> None:
         )
 
 
-def _missing(dataset: Dataset, rows: Rows) -> list[Problem]:
+def _missing(dataset: Dataset, rows: RowIndices) -> list[Defect]:
     """Classes that the model would have to predict without ever having seen a row of them."""
     if dataset.classes is None:
         return []
     counts = np.bincount(dataset.targets[rows.train], minlength=len(dataset.classes))
     return [
-        Problem(
+        Defect(
             "dataset.split",
             f"class {dataset.classes[index]!r} has no training rows",
             "give the training rows a larger part, or drop the class",

@@ -1,4 +1,4 @@
-"""Data sets that people brought: Parquet files with a description, whose columns are read when they are asked for."""
+"""Uploaded data sets: Parquet files with a description, whose columns are read when they are asked for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import Column, Kind, as_text, kind_of
-from hposvc.tables.problems import DataError, Problem
-from hposvc.training_data.dataset import Array, Brought, Table, listed
+from hposvc.training_data.dataset import Array, Table, UploadedColumns, listed
 
 STRETCH = 10_000  # rows
 
@@ -102,7 +102,7 @@ def table(uploads: Sequence[Upload]) -> Table:
         _join(kinds, _kinds(other), other, field)
         if other.description["arrays"] != first.description["arrays"]:
             raise DataError(
-                [Problem(field, f"the arrays of {other.id} have another shape", "store X alike in all files")]
+                [Defect(field, f"the arrays of {other.id} have another shape", "store X alike in all files")]
             )
     columns = _Columns(uploads, kinds)
     rows = [int(upload.description["rows"]) for upload in uploads]
@@ -115,7 +115,7 @@ def table(uploads: Sequence[Upload]) -> Table:
         categories={},
         label=first.description["target"],
         image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
-        brought=Brought(
+        uploaded=UploadedColumns(
             columns=columns,
             kinds=kinds,
             arrays=first.description["arrays"],
@@ -148,7 +148,7 @@ def _join(kinds: dict[str, Kind], others: Mapping[str, Kind], upload: Upload, fi
     absent = [name for name in kinds if name not in others]
     if absent:
         raise DataError(
-            [Problem(field, f"{upload.id} has no column {listed(absent)}", "give all files the same columns")]
+            [Defect(field, f"{upload.id} has no column {listed(absent)}", "give all files the same columns")]
         )
     for name, kind in kinds.items():
         other = others[name]
@@ -159,5 +159,5 @@ def _join(kinds: dict[str, Kind], others: Mapping[str, Kind], upload: Upload, fi
         elif kind == "empty":
             kinds[name] = other
         else:
-            problem = f"column {name!r} holds {other} in {upload.id} and {kind} in the training rows"
-            raise DataError([Problem(field, problem, "write it alike in all files")])
+            message = f"column {name!r} holds {other} in {upload.id} and {kind} in the training rows"
+            raise DataError([Defect(field, message, "write it alike in all files")])

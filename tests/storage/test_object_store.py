@@ -21,7 +21,7 @@ from hposvc.jobs.attempt import StoredFile
 from hposvc.schema.spec import JobSpec
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import Store, StoreError, locate
-from hposvc.tables.choices import Wishes
+from hposvc.tables.options import UploadOptions
 from tests.support.bad_files import csv
 from tests.support.environment import FOUND
 from tests.support.harness import Service, tiny_spec
@@ -91,7 +91,9 @@ def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Pa
     datasets = Datasets(engine, Store(bucket), tmp_path / "uploads")
     with datasets.incoming() as incoming:
         incoming.path.write_bytes(csv(60))
-        found, new = datasets.add(incoming, sha256="0" * 64, name="a.csv", format_="csv", wishes=Wishes(label="y"))
+        found, new = datasets.add(
+            incoming, sha256="0" * 64, name="a.csv", format_="csv", options=UploadOptions(label="y")
+        )
     assert new
     assert datasets.preview(found.id, limit=1).rows == [[0, 0.5, "x"]]
     spec = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": found.id}})

@@ -30,7 +30,7 @@ def table(rows: int = 60, **columns: Any) -> Table:
 
 
 def fields_of(error: pytest.ExceptionInfo[DataError]) -> set[str]:
-    return {problem.field for problem in error.value.problems}
+    return {problem.field for problem in error.value.defects}
 
 
 def test_every_bundled_set_fits_both_kinds_without_a_choice() -> None:
@@ -171,7 +171,7 @@ def test_an_unknown_data_set_lists_the_known() -> None:
     with pytest.raises(DataError) as error:
         training_data.check(job("sklearn:digit"))
     assert fields_of(error) == {"dataset.id"}
-    assert "sklearn:digits" in error.value.problems[0].remedy
+    assert "sklearn:digits" in error.value.defects[0].remedy
 
 
 def test_all_unknown_columns_are_named_at_once() -> None:
@@ -179,7 +179,7 @@ def test_all_unknown_columns_are_named_at_once() -> None:
     with pytest.raises(DataError) as error:
         training_data.check(job(described))
     assert fields_of(error) == {"dataset.label", "dataset.features.1", "dataset.id_column"}
-    assert all("petal length (cm)" in problem.remedy for problem in error.value.problems)
+    assert all("petal length (cm)" in problem.remedy for problem in error.value.defects)
 
 
 def long_table(**changes: Any) -> Dataset:
@@ -244,7 +244,7 @@ def test_what_cannot_work_is_refused_at_the_door(
     described |= {name: fields[name] for name in ("split", "label_noise") if name in fields}
     rest = {name: value for name, value in fields.items() if name not in described}
     spec = job(described, **rest)
-    found = training_data.problems(select(table(**columns), spec.dataset, spec.hyperparameters.group_columns), spec)
+    found = training_data.defects(select(table(**columns), spec.dataset, spec.hyperparameters.group_columns), spec)
     assert expected in {problem.field for problem in found}
     assert all(problem.message and problem.remedy for problem in found)
 
@@ -256,7 +256,7 @@ def test_too_many_activations_are_refused() -> None:
         features=np.lib.stride_tricks.as_strided(np.zeros(2), (2_000_000, 2), (0, 8)),
         targets=np.arange(2_000_000) % 3,
     )
-    found = training_data.problems(many, job({"id": "ds_test", "label": "y"}, model={"type": "mlp", "hidden": [1024]}))
+    found = training_data.defects(many, job({"id": "ds_test", "label": "y"}, model={"type": "mlp", "hidden": [1024]}))
     assert "solver.lower.batch_size" in {problem.field for problem in found}
 
 
@@ -283,14 +283,14 @@ def test_a_class_that_no_training_row_has_is_refused() -> None:
     parts = np.array(["train", "train", "validation", "test"] * 15)
     labels = np.where(parts == "train", 0, np.arange(60) % 3)
     spec = job({"id": "ds_test", "label": "y", "split": {"column": "part"}})
-    found = training_data.problems(select(table(part=parts, y=labels), spec.dataset), spec)
+    found = training_data.defects(select(table(part=parts, y=labels), spec.dataset), spec)
     assert [problem.field for problem in found] == ["dataset.split", "dataset.split"]
 
 
 @pytest.mark.parametrize("values", [["train"] * 60, ["training", "validation", "test"] * 20])
 def test_a_split_column_must_speak_of_all_parts(values: list[str]) -> None:
     spec = job({"id": "ds_test", "label": "y", "split": {"column": "part"}})
-    found = training_data.problems(select(table(part=np.array(values)), spec.dataset), spec)
+    found = training_data.defects(select(table(part=np.array(values)), spec.dataset), spec)
     assert {problem.field for problem in found} == {"dataset.split.column"}
 
 

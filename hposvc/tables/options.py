@@ -1,4 +1,4 @@
-"""What the person who sends a file says about it."""
+"""What a person says about the file that is uploaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Task = Literal["classification", "regression"]
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UploadOptions:
     """Which column is to be predicted and which one names the rows, and whether classes or numbers are predicted."""
 
     label: str | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class Defect:
     """One thing that is wrong: ``field`` is its dotted place in the request, ``remedy`` says how to mend it."""
 
     field: str
@@ -19,8 +19,8 @@ class Problem:
 
 
 class DataError(ValueError):
-    """The spec cannot be run on its data. ``problems`` holds everything that was found, not only the first."""
+    """The spec cannot be run on its data. ``defects`` holds everything that was found, not only the first."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = list(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+    def __init__(self, defects: Iterable[Defect]) -> None:
+        self.defects = list(defects)
+        super().__init__("\n".join(str(defect) for defect in self.defects))
