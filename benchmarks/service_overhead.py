@@ -40,7 +40,7 @@ print(time.perf_counter() - begun)
 WORKER = """
 import sys
 from hposvc.settings import Settings
-from workers.supervisor import main
+from workers.start import main
 sys.exit(main(Settings(data_dir=sys.argv[1], database_url=sys.argv[2])))
 """
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer.main
 
-from api.http.problem_details import TYPES
+from api.http.problem_types import TYPES
 from api.openapi import document
 from hposvc.cli import app
 from hposvc.cli.field_help import filled
@@ -281,7 +281,7 @@ def client() -> str:
 
 def _signature(member: Any) -> str:
     signature = inspect.signature(member)
-    kept = [parameter for name, parameter in signature.parameters.items() if name not in ("self", "transport")]
+    kept = [parameter for name, parameter in signature.parameters.items() if name != "self"]
     return str(signature.replace(parameters=kept)).replace("'", "")
 
 

@@ -13,9 +13,10 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from workers import protocol
+from workers import losses, protocol
 from workers.clock import clock
 from workers.environment import of_runner
+from workers.losses import Loss
 from workers.protocol import Message
 
 log = logging.getLogger(__name__)
@@ -102,36 +103,14 @@ class Child:
             self.kill()
         self._closed.set()
 
-    def exit_reason(self) -> tuple[str, str, str]:
-        """Why a process that ended without a result did: reason, message, remedy."""
+    def exit_reason(self) -> Loss:
+        """Why a process that ended without a result did."""
         code = self._process.wait()
-        words = self.last_words()
-        said = f"; its last words: {words}" if words else ""
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return (
-                "out_of_memory",
-                "the system killed the runner because the machine ran out of memory",
-                "Use a smaller model, set solver.lower.batch_size, or run the job on a machine with more memory.",
-            )
-        if code == -signal.SIGKILL:
-            return (
-                "runner_killed",
-                f"the runner was killed from outside (SIGKILL){said}",
-                "Often this is a memory limit of a container: compare it with what the job needs. Then retry the job.",
-            )
-        if code < 0:
-            return (
-                "runner_crashed",
-                f"the runner crashed with {signal.Signals(-code).name}{said}",
-                "This is a fault of the service or of its libraries. Report it with the job's spec.",
-            )
-        return (
-            "runner_crashed",
-            f"the runner ended with status {code} and no result{said}",
-            "This is a fault of the service. Report it with the job's spec and the log of its worker.",
-        )
+            return losses.out_of_memory()
+        return losses.ended(code, self.last_line())
 
-    def last_words(self) -> str:
+    def last_line(self) -> str:
         """The last line that the runner printed."""
         lines = [line.decode(errors="replace").strip() for line in list(self._log)]
         return next((line for line in reversed(lines) if line), "")

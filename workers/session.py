@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,17 +13,22 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from hposvc import tracing
-from hposvc.jobs.attempt import CHECKPOINT, Attempt, Fenced, StoredFile
-from hposvc.jobs.queries import METRICS
+from hposvc.db.engine import is_transient
+from hposvc.jobs.attempt import Attempt, Fenced
+from hposvc.jobs.stored_file import CHECKPOINT, StoredFile
 from hposvc.schema.job import JobError
 from hposvc.schema.states import State
 from hposvc.snapshots import Snapshot
 from hposvc.storage.store import Store
-from workers.checkpoints import sha256_of
+from workers import losses
 from workers.child import GARBAGE, Child
 from workers.clock import clock
+from workers.frames import Misbehaved, rows_of, snapshot_of
+from workers.job_files import JobFiles
 from workers.lease import Lease
+from workers.losses import Loss
 from workers.protocol import Message
+from workers.timing import Timing
 
 log = logging.getLogger(__name__)
 
@@ -36,37 +39,7 @@ BATCH_ROWS = 5000  # what may wait meanwhile
 TICK_SECONDS = 0.1
 MAX_NOTES, KEPT_NOTES = 1000, 100
 MAX_PHASES = 100
-MAX_SNAPSHOT = 1024 * 1024  # bytes of JSON
 MOST_SNAPSHOTS = 20  # that may wait to be written
-FAULT = "This is a fault of the service. Report it with the job's spec and the log of its worker."
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How long the supervisor waits for what, in seconds."""
-
-    lease: float = 60.0
-    # With the second until the request is seen, and the last writes, the device is free within 15.
-    ask: float = 8.0  # after a request to stop, until SIGTERM
-    terminate: float = 4.0  # after SIGTERM, until SIGKILL
-    drain: float = 20.0  # for the runner to hand over when the worker ends
-    hang: float = 300.0  # without a heartbeat; the compiler can keep the runner's interpreter busy for long
-    start: float = 120.0  # for a runner to get ready, once Jittor is compiled
-    heartbeat: float = 5.0  # of the worker
-
-    @property
-    def poll(self) -> float:
-        """How often to look what people ask of the running job."""
-        return min(1.0, self.lease / 10)
-
-    @property
-    def sweep(self) -> float:
-        """How often to look for abandoned jobs."""
-        return self.lease / 4
-
-
-class Misbehaved(Exception):
-    """The runner sent what it must not send."""
 
 
 class Session:
@@ -90,8 +63,7 @@ class Session:
         """
         self._attempt = attempt
         self._take_runner = take_runner
-        self._store = store
-        self._directory = directory
+        self._files = JobFiles(store, directory, attempt.job_id, attempt.number)
         self._timing = timing
         self._memory_limit = memory_limit
         limit = attempt.spec.get("time_limit")
@@ -126,16 +98,12 @@ class Session:
             log.warning("%s", fenced)
             self._end_runner()
         except Misbehaved as error:
-            self._lose("runner_misbehaved", f"the runner sent what it must not send: {error}", FAULT)
+            self._lose(losses.misbehaved(str(error)))
         except OSError as error:
-            self._lose(
-                "store_unavailable",
-                f"the files of the job could not be stored: {error}",
-                "See whether the artifact store can be reached and has room; then retry the job.",
-            )
+            self._lose(losses.store_unavailable(error))
         except Exception as error:
             log.exception("job %s: the supervisor failed", self._attempt.job_id)
-            self._lose("internal", f"the worker failed: {type(error).__name__}: {error}", FAULT)
+            self._lose(losses.internal(error))
         finally:
             self._lease.end()
             if self._runner is not None:
@@ -153,11 +121,7 @@ class Session:
                 self._conclude(self._attempt.stopped)
                 return False
             if clock() - waiting_since > self._timing.start:
-                self._lose(
-                    "runner_failed",
-                    f"no runner was ready within {self._timing.start:g} s",
-                    "Run `hposvc doctor` on the machine of the worker, and read the worker's log.",
-                )
+                self._lose(losses.not_ready(self._timing.start))
                 return False
         self._runner = child
         uploads = self._fetch_datasets()
@@ -171,7 +135,7 @@ class Session:
                 "spec": self._attempt.spec,
                 "checkpoint_path": self._fetch_checkpoint(),
                 "uploads": uploads,
-                "directory": str(self._directory),
+                "directory": str(self._files.directory),
                 "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
         )
@@ -191,23 +155,14 @@ class Session:
         self._lease.assert_held()
         self._pass_on_requests()
         if self._memory_limit is not None and (taken := self._child.memory()) > self._memory_limit:
-            self._lose(
-                "out_of_memory",
-                f"the runner took {taken / 2**30:.2f} GiB of memory, and a job on this worker may take "
-                f"{self._memory_limit / 2**30:g}",
-                "Use a smaller model, set solver.lower.batch_size, or raise HPOSVC_MEMORY_LIMIT_GIB of the worker.",
-            )
+            self._lose(losses.over_the_limit(taken, self._memory_limit))
             return True
         try:
             message = self._child.receive(TICK_SECONDS)
         except queue.Empty:
             self._flush(only_if_due=True)
             if clock() - self._child.last_heard > self._timing.hang:
-                self._lose(
-                    "runner_hung",
-                    f"the runner gave no sign of life for {self._timing.hang:g} s",
-                    "Retry the job; if it happens again, report it with the job's spec.",
-                )
+                self._lose(losses.hung(self._timing.hang))
                 return True
             return False
         if message is None:
@@ -253,9 +208,9 @@ class Session:
                 self._started = True
                 resumed_from = message["resumed_from"]
                 for url in self._write(lambda: self._attempt.start(resumed_from)):
-                    self._remove(url)
+                    self._files.remove(url)
             case "snapshot":
-                self._add_snapshot(message["iteration"], message["summary"], message["detail"])
+                self._add_snapshot(snapshot_of(message["iteration"], message["summary"], message["detail"]))
             case "checkpoint":
                 self._keep_checkpoint(message["iteration"], Path(message["path"]), message["sha256"])
             case "note":
@@ -278,23 +233,9 @@ class Session:
         return False
 
     def _add(self, columns: dict[str, list[float | None]]) -> None:
-        names = ("iteration", *METRICS)
-        try:
-            rows = [
-                dict(zip(names, values, strict=True))
-                for values in zip(
-                    *(columns.get(name, [None] * len(columns["iteration"])) for name in names), strict=True
-                )
-            ]
-        except ValueError as error:
-            raise Misbehaved("columns of different lengths") from error
-        for row in rows:
-            number = row["iteration"]
-            if not isinstance(number, int) or (self._last_iteration is not None and number != self._last_iteration + 1):
-                raise Misbehaved(f"iteration {number!r} after iteration {self._last_iteration}")
-            if not all(isinstance(row[name], (int, float, type(None))) for name in METRICS):
-                raise Misbehaved(f"iteration {number} with values that are not numbers")
-            self._last_iteration = number
+        rows = rows_of(columns, self._last_iteration)
+        if rows:
+            self._last_iteration = int(rows[-1]["iteration"] or 0)
         if not self._pending:
             self._pending_since = clock()
         self._pending += rows
@@ -314,11 +255,8 @@ class Session:
             self._write(lambda: self._attempt.snapshot(*taken))
             self._snapshots = []
 
-    def _add_snapshot(self, iteration: int, summary: dict[str, Any], detail: dict[str, Any]) -> None:
-        size = len(json.dumps([summary, detail]))
-        if not isinstance(iteration, int) or size > MAX_SNAPSHOT:
-            raise Misbehaved(f"a snapshot of {size:,} bytes at iteration {iteration!r}")
-        self._snapshots.append(Snapshot(iteration, summary, detail))
+    def _add_snapshot(self, snapshot: Snapshot) -> None:
+        self._snapshots.append(snapshot)
         if len(self._snapshots) == MOST_SNAPSHOTS:
             self._flush()
 
@@ -329,18 +267,13 @@ class Session:
         """
         uploads = []
         for stored in self._write(self._attempt.datasets):
-            path = self._directory / f"{stored.id}.parquet"
             try:
-                self._store.get(stored.url, path)
-                intact = sha256_of(path) == stored.sha256
+                path = self._files.fetch(stored.url, stored.sha256, f"{stored.id}.parquet")
             except FileNotFoundError:
-                intact = False
-            if not intact:
+                path = None
+            if path is None:
                 self._end_runner()
-                message = f"the file of the data set {stored.id} is not in the store, or is damaged"
-                error = JobError(
-                    reason="dataset_lost", message=message, remedy="Upload it again, and submit the job anew."
-                )
+                error = JobError(**losses.dataset_lost(stored.id)._asdict())
                 self._conclude(partial(self._attempt.fail, error))
                 return None
             upload = {"id": stored.id, "name": stored.name, "description": stored.description, "path": str(path)}
@@ -350,14 +283,12 @@ class Session:
     def _fetch_checkpoint(self) -> str | None:
         """The newest checkpoint that is intact, as a local file."""
         for file in self._write(self._attempt.checkpoints):
-            path = self._directory / f"resume-{file.name}"
             try:
-                self._store.get(file.url, path)
-                intact = sha256_of(path) == file.sha256
+                path = self._files.fetch(file.url, file.sha256, f"resume-{file.name}")
             except OSError as error:
                 log.warning("job %s: %s cannot be read: %s", self._attempt.job_id, file.url, error)
-                intact = False
-            if intact:
+                path = None
+            if path is not None:
                 return str(path)
             self._note("warning", f"the checkpoint of iteration {file.iteration} is damaged; going further back")
         return None
@@ -365,28 +296,15 @@ class Session:
     def _keep_checkpoint(self, iteration: int, path: Path, sha256: str) -> None:
         self._flush()  # first: a checkpoint ahead of its iterations would leave a gap
         try:
-            stored = StoredFile(
-                f"checkpoint-{iteration:010d}", CHECKPOINT, path.stat().st_size, sha256, self._put(path), iteration
-            )
+            size, url = path.stat().st_size, self._files.put(path)
+            stored = StoredFile(f"checkpoint-{iteration:010d}", CHECKPOINT, size, sha256, url, iteration)
         except OSError as error:
             self._note("warning", f"the checkpoint of iteration {iteration} could not be stored: {error}")
             return
         finally:
             path.unlink(missing_ok=True)
         for url in self._write(lambda: self._attempt.checkpoint(stored)):
-            self._remove(url)
-
-    def _put(self, path: Path) -> str:
-        """Store a file of the runner. The key holds the attempt, so one that is over cannot touch a later one's."""
-        if path.parent != self._directory:
-            raise Misbehaved(f"a file outside of its directory: {path}")
-        return self._store.put(path, f"jobs/{self._attempt.job_id}/{self._attempt.number}/{path.name}")
-
-    def _remove(self, url: str) -> None:
-        try:
-            self._store.remove(url)
-        except OSError as error:
-            log.warning("%s could not be removed: %s", url, error)
+            self._files.remove(url)
 
     def _phase(self, phase: str) -> None:
         self._phases += 1
@@ -406,7 +324,7 @@ class Session:
     def _succeed(self, result: dict[str, Any], artifacts: list[dict[str, Any]]) -> None:
         self._flush()
         files = [
-            StoredFile(file["name"], file["kind"], file["size"], file["sha256"], self._put(Path(file["path"])))
+            StoredFile(file["name"], file["kind"], file["size"], file["sha256"], self._files.put(Path(file["path"])))
             for file in artifacts
         ]
         self._conclude(lambda: self._attempt.succeed(result, files))
@@ -427,7 +345,7 @@ class Session:
         if self._lease.state is State.CANCELLING or self._draining or clock() > self._deadline:
             self._conclude_stop()
         else:
-            self._lose(*self._child.exit_reason())
+            self._lose(self._child.exit_reason())
 
     def _conclude_stop(self) -> None:
         """The runner is gone because it was asked to go: by a person, by the end of this worker, or by the clock."""
@@ -436,22 +354,16 @@ class Session:
         elif self._draining:
             self._conclude(self._attempt.release)
         else:
-            limit = f"{self._attempt.spec['time_limit']:g} s"
-            error = JobError(
-                reason="timed_out",
-                message=f"the job was not done after {limit}, which its time_limit allows",
-                remedy="Retry the job to go on from its last checkpoint for as long again, or submit it with a higher "
-                "time_limit or fewer iterations.",
-                iteration=self._last_iteration,
-            )
+            loss = losses.timed_out(self._attempt.spec["time_limit"])
+            error = JobError(**loss._asdict(), iteration=self._last_iteration)
             self._conclude(lambda: self._attempt.fail(error))
 
-    def _lose(self, reason: str, message: str, remedy: str) -> None:
+    def _lose(self, loss: Loss) -> None:
         """This attempt is lost, but not the job. Never raises."""
         self._end_runner()
         try:
             self._flush()
-            error = JobError(reason=reason, message=message, remedy=remedy, iteration=self._last_iteration)
+            error = JobError(**loss._asdict(), iteration=self._last_iteration)
             self._conclude(lambda: self._attempt.lose(error))
         except Exception:
             # The lease runs out, and the sweeper of some worker does the same.
@@ -473,8 +385,3 @@ class Session:
                     raise
                 log.warning("job %s: the database does not answer: %s", self._attempt.job_id, error.orig)
                 time.sleep(TICK_SECONDS)
-
-
-def is_transient(error: sa.exc.DBAPIError) -> bool:
-    """Whether the same statement may succeed later: a lost connection, a lock, a full disk."""
-    return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))

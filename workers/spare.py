@@ -44,7 +44,7 @@ class Spare:
                 if not child.ready.is_set():
                     self._not_before = clock() + RESTART_SECONDS[min(self.failures, len(RESTART_SECONDS) - 1)]
                     self.failures += 1
-                    log.error("the runner does not start: %s", child.exit_reason()[1])
+                    log.error("the runner does not start: %s", child.exit_reason().message)
             if not self._closed and clock() >= self._not_before:
                 self._child = Child(self._command)
         return None

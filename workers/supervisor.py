@@ -11,9 +11,7 @@ import logging
 import os
 import secrets
 import shutil
-import signal
 import socket
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
@@ -25,33 +23,26 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from hposvc import logs, tracing
-from hposvc.db import migrate
-from hposvc.db.engine import create_engine, unreachable_is_fault
+from hposvc.db.engine import create_engine, is_transient
 from hposvc.fleet import workers as fleet
 from hposvc.fleet.workers import WorkerReport, WorkerState
 from hposvc.jobs.attempt import Attempt, claim
 from hposvc.jobs.queue import Consumer, Publisher
 from hposvc.jobs.removal import expire
 from hposvc.jobs.sweeper import redeliver, sweep
-from hposvc.machine import gpus
-from hposvc.machine.memory import main_memory
-from hposvc.machine.warmup import WarmupProgress, is_warm, warm_up
 from hposvc.schema.capabilities import ANY
-from hposvc.schema.capabilities import offers as offers_of
-from hposvc.settings import Settings
 from hposvc.storage.store import Store
 from workers.child import Child
 from workers.clock import clock
 from workers.counters import ATTEMPTS, ITERATIONS, LEASES_LOST, UNDELIVERED, Counters
 from workers.counters import serve as serve_metrics
-from workers.session import Session, Timing, is_transient
+from workers.session import Session
 from workers.spare import Spare
+from workers.timing import Timing
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-RUNNER = (sys.executable, "-P", "-m", "workers.runner")  # -P: no folder of the user's stands in for a package
 
 
 EXPIRE_SECONDS = 600.0  # between two looks for jobs to remove
@@ -71,7 +62,7 @@ class Supervisor:
         store: Store,
         work_directory: Path,
         *,
-        runner: Sequence[str] = RUNNER,
+        runner: Sequence[str],
         timing: Timing | None = None,
         memory_limit: float | None = None,
         offers: Sequence[str] = (ANY,),
@@ -348,47 +339,6 @@ class Supervisor:
                 if not is_transient(error) or self._stopping.wait(self._timing.poll):
                     raise
                 log.warning("the database does not answer: %s", error.orig)
-
-
-def main(settings: Settings) -> None:
-    """Run a worker until SIGTERM or SIGINT. Raises Fault when it cannot start."""
-    with unreachable_is_fault():
-        migrate.check(settings.database_url)
-    supervisor = Supervisor(
-        settings.database_url,
-        Store(settings.store_url),
-        settings.data_dir / "work",
-        runner=(*RUNNER, settings.device),
-        timing=Timing(lease=settings.lease_seconds),
-        memory_limit=None if settings.memory_limit_gib is None else settings.memory_limit_gib * 2**30,
-        offers=capabilities(settings),
-        metrics_address=None if settings.metrics_port is None else (settings.metrics_host, settings.metrics_port),
-        retention=None if settings.retention_days is None else settings.retention_days * 86400,
-        running_jobs=settings.quota_running_jobs,
-    )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stop())
-    signal.signal(signal.SIGUSR1, lambda *_: supervisor.drain())
-    supervisor.run(partial(prepare, device=settings.device))
-
-
-def capabilities(settings: Settings) -> tuple[str, ...]:
-    """What a worker with these settings offers on this machine."""
-    sizes: dict[str, int] = {}
-    for device in settings.offers:
-        sizes[device] = max((gpu.memory for gpu in gpus.visible()), default=0) if device == "cuda" else main_memory()
-    return offers_of(sizes)
-
-
-def prepare(show: Callable[[str], None], *, device: str) -> None:
-    """Compile Jittor, if this machine has not done so. Raises Fault."""
-
-    def progress(step: WarmupProgress) -> None:
-        show(f"{step.message} ({step.done} of {step.total})")
-
-    if not is_warm(device):
-        show("preparing Jittor, which takes some minutes on the first start")
-        warm_up(progress, device)
 
 
 def _own_directory(parent: Path) -> Path:

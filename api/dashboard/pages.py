@@ -16,7 +16,8 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from api.http.problem_details import TYPES, HTTPProblem
+from api.http.problem_details import HTTPProblem
+from api.http.problem_types import TYPES
 from hposvc.schema.states import State
 
 HERE = Path(__file__).parent

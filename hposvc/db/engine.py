@@ -108,3 +108,8 @@ def write(engine: sa.Engine) -> Iterator[sa.Connection]:
     """
     with engine.connect().execution_options(begin="BEGIN IMMEDIATE") as connection, connection.begin():
         yield connection
+
+
+def is_transient(error: sa.exc.DBAPIError) -> bool:
+    """Whether the same statement may succeed later: a lost connection, a lock, a full disk."""
+    return error.connection_invalidated or isinstance(error, (sa.exc.OperationalError, sa.exc.InterfaceError))

@@ -8,7 +8,7 @@ raises ``Fenced``, and the worker must kill its runner and write nothing more.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,38 +17,26 @@ from hposvc.access.tenants import may_run
 from hposvc.datasets.service import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
-from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
+from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, jobs, now
 from hposvc.db.upsert import upsert
 from hposvc.failpoints import failpoint
-from hposvc.jobs.events import add_event, change_of_state
+from hposvc.jobs.events import add_event
 from hposvc.jobs.iterations import blocks
 from hposvc.jobs.iterations.sparkline import extended
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.queue import Publisher
+from hposvc.jobs.stored_file import CHECKPOINT, DISCARDED, StoredFile
+from hposvc.jobs.transitions import close_attempt, give_back, lose, move_to
 from hposvc.schema.job import JobError
 from hposvc.schema.numbers import to_json
-from hposvc.schema.states import HELD, TERMINAL, Action, State, move
+from hposvc.schema.states import HELD, Action, State
 from hposvc.snapshots import Snapshot
 
-CHECKPOINT = "checkpoint"  # the kind of artifact that an attempt resumes from
-DISCARDED = "discarded"  # a checkpoint that nobody resumes from, because the job begins again from the start
 CHECKPOINTS_KEPT = 2
 
 
 class Fenced(Exception):
     """The job belongs to someone else, or its lease ran out: nothing was written."""
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """A file in the artifact store: ``size`` in bytes, ``sha256`` in hexadecimal."""
-
-    name: str
-    kind: str
-    size: int
-    sha256: str
-    url: str
-    iteration: int | None = None
 
 
 class Attempt:
@@ -293,7 +281,7 @@ class Attempt:
     def _move(
         self, connection: sa.Connection, action: Action, row: sa.Row[Any], data: dict[str, Any] | None = None
     ) -> State:
-        return _move(connection, action, row, self.number, data or {})
+        return move_to(connection, action, row, self.number, data or {})
 
     def _insert_iterations(self, connection: sa.Connection, rows: Sequence[Mapping[str, float | None]]) -> None:
         connection.execute(
@@ -315,7 +303,7 @@ class Attempt:
             connection.execute(upsert(connection, artifacts).values(values))
 
     def _close_attempt(self, connection: sa.Connection, values: dict[str, Any]) -> None:
-        _close_attempt(connection, self.job_id, self.number, values)
+        close_attempt(connection, self.job_id, self.number, values)
 
 
 def claim(
@@ -346,69 +334,10 @@ def claim(
         if row is None:
             return None
         connection.execute(attempts.insert().values(job_id=job_id, attempt=number, worker_id=worker_id))
-        _move(connection, Action.CLAIM, row, number, {"worker": worker_id})
+        move_to(connection, Action.CLAIM, row, number, {"worker": worker_id})
         failpoint("claim.before_commit")
     failpoint("claim.committed")
     return Attempt(engine, publisher, job_id, number, row.spec, row.traceparent)
-
-
-def give_back(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], data: dict[str, Any]) -> None:
-    """Take the job of ``row``, whose row is locked, from its worker: it is queued for the next attempt, or at rest."""
-    target = move(row.id, State(row.state), Action.RELEASE)
-    values = change_of_state(target)
-    attempt = row.attempt
-    if target is State.QUEUED:
-        attempt += 1
-        values |= {"attempt": attempt}
-        publisher.enqueue(
-            connection, row.id, attempt, priority=row.priority, tenant=row.tenant_id, created_at=row.created_at
-        )
-    connection.execute(jobs.update().where(jobs.c.id == row.id).values(values))
-    add_event(connection, row.id, attempt, "state", {"state": target} | data)
-
-
-def lose(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any], error: JobError) -> None:
-    """Count the current attempt of ``row``, whose row is locked, as lost."""
-    losses = row.losses + 1
-    _close_attempt(connection, row.id, row.attempt, {"finished_at": now(), "outcome": "lost", "message": error.message})
-    add_event(connection, row.id, row.attempt, "lost", error.model_dump() | {"losses": losses})
-    connection.execute(jobs.update().where(jobs.c.id == row.id).values(losses=losses))
-    if losses >= row.max_attempts and move(row.id, State(row.state), Action.RELEASE) is State.QUEUED:
-        connection.execute(jobs.update().where(jobs.c.id == row.id).values(error=to_json(error.model_dump())))
-        _move(connection, Action.FAIL, row, row.attempt, {"reason": error.reason})
-    else:
-        give_back(connection, publisher, row, {"reason": error.reason})
-
-
-def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
-    """Forget what earlier attempts computed; answers the values for the job's row, which the caller has locked.
-
-    The files of the checkpoints are removed by the next worker that takes the job up: it reaches the store.
-    """
-    for table in (iterations, iteration_blocks, hyperparameters):
-        connection.execute(table.delete().where(table.c.job_id == job_id))
-    connection.execute(
-        artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
-    )
-    latest = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "sparkline")
-    return {"iteration": 0} | dict.fromkeys((*latest, "started_at"))
-
-
-def _move(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:
-    target = move(row.id, State(row.state), action)
-    if target != row.state:
-        values = change_of_state(target)
-        if target in TERMINAL:
-            values |= {"worker_id": row.worker_id}  # who did it
-        connection.execute(jobs.update().where(jobs.c.id == row.id).values(values))
-        add_event(connection, row.id, attempt, "state", {"state": target} | data)
-    return target
-
-
-def _close_attempt(connection: sa.Connection, job_id: str, attempt: int, values: dict[str, Any]) -> None:
-    connection.execute(
-        attempts.update().where(attempts.c.job_id == job_id, attempts.c.attempt == attempt).values(values)
-    )
 
 
 def _is_finite(value: float | None) -> bool:

@@ -16,8 +16,8 @@ from hposvc import snapshots
 from hposvc.db.engine import read
 from hposvc.db.tables import DEFAULT_TENANT, artifacts, jobs
 from hposvc.db.tables import hyperparameters as table
-from hposvc.jobs.attempt import CHECKPOINT
 from hposvc.jobs.queries import JobNotFound, assert_exists
+from hposvc.jobs.stored_file import CHECKPOINT
 from hposvc.schema.hyperparameters import (
     Histogram,
     HistoryGroup,

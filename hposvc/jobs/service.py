@@ -16,11 +16,11 @@ from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
 from hposvc.fleet.workers import offered
 from hposvc.jobs import queries
-from hposvc.jobs.attempt import begin_again
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.removal import VersionConflict
+from hposvc.jobs.transitions import begin_again
 from hposvc.schema.capabilities import ANY, unmet
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec

@@ -12,9 +12,9 @@ from hposvc.db.engine import write
 from hposvc.db.tables import jobs, now
 from hposvc.failpoints import failpoint
 from hposvc.fleet.workers import forget
-from hposvc.jobs.attempt import lose
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queue import Publisher, deliveries
+from hposvc.jobs.transitions import lose
 from hposvc.schema.job import JobError
 from hposvc.schema.states import HELD, State
 

@@ -55,13 +55,13 @@ def run_api(settings: Settings) -> None:
 
 def run_worker(settings: Settings) -> None:
     """Work off jobs until SIGINT or SIGTERM, or SIGUSR1 after the job under way. Raises Fault."""
-    from workers import supervisor
+    from workers import start
 
     logs.configure(settings.log_level, settings.log_format)
     _check_store(settings)
     with _traced("worker"):
         try:
-            supervisor.main(settings)
+            start.main(settings)
         except OSError as error:
             if settings.metrics_port is None or error.errno not in (errno.EADDRINUSE, errno.EACCES):
                 raise

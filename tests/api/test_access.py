@@ -21,8 +21,8 @@ from hposvc.access import keys, tenants
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, api_keys, metadata, sessions
 from hposvc.fleet.workers import WorkerReport, beat
-from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.service import Jobs
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import outbox

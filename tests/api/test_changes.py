@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import DELETED, events, iterations, jobs, metadata
 from hposvc.jobs import removal
-from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.service import Jobs
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from hposvc.storage.store import Store

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from api.app import UnsafeAddressError, create_app
 from api.dashboard.pages import PLOTLY, VENDOR
-from api.http.problem_details import TYPES
+from api.http.problem_types import TYPES
 from hposvc.settings import Settings
 from tests.support.problems import problem
 from tests.support.serving import SPEC, Server, submit

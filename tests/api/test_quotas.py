@@ -15,9 +15,10 @@ from hposvc.access.tenants import QuotaExceeded, Quotas
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
-from hposvc.jobs.attempt import StoredFile, claim
+from hposvc.jobs.attempt import claim
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.jobs.sweeper import Swept, sweep
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec

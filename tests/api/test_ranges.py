@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hposvc.jobs.attempt import StoredFile
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.storage.store import Store
 from tests.support.serving import RESULT, Server, succeeded
 

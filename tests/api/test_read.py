@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from hposvc.fleet.workers import WorkerReport, beat
-from hposvc.jobs.attempt import StoredFile
 from hposvc.jobs.queries import METRICS
+from hposvc.jobs.stored_file import StoredFile
 from tests.support.problems import problem
 from tests.support.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -33,11 +34,20 @@ class LosesAnswers(httpx.BaseTransport):
         return response
 
 
+def over(network: httpx.BaseTransport, url: str, **options: Any) -> Client:
+    """A client whose requests go through ``network``."""
+    client = Client(url, **options)
+    headers = client._http.client.headers
+    client._http.client.close()
+    client._http.client = httpx.Client(base_url=url, headers=headers, transport=network, trust_env=False)
+    return client
+
+
 def test_a_job_whose_answer_got_lost_is_submitted_once(api: ServerProcess) -> None:
     with Client(api.url) as plain:
         before = {job.id for job in plain.jobs()}
         network = LosesAnswers(2)
-        with Client(api.url, transport=network) as client:
+        with over(network, api.url) as client:
             job = client.submit(SPEC)
         assert network.delivered == 3
         assert {job.id for job in plain.jobs()} - before == {job.id}
@@ -100,7 +110,7 @@ def test_a_busy_server_is_asked_again() -> None:
             httpx.Response(200, json={"items": []}),
         ]
     )
-    with Client("http://busy", transport=httpx.MockTransport(lambda _: next(answers))) as client:
+    with over(httpx.MockTransport(lambda _: next(answers)), "http://busy") as client:
         assert client.workers() == []
 
 
@@ -114,7 +124,7 @@ def test_a_refusal_is_not_repeated() -> None:
         )
 
     with (
-        Client("http://strict", transport=httpx.MockTransport(refuse)) as client,
+        over(httpx.MockTransport(refuse), "http://strict") as client,
         pytest.raises(ProblemError, match="No: never"),
     ):
         client.submit(SPEC)
@@ -123,7 +133,7 @@ def test_a_refusal_is_not_repeated() -> None:
 
 def test_an_answer_of_something_else_is_readable() -> None:
     page = httpx.MockTransport(lambda _: httpx.Response(404, text="<html>nginx</html>"))
-    with Client("http://proxy", transport=page) as client, pytest.raises(ProblemError, match=r"HTTP 404.*nginx"):
+    with over(page, "http://proxy") as client, pytest.raises(ProblemError, match=r"HTTP 404.*nginx"):
         client.job("job_x")
 
 
@@ -139,7 +149,7 @@ def test_a_job_s_id_cannot_lead_elsewhere() -> None:
         seen.append(request.url.raw_path)
         return httpx.Response(404)
 
-    with Client("http://x", transport=httpx.MockTransport(answer)) as client, pytest.raises(ProblemError):
+    with over(httpx.MockTransport(answer), "http://x") as client, pytest.raises(ProblemError):
         client.job("../workers?x=1")
     assert seen == [b"/v1/jobs/..%2Fworkers%3Fx%3D1"]
 
@@ -165,7 +175,7 @@ def test_a_deletion_whose_answer_got_lost_is_no_error(api: ServerProcess) -> Non
         job = plain.submit(SPEC)
         plain.cancel(job.id)
         network = LosesAnswers(1)
-        with Client(api.url, transport=network) as client:
+        with over(network, api.url) as client:
             client.delete(job.id)
         assert network.delivered == 2
 
@@ -177,7 +187,7 @@ def test_a_key_is_not_made_twice_when_the_answer_got_lost() -> None:
         asked.append(request)
         raise httpx.ReadError("the connection broke", request=request)
 
-    with Client("http://x", transport=httpx.MockTransport(break_off)) as client:
+    with over(httpx.MockTransport(break_off), "http://x") as client:
         with pytest.raises(ServerUnreachableError):
             client.create_key("mine")
         assert len(asked) == 1
@@ -189,7 +199,7 @@ def test_the_key_is_shown_in_the_header_alone() -> None:
         assert "hposvc_x" not in str(request.url)
         return httpx.Response(200, json={"items": []})
 
-    with Client("http://x", key="hposvc_x", transport=httpx.MockTransport(answer)) as client:
+    with over(httpx.MockTransport(answer), "http://x", key="hposvc_x") as client:
         assert client.workers() == []
 
 
@@ -239,7 +249,7 @@ def test_a_stream_that_breaks_leaves_nothing_out(api: ServerProcess) -> None:
         for action in (plain.pause, plain.resume, plain.pause, plain.resume, plain.cancel):
             action(job.id)
         network = BreaksStreams(400)
-        with Client(api.url, transport=network) as client:
+        with over(network, api.url) as client:
             events = list(client.stream(job.id))
         states = [event.data["data"]["state"] for event in events if event.type == "state"]
         assert states == ["queued", "paused", "queued", "paused", "queued", "cancelled"]

@@ -21,6 +21,8 @@ from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.machine.causes import Cause
 from hposvc.operate import doctor
+from hposvc.operate.doctor import folders
+from hposvc.operate.doctor.findings import good
 from hposvc.settings import Settings
 from tests.support.commands import HPOSVC, ServerProcess
 from tests.support.environment import FOUND, without_settings
@@ -124,7 +126,7 @@ def produces(
 @produces(Cause.PYTHON_UNSUPPORTED, "Python", message="3.13.1", remedy="3.11 or 3.12")
 def python(machine: Machine) -> Findings:
     machine.monkeypatch.setattr("sys.version_info", (3, 13, 1, "final", 0))
-    return {"Python": asdict(doctor.python_version())}
+    return {"Python": asdict(doctor.machine.python_version())}
 
 
 @produces(Cause.WORKER_NOT_INSTALLED, "Jittor", status="note", message="not installed", remedy="pip install hposvc")
@@ -269,8 +271,8 @@ def other_database(machine: Machine) -> Findings:
 def network_file_system(machine: Machine) -> Findings:
     """The kernel's own list of mounts, with one more line."""
     mounts = machine.folder / "mounts"
-    mounts.write_text(f"{doctor.MOUNTS.read_text()}server:/export {machine.folder} nfs4 rw 0 0\n")
-    machine.monkeypatch.setattr(doctor, "MOUNTS", mounts)
+    mounts.write_text(f"{folders.MOUNTS.read_text()}server:/export {machine.folder} nfs4 rw 0 0\n")
+    machine.monkeypatch.setattr(folders, "MOUNTS", mounts)
     elsewhere = machine.look(HPOSVC_DATABASE_URL="sqlite:////dev/shm/none/x.sqlite3")["database"]
     assert elsewhere["cause"] == Cause.DATABASE_ABSENT
     return machine.look()
@@ -316,7 +318,7 @@ def no_server(machine: Machine) -> Findings:
 
 @produces(Cause.CLOCK_UNKNOWN, "clock", status="note", message="did not tell its time", remedy="look again")
 def database_gone_meanwhile(machine: Machine) -> Findings:
-    return {"clock": asdict(doctor.clocks(Settings(data_dir=machine.folder, database_url=NOBODY)))}
+    return {"clock": asdict(doctor.service.clocks(Settings(data_dir=machine.folder, database_url=NOBODY)))}
 
 
 def clock_off_by(seconds: int, machine: Machine) -> Findings:
@@ -376,7 +378,7 @@ def another_s_address(machine: Machine) -> Findings:
 
 @produces(Cause.EXAMINATION_FAILED, "database", message="FileNotFoundError", remedy="Report it")
 def no_proc(machine: Machine) -> Findings:
-    machine.monkeypatch.setattr(doctor, "MOUNTS", machine.folder / "nowhere")
+    machine.monkeypatch.setattr(folders, "MOUNTS", machine.folder / "nowhere")
     findings = machine.look()
     assert findings["store"]["status"] == "good"  # the others are looked at all the same
     return findings
@@ -489,10 +491,10 @@ def test_headers_of_onednn_that_are_missing(machine: Machine) -> None:
 
 def test_a_server_that_runs_is_no_fault(api: ServerProcess) -> None:
     settings = api.settings.model_copy(update={"port": int(api.url.rsplit(":", 1)[1])})
-    assert doctor.port(settings) == doctor.good("port", f"a server runs at {api.url}")
+    assert doctor.service.port(settings) == good("port", f"a server runs at {api.url}")
     settings.server_file.replace(moved := settings.server_file.with_suffix(".moved"))
     try:
-        assert doctor.port(settings).cause == Cause.PORT_TAKEN
+        assert doctor.service.port(settings).cause == Cause.PORT_TAKEN
     finally:
         moved.replace(settings.server_file)
 
@@ -501,7 +503,7 @@ def test_an_address_that_was_left_behind_is_not_believed(machine: Machine) -> No
     settings = machine.settings.model_copy(update={"port": 0})
     settings.data_dir.mkdir()
     settings.server_file.write_text(json.dumps({"url": "http://127.0.0.1:9", "pid": 1}))
-    assert doctor.port(settings) == doctor.good("port", "a free one is taken at start")
+    assert doctor.service.port(settings) == good("port", "a free one is taken at start")
 
 
 def test_it_changes_nothing(machine: Machine) -> None:

@@ -101,8 +101,8 @@ def test_a_service_that_goes_away_is_said_and_what_it_said_last_is_kept(api: Ser
         seen = glances(client, 0.01, limit=5)
         first = next(seen)
         assert first.silent is None
-        client._http.close()
-        client._http = httpx.Client(base_url="http://127.0.0.1:9", trust_env=False)
+        client._http.client.close()
+        client._http.client = httpx.Client(base_url="http://127.0.0.1:9", trust_env=False)
         later = next(seen)
     assert later.silent is not None
     assert later.numbers == first.numbers

@@ -27,10 +27,11 @@ from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.db.tables import now
 from hposvc.jobs import queries
-from hposvc.jobs.attempt import Attempt, Fenced, StoredFile, claim
+from hposvc.jobs.attempt import Attempt, Fenced, claim
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import IllegalTransition, Jobs
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.jobs.sweeper import sweep
 from hposvc.schema.job import JobError
 from hposvc.schema.states import HELD, TERMINAL, State

@@ -17,7 +17,7 @@ from hposvc.db.tables import artifacts, attempts, events, iterations, jobs
 from hposvc.schema.states import State
 from tests.support.harness import Service, tiny_spec
 from tests.support.release_0001 import BATCHES, ROWS
-from workers.session import Timing
+from workers.timing import Timing
 
 pytestmark = [pytest.mark.durability, pytest.mark.slow]
 

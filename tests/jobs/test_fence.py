@@ -11,11 +11,12 @@ from hposvc.db.engine import read, write
 from hposvc.db.tables import iteration_blocks, iterations, now
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.jobs import hyperparameters, queries
-from hposvc.jobs.attempt import Attempt, Fenced, StoredFile
+from hposvc.jobs.attempt import Attempt, Fenced
 from hposvc.jobs.iterations.blocks import FOLDED
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.queue import Publisher, deliveries
 from hposvc.jobs.service import Jobs
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.jobs.sweeper import Swept, sweep
 from hposvc.schema.job import JobError
 from hposvc.schema.states import State

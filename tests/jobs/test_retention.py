@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata, now
 from hposvc.jobs import removal
-from hposvc.jobs.attempt import Attempt, StoredFile
+from hposvc.jobs.attempt import Attempt
 from hposvc.jobs.queue import deliveries
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.job import JobResource
 from hposvc.storage.store import Store
 from tests.support.serving import running

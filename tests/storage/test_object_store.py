@@ -17,7 +17,7 @@ import pytest
 
 from hposvc.datasets.service import DatasetNotFound, Datasets
 from hposvc.db.engine import create_engine
-from hposvc.jobs.attempt import StoredFile
+from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.spec import JobSpec
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import Store, StoreError, locate

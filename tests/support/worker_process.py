@@ -10,8 +10,9 @@ from pathlib import Path
 
 from hposvc import logs, tracing
 from hposvc.storage.store import Store
-from workers.session import Timing
-from workers.supervisor import RUNNER, Supervisor
+from workers.start import RUNNER
+from workers.supervisor import Supervisor
+from workers.timing import Timing
 
 TINY = (sys.executable, "-m", "tests.support.tiny_runner")
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import artifacts
 from hposvc.jobs import queries
-from hposvc.jobs.attempt import CHECKPOINT
+from hposvc.jobs.stored_file import CHECKPOINT
 from hposvc.schema.states import State
 from tests.support.harness import Service, children_of, eventually, freeze, gone, tiny_spec
 from workers.checkpoints import is_due

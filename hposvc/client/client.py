@@ -1,31 +1,26 @@
-"""A client of the service: the HTTP calls, typed, with retries that cannot submit a job twice.
-
->>> with Client("http://127.0.0.1:8080") as client:
-...     job = client.submit({"kind": "data_reweighting", "dataset": {"id": "sklearn:digits"}})
-...     print(client.wait(job.id).result["sentence"])
-"""
+"""The calls of the service, as methods."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
 
-from hposvc import __version__
+from hposvc.client.bodies import Spec, encode, media_type, pieces
+from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
+from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
+from hposvc.client.events import StreamedEvent, server_sent
 from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
 from hposvc.schema.datasets import DatasetPage, DatasetResource
 from hposvc.schema.iterations import IterationColumns
 from hposvc.schema.job import ArtifactResource, Checked, EventPage, JobPage, JobResource
-from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import TERMINAL
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
 from hposvc.schema.workers import WorkerResource
@@ -36,12 +31,8 @@ if TYPE_CHECKING:
     from hposvc.prediction import Predictions, Predictor
 
 Filter = str | Sequence[str] | None
-Spec = JobSpec | Mapping[str, Any] | bytes
 
-ATTEMPTS = 4
-FIRST_PAUSE = 0.25  # seconds before the first retry; doubled for each one after
-LONGEST_PAUSE = 10.0
-CHUNK = 256 * 1024  # of a file on its way
+EVENT_STREAM = "text/event-stream"
 WAIT_SECONDS = 20  # for an answer that comes when something changed
 MEDIA_TYPES = {
     "json": "application/json",
@@ -49,59 +40,12 @@ MEDIA_TYPES = {
     "ndjson": "application/x-ndjson",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-TRY_AGAIN = frozenset({429, 502, 503, 504})
-
-
-@dataclass(frozen=True)
-class StreamedEvent:
-    """One event of a stream: ``type`` is state, note, lost, iterations or end; ``id`` a place to go on from."""
-
-    id: str
-    type: str
-    data: dict[str, Any]
-
-
-class ClientError(Exception):
-    """The service did not do what was asked. The message says why, and what to do about it where that is known."""
-
-
-class ServerUnreachableError(ClientError):
-    """Nothing answers at the service's address."""
-
-    def __init__(self, url: str, reason: str) -> None:
-        self.url = url
-        super().__init__(f"no answer from {url}: {reason}")
-
-
-class ProblemError(ClientError):
-    """The service refused: its problem document (RFC 9457), readable.
-
-    ``status`` is the HTTP status, ``type`` the stable name of the problem, ``errors`` what is wrong field by field
-    (``field``, ``message``, ``remedy``), ``document`` everything the service said.
-    """
-
-    def __init__(self, status: int, document: Mapping[str, Any]) -> None:
-        self.status = status
-        self.document = dict(document)
-        self.type = str(document.get("type", "about:blank"))
-        self.title = str(document.get("title", f"HTTP {status}"))
-        self.detail = str(document.get("detail", ""))
-        self.errors: list[dict[str, Any]] = list(document.get("errors", []))
-        lines = [f"{error['field']}: {error['message']} ({error['remedy']})" for error in self.errors]
-        super().__init__("\n  ".join([f"{self.title}:", *lines]) if lines else f"{self.title}: {self.detail}")
-
-
-class _Repeated(Exception):
-    """A deletion was refused after an earlier request for it got no answer: that one may have done it."""
-
-    def __init__(self, problem: ProblemError) -> None:
-        self.problem = problem
 
 
 class Client:
     """One service, opened by ``key`` if it asks for one. Close it, or use it as a context manager.
 
-    ``timeout`` is in seconds; ``transport`` replaces the network in tests.
+    ``timeout`` is in seconds.
     """
 
     def __init__(
@@ -110,17 +54,9 @@ class Client:
         *,
         key: str | None = None,
         timeout: float = 30.0,
-        transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
-        self._timeout = timeout
-        self._http = httpx.Client(
-            base_url=self.url,
-            timeout=timeout,
-            transport=transport,
-            headers={"User-Agent": f"hposvc/{__version__}"} | ({"Authorization": f"Bearer {key}"} if key else {}),
-            trust_env=False,  # a proxy has no business between a person and the service on the same machine
-        )
+        self._http = Connection(self.url, key, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +66,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._http.client.close()
 
     def submit(self, spec: Spec, *, idempotency_key: str | None = None) -> JobResource:
         """Post a job. ``spec`` is a JobSpec, a mapping of the same shape, or a YAML or JSON document as bytes.
@@ -138,23 +74,23 @@ class Client:
         Requests that get lost are repeated under one idempotency key, so that one call makes one job; give your own key
         to make that hold across processes. Raises ProblemError naming every field that is wrong.
         """
-        content, media_type = _encode(spec)
+        content, media_type = encode(spec)
         headers = {"Content-Type": media_type, "Idempotency-Key": idempotency_key or uuid.uuid4().hex}
-        return JobResource.model_validate(self._call("POST", "/v1/jobs", headers=headers, content=content))
+        return JobResource.model_validate(self._http.call("POST", "/v1/jobs", headers=headers, content=content))
 
     def check(self, spec: Spec) -> Checked:
         """What ``submit`` would store, with every default filled in, and which settings are doubtful.
 
         Nothing is submitted. Raises ProblemError naming every field that is wrong.
         """
-        content, media_type = _encode(spec)
+        content, media_type = encode(spec)
         headers = {"Content-Type": media_type}
-        answer = self._call("POST", "/v1/jobs", params={"dry_run": "true"}, headers=headers, content=content)
+        answer = self._http.call("POST", "/v1/jobs", params={"dry_run": "true"}, headers=headers, content=content)
         return Checked.model_validate(answer)
 
     def job(self, job_id: str) -> JobResource:
         """The job as it stands now."""
-        return JobResource.model_validate(self._call("GET", _path(job_id)))
+        return JobResource.model_validate(self._http.call("GET", _path(job_id)))
 
     def jobs_page(self, *, page: str | None = None, limit: int | None = None, **filters: Filter) -> JobPage:
         """One page of jobs, newest first unless ``order`` says otherwise.
@@ -164,7 +100,7 @@ class Client:
         """
         params = {**filters, "page": page, "limit": None if limit is None else str(limit)}
         given = {name: value for name, value in params.items() if value is not None}
-        return JobPage.model_validate(self._call("GET", "/v1/jobs", params=given))
+        return JobPage.model_validate(self._http.call("GET", "/v1/jobs", params=given))
 
     def jobs(self, **filters: Filter) -> Iterator[JobResource]:
         """Every job that passes the filters of ``jobs_page``, in its order, page after page."""
@@ -178,25 +114,18 @@ class Client:
     def iterations(self, job_id: str, *, after: int = -1, limit: int | None = None) -> IterationColumns:
         """The iterations beyond ``after``, by column; pass ``next_after`` of one answer as ``after`` of the next."""
         params = {"after": after} if limit is None else {"after": after, "limit": limit}
-        return IterationColumns.model_validate(self._call("GET", _path(job_id, "iterations"), params=params))
+        return IterationColumns.model_validate(self._http.call("GET", _path(job_id, "iterations"), params=params))
 
     def iterations_as(self, job_id: str, format_: str, *, after: int = -1) -> Iterator[bytes]:
         """The iterations beyond ``after`` as ``csv``, ``ndjson``, ``arrow`` or ``json``, in pieces as they arrive."""
         headers = {"Accept": MEDIA_TYPES[format_]}
-        try:
-            with self._http.stream(
-                "GET", _path(job_id, "iterations"), params={"after": after}, headers=headers
-            ) as response:
-                if not response.is_success:
-                    response.read()
-                    raise ProblemError(response.status_code, _document(response))
-                yield from response.iter_bytes()
-        except httpx.TransportError as error:
-            raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+        path = _path(job_id, "iterations")
+        with self._http.stream(path, params={"after": after}, headers=headers) as response:
+            yield from response.iter_bytes()
 
     def history(self, job_id: str, *, after: int = 0) -> EventPage:
         """The events of a job beyond number ``after``."""
-        return EventPage.model_validate(self._call("GET", _path(job_id, "events"), params={"after": after}))
+        return EventPage.model_validate(self._http.call("GET", _path(job_id, "events"), params={"after": after}))
 
     def stream(self, job_id: str, *, last: str | None = None) -> Iterator[StreamedEvent]:
         """Events and iterations of a job as they come, until it has ended; a connection that breaks is taken up again.
@@ -205,33 +134,28 @@ class Client:
         """
         failures = 0
         while True:
-            headers = {"Accept": "text/event-stream"} | ({"Last-Event-ID": last} if last else {})
+            headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": last} if last else {})
             try:
-                with self._http.stream(
-                    "GET", _path(job_id, "events"), headers=headers, timeout=self._timeout
-                ) as response:
+                with self._http.stream(_path(job_id, "events"), headers=headers) as response:
                     if response.status_code == httpx.codes.NO_CONTENT:
                         return
-                    if not response.is_success:
-                        response.read()
-                        if response.status_code not in TRY_AGAIN or failures + 1 >= ATTEMPTS:
-                            raise ProblemError(response.status_code, _document(response))
-                    else:
-                        for event in _server_sent(response.iter_lines()):
-                            failures, last = 0, event.id
-                            yield event
-                            if event.type == "end":
-                                return
-            except httpx.TransportError as error:
-                if failures + 1 >= ATTEMPTS:
-                    raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
+                    for event in server_sent(response.iter_lines()):
+                        failures, last = 0, event.id
+                        yield event
+                        if event.type == "end":
+                            return
+            except (ServerUnreachableError, ProblemError) as error:
+                hopeless = isinstance(error, ProblemError) and error.status not in TRY_AGAIN
+                if hopeless or failures + 1 >= ATTEMPTS:
+                    raise
             failures += 1
             time.sleep(FIRST_PAUSE * 2**failures)
 
     def artifacts(self, job_id: str) -> list[ArtifactResource]:
         """The files that the job left."""
         return [
-            ArtifactResource.model_validate(item) for item in self._call("GET", _path(job_id, "artifacts"))["items"]
+            ArtifactResource.model_validate(item)
+            for item in self._http.call("GET", _path(job_id, "artifacts"))["items"]
         ]
 
     def download_artifacts(
@@ -248,10 +172,7 @@ class Client:
             partial = target.with_name(f".{target.name}.{os.getpid()}")
             digest = hashlib.sha256()
             try:
-                with self._http.stream("GET", artifact.url) as response, partial.open("wb") as file:
-                    if not response.is_success:
-                        response.read()
-                        raise ProblemError(response.status_code, _document(response))
+                with self._http.stream(artifact.url) as response, partial.open("wb") as file:
                     for chunk in response.iter_bytes():
                         digest.update(chunk)
                         if progress is not None:
@@ -260,8 +181,6 @@ class Client:
                 if digest.hexdigest() != artifact.sha256:
                     raise ClientError(f"{artifact.name} arrived damaged; download it again")
                 partial.replace(target)
-            except httpx.TransportError as error:
-                raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
             finally:
                 partial.unlink(missing_ok=True)
             yield target
@@ -272,7 +191,7 @@ class Client:
         page: str | None = None
         while True:
             answer = DatasetPage.model_validate(
-                self._call("GET", "/v1/datasets", params={} if page is None else {"page": page})
+                self._http.call("GET", "/v1/datasets", params={} if page is None else {"page": page})
             )
             items += answer.items
             if (page := answer.next_page) is None:
@@ -280,7 +199,7 @@ class Client:
 
     def dataset(self, dataset_id: str) -> DatasetResource:
         """One data set, with what is done to each of its columns."""
-        return DatasetResource.model_validate(self._call("GET", f"/v1/datasets/{quote(dataset_id, safe='')}"))
+        return DatasetResource.model_validate(self._http.call("GET", f"/v1/datasets/{quote(dataset_id, safe='')}"))
 
     def add_dataset(
         self,
@@ -300,14 +219,14 @@ class Client:
         params = {"name": name or file.name, "label": label, "id_column": id_column, "task": task}
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
-        headers = {"Content-Type": _media_type(file), "Content-Length": str(size)}
+        headers = {"Content-Type": media_type(file), "Content-Length": str(size)}
         timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the answer
-        answer = self._call(
+        answer = self._http.call(
             "POST",
             "/v1/datasets",
             params=given,
             headers=headers,
-            body=lambda: _pieces(file, size, progress),
+            body=lambda: pieces(file, size, progress),
             timeout=timeout,
         )
         return DatasetResource.model_validate(answer)
@@ -315,8 +234,8 @@ class Client:
     def remove_dataset(self, dataset_id: str) -> None:
         """Remove an uploaded data set. Raises ProblemError (409) while jobs need it."""
         try:
-            self._call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
-        except _Repeated as error:
+            self._http.call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
+        except Repeated as error:
             if error.problem.status != httpx.codes.NOT_FOUND:
                 raise error.problem from error
 
@@ -367,72 +286,72 @@ class Client:
 
     def drain(self, worker_id: str, *, now: bool = False) -> None:
         """Let a worker end after its job, or ``now``, handing the job back."""
-        self._call("POST", f"/v1/workers/{quote(worker_id, safe='')}/drain", params={"now": str(now).lower()})
+        self._http.call("POST", f"/v1/workers/{quote(worker_id, safe='')}/drain", params={"now": str(now).lower()})
 
     def metrics(self) -> str:
         """The service's metrics, in Prometheus's text format."""
-        return self._send("GET", "/metrics").text
+        return self._http.send("GET", "/metrics").text
 
     def update(self, job_id: str, *, version: int | None = None, **changes: Any) -> JobResource:
         """Change ``name``, ``tags`` or ``priority``. Raises ProblemError (412) unless the job is at ``version``."""
         headers = {} if version is None else {"If-Match": f'"{version}"'}
-        return JobResource.model_validate(self._call("PATCH", _path(job_id), json=changes, headers=headers))
+        return JobResource.model_validate(self._http.call("PATCH", _path(job_id), json=changes, headers=headers))
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, with everything that it left. Raises ProblemError (409) when it has not."""
         try:
-            self._call("DELETE", _path(job_id))
-        except _Repeated as error:
+            self._http.call("DELETE", _path(job_id))
+        except Repeated as error:
             if error.problem.status != httpx.codes.NOT_FOUND:
                 raise error.problem from error
 
     def session(self) -> dict[str, Any]:
         """Whose key this is: ``tenant``, ``key`` (its name; None where none is asked for) and ``scopes``."""
-        answer: dict[str, Any] = self._call("GET", "/v1/session")
+        answer: dict[str, Any] = self._http.call("GET", "/v1/session")
         return answer
 
     def tenant(self) -> TenantResource:
         """The tenant, its quotas and what is used of them."""
-        return TenantResource.model_validate(self._call("GET", "/v1/tenant"))
+        return TenantResource.model_validate(self._http.call("GET", "/v1/tenant"))
 
     def keys(self) -> list[KeyResource]:
         """The keys of the tenant, without what opens the service. Takes the scope admin."""
-        return [KeyResource.model_validate(key) for key in self._call("GET", "/v1/keys")["items"]]
+        return [KeyResource.model_validate(key) for key in self._http.call("GET", "/v1/keys")["items"]]
 
     def create_key(self, name: str, *, scope: Scope = "submit") -> NewKey:
         """Make a key, which is shown this once. An answer that gets lost leaves a key that nobody knows: revoke it."""
-        return NewKey.model_validate(self._once("POST", "/v1/keys", json={"name": name, "scope": scope}))
+        return NewKey.model_validate(self._http.once("POST", "/v1/keys", json={"name": name, "scope": scope}))
 
     def revoke_key(self, key_id: str) -> KeyResource:
         """Make a key open nothing any more."""
-        return KeyResource.model_validate(self._call("DELETE", f"/v1/keys/{quote(key_id, safe='')}"))
+        return KeyResource.model_validate(self._http.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}"))
 
     def webhooks(self) -> list[WebhookResource]:
         """Where the end of every job is told."""
-        return [WebhookResource.model_validate(item) for item in self._call("GET", "/v1/webhooks")["items"]]
+        return [WebhookResource.model_validate(item) for item in self._http.call("GET", "/v1/webhooks")["items"]]
 
     def add_webhook(self, url: str, *, secret: str | None = None) -> NewWebhook:
         """Tell the end of every job to ``url``; the secret that signs it is shown this once."""
         body = {"url": url} | ({"secret": secret} if secret else {})
-        return NewWebhook.model_validate(self._once("POST", "/v1/webhooks", json=body))
+        return NewWebhook.model_validate(self._http.once("POST", "/v1/webhooks", json=body))
 
     def deliveries(self, webhook_id: str) -> list[DeliveryResource]:
         """What was told to a webhook, newest first, and what came of it."""
         path = f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries"
-        return [DeliveryResource.model_validate(item) for item in self._call("GET", path)["items"]]
+        return [DeliveryResource.model_validate(item) for item in self._http.call("GET", path)["items"]]
 
     def remove_webhook(self, webhook_id: str) -> None:
         """Tell it nothing any more."""
-        self._once("DELETE", f"/v1/webhooks/{quote(webhook_id, safe='')}")
+        self._http.once("DELETE", f"/v1/webhooks/{quote(webhook_id, safe='')}")
 
     def workers(self) -> list[WorkerResource]:
         """The workers that the service knows."""
-        return [WorkerResource.model_validate(worker) for worker in self._call("GET", "/v1/workers")["items"]]
+        return [WorkerResource.model_validate(worker) for worker in self._http.call("GET", "/v1/workers")["items"]]
 
     def is_ready(self) -> bool:
         """Whether the service answers and has what it needs to take jobs; asks once."""
         try:
-            return self._http.get("/readyz").is_success
+            return self._http.client.get("/readyz").is_success
         except httpx.TransportError:
             return False
 
@@ -445,118 +364,16 @@ class Client:
         while job.state not in TERMINAL:
             time.sleep(interval)
             headers = {"Prefer": f"wait={WAIT_SECONDS}", "If-None-Match": f'"{job.version}"'}
-            answer = self._call("GET", _path(job_id), headers=headers, timeout=self._timeout + WAIT_SECONDS)
+            answer = self._http.call("GET", _path(job_id), headers=headers, timeout=self._http.timeout + WAIT_SECONDS)
             job = job if answer is None else JobResource.model_validate(answer)
         return job
 
     def _act(self, job_id: str, action: str, params: dict[str, str] | None = None) -> JobResource:
-        return JobResource.model_validate(self._call("POST", _path(job_id, action), params=params))
+        return JobResource.model_validate(self._http.call("POST", _path(job_id, action), params=params))
 
     def _bytes(self, path: str, **request: Any) -> bytes:
-        return self._send("GET", path, **request).content
-
-    def _once(self, method: str, path: str, **request: Any) -> Any:
-        """``_call`` for what must not happen twice: repeated only when the service said that it did nothing."""
-        return self._call(method, path, lost=False, **request)
-
-    def _call(self, method: str, path: str, *, lost: bool = True, **request: Any) -> Any:
-        """The decoded answer, None if there is nothing in it."""
-        response = self._send(method, path, lost=lost, **request)
-        empty = response.status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED)
-        return None if empty else response.json()
-
-    def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        lost: bool = True,
-        body: Callable[[], Iterator[bytes]] | None = None,
-        **request: Any,
-    ) -> httpx.Response:
-        """The answer. Repeated while the service is busy and, with ``lost``, after no answer came: reads, actions that
-        are idempotent, submits with a key, uploads, whose content is one data set. ``body`` begins anew each time.
-        """
-        pause = FIRST_PAUSE
-        unanswered = False
-        for attempt in range(1, ATTEMPTS + 1):
-            last = attempt == ATTEMPTS
-            try:
-                if body is not None:
-                    request["content"] = body()
-                response = self._http.request(method, path, **request)
-            except httpx.TransportError as error:
-                if last or not lost:
-                    raise ServerUnreachableError(self.url, str(error) or type(error).__name__) from error
-                unanswered = True
-            else:
-                if response.is_success or response.status_code == httpx.codes.NOT_MODIFIED:
-                    return response
-                if last or response.status_code not in TRY_AGAIN:
-                    problem = ProblemError(response.status_code, _document(response))
-                    raise _Repeated(problem) if unanswered and method == "DELETE" else problem
-                pause = max(pause, _retry_after(response))
-            time.sleep(min(pause, LONGEST_PAUSE))
-            pause *= 2
-        raise AssertionError("the last attempt returns or raises")
+        return self._http.send("GET", path, **request).content
 
 
 def _path(job_id: str, *rest: str) -> str:
     return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
-
-
-def _encode(spec: Spec) -> tuple[bytes, str]:
-    """The body of a request and its media type."""
-    if isinstance(spec, bytes):
-        return spec, "application/yaml"
-    if isinstance(spec, JobSpec):
-        return spec.model_dump_json(exclude_unset=True).encode(), "application/json"
-    return json.dumps(spec).encode(), "application/json"
-
-
-def _media_type(file: Path) -> str:
-    types = {
-        ".csv": "text/csv",
-        ".tsv": "text/csv",
-        ".parquet": "application/vnd.apache.parquet",
-        ".npz": "application/x-npz",
-    }
-    return types.get(file.suffix.lower(), "application/octet-stream")
-
-
-def _pieces(file: Path, size: int, progress: Callable[[int, int], None] | None) -> Iterator[bytes]:
-    sent = 0
-    stream: BinaryIO
-    with file.open("rb") as stream:
-        while piece := stream.read(CHUNK):
-            yield piece
-            sent += len(piece)
-            if progress is not None:
-                progress(sent, size)
-
-
-def _document(response: httpx.Response) -> Mapping[str, Any]:
-    """The problem document of an error, or what can be said when something else than the service answered."""
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        document = response.json()
-        if isinstance(document, dict):
-            return document
-    return {"title": f"HTTP {response.status_code}", "detail": response.text[:200] or response.reason_phrase}
-
-
-def _server_sent(lines: Iterable[str]) -> Iterator[StreamedEvent]:
-    """The events in the lines of a stream, as the HTML standard has them read."""
-    fields: dict[str, str] = {}
-    for line in lines:
-        if line:
-            name, _, value = line.partition(":")
-            fields[name] = value.removeprefix(" ")
-        elif fields:
-            if "data" in fields:
-                yield StreamedEvent(fields.get("id", ""), fields.get("event", "message"), json.loads(fields["data"]))
-            fields = {}
-
-
-def _retry_after(response: httpx.Response) -> float:
-    value = response.headers.get("Retry-After", "")
-    return float(value) if value.isdigit() else 0.0

@@ -1,0 +1,12 @@
+"""A client of the service: the HTTP calls, typed, with retries that cannot submit a job twice.
+
+>>> with Client("http://127.0.0.1:8080") as client:
+...     job = client.submit({"kind": "data_reweighting", "dataset": {"id": "sklearn:digits"}})
+...     print(client.wait(job.id).result["sentence"])
+"""
+
+from hposvc.client.client import Client
+from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
+from hposvc.client.events import StreamedEvent
+
+__all__ = ["Client", "ClientError", "ProblemError", "ServerUnreachableError", "StreamedEvent"]
