@@ -54,7 +54,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Directory of the database, the artifacts and the address of the running server.",
+        description="Directory of the SQLite database, the artifacts and the address of the running server.",
     )
     database_url: str = Field(
         default="",
@@ -83,19 +83,25 @@ class Settings(BaseSettings):
         description="Names under which a proxy reaches the API on loopback, separated by commas: hposvc.example.org",
     )
     quota_queued_jobs: int | None = Field(
-        default=10_000, ge=0, description="How many jobs a tenant may have waiting; the tenant's own limit goes first."
+        default=10_000,
+        ge=0,
+        description="How many jobs a tenant may have waiting; a limit of the tenant's own goes first.",
     )
     quota_running_jobs: int | None = Field(
-        default=None, ge=0, description="How many jobs of a tenant may run at once; more of them wait."
+        default=None,
+        ge=0,
+        description="How many jobs of a tenant may run at once; more of them wait. By default any number.",
     )
     quota_stored_bytes: int | None = Field(
-        default=None, ge=0, description="How many bytes a tenant's data sets and the files of its jobs may take."
+        default=None,
+        ge=0,
+        description="Bytes that the data sets of a tenant and the files of its jobs may take. By default any number.",
     )
     quota_requests_per_second: float | None = Field(
         default=50,
         gt=0,
-        description="How many requests a tenant may send a second to one API process, ten times as many at a stretch. "
-        "Counted where keys are asked for.",
+        description="Requests per second that a tenant may send to one API process, ten times as many at once. "
+        "Only counted once a key was made.",
     )
     max_streams: int = Field(
         default=500, ge=0, description="How many event streams and waiting requests one API process holds open."
@@ -111,7 +117,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60,
         ge=1,
-        description="How long a worker that is not heard of keeps its job, before another one takes the job over.",
+        description="Seconds for which a silent worker keeps its job, before another one takes the job over.",
     )
     memory_limit_gib: float | None = Field(
         default=None,
@@ -141,14 +147,18 @@ class Settings(BaseSettings):
     retention_days: float | None = Field(
         default=None,
         gt=0,
-        description="How long finished jobs are kept, with their iterations and files; for ever by default.",
+        description="Days for which finished jobs are kept, with their iterations and files; by default for ever.",
     )
     url: str | None = Field(
         default=None,
         description="Server that the commands speak to; by default the one running on this data_dir.",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="What is logged.")
-    log_format: Literal["console", "json"] = Field(default="console", description="How it is logged.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least severe messages that are logged."
+    )
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Log lines for people (console), or one JSON object per line (json)."
+    )
 
     @field_validator("data_dir")
     @classmethod

@@ -95,7 +95,7 @@ async def upload(
         ),
     ] = None,
 ) -> Response:
-    """Send CSV, Parquet or NPZ as the body. It is typed and checked; answers what is done to each column."""
+    """Send CSV, Parquet or NPZ as the body. It is typed and checked; returns what is done to each column."""
     format_ = _format(request, name)
     called = name or f"data.{format_}"
     try:

@@ -194,7 +194,7 @@ async def get_job(
 ) -> Response:
     """One job as it stands, with its result once it has one.
 
-    With `Prefer: wait=30` the answer comes when something changed since If-None-Match, or after 30 seconds.
+    With `Prefer: wait=30` the response comes when something changed since If-None-Match, or after 30 seconds.
     """
     get = partial(queries.get, held.engine, job_id, tenant=tenant)
     job = await to_thread.run_sync(get)
