@@ -1,0 +1,366 @@
+"""Which labels are wrong, where labels are classes.
+
+A row has a true class c with probability q_c(x) and was given the label j with probability T[c, j]. Both are found by
+turns, from models that have not seen the row (``cross_fit``). Nothing is claimed without evidence: the answer is an
+average over how much of the noise that was found is really there, weighted by the likelihood of all labels, and "none
+of it" is one of the amounts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from hposvc.labels import noise_matrix
+from hposvc.labels.classifiers import TINY, Classifier, Floats, Integers, Parameters, join, one_hot, soft
+from hposvc.labels.cross_fit import (
+    Labels,
+    Opinion,
+    best_penalty,
+    calibrate,
+    cross_fit,
+    forward,
+    log_likelihood,
+)
+
+PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
+"""Penalties to try, from strong to weak: ½ · penalty · ‖W‖² beside the sum of the rows' losses."""
+
+AMOUNTS = (1.2, 1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.0)
+"""Shares s of the noise that was found, T_s = (1 − s) I + s T."""
+
+WIDENING = 1.5
+"""By how much the interval of the number of wrong rows is wider than the average over amounts says: T itself is a
+guess.
+"""
+
+SURELY, LEAST_AMOUNT = 5.0, 0.15
+"""The odds that there is noise, more than the least amount of it, from which less than one half makes a suspect."""
+
+LEAST_SIGNAL = 4.0
+"""Nats by which the features have to make the held-out labels likelier, or they say nothing about any label."""
+
+FEWEST_TO_OVERRULE = 20
+"""So many trusted rows at least can speak against the model of the posterior."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is tried. Networks cost more a fit and need less of it, since their training is a restraint of its own."""
+
+    penalties: tuple[float, ...] = PENALTIES
+    amounts: tuple[float, ...] = AMOUNTS
+    turns: int = 4
+    steps: int = 30
+    final_steps: int = 60
+    most_work: float = 3e6  # rows · features · classes; more rows than that only see what was chosen
+
+
+LINEAR = Effort()
+NETWORK = Effort(penalties=(10.0, 1.0), amounts=(1.0, 0.5, 0.0), turns=2, steps=40, final_steps=100, most_work=1e7)
+
+
+@dataclass(frozen=True)
+class WrongRows:
+    """How many of the unchecked rows are wrong: expected, and the ends of a 90 % interval."""
+
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class LabelAnalysis:
+    """What is known of n unchecked rows in k classes, with m trusted rows.
+
+    ``posterior`` (n, k) is the probability of each class given features and label, ``probability_wrong`` (n,) that the
+    label is wrong, ``threshold`` what it has to exceed for a suspect. ``opinion`` (n, k) is the probability by the
+    features alone. ``held_out`` has the loss of each trusted row under models that have not seen it, (m,), by
+    candidate: ``posterior``, ``both`` (all labels taken as right) and, where there are trusted rows, ``trusted_only``;
+    ``penalties`` has the penalty of each candidate.
+    """
+
+    posterior: Floats
+    probability_wrong: Floats
+    threshold: float
+    opinion: Floats
+    noise: Floats
+    wrong_rows: WrongRows
+    held_out: dict[str, Floats]
+    penalties: dict[str, float]
+
+    @property
+    def suspects(self) -> NDArray[np.bool_]:
+        """The rows whose label is probably wrong, (n,)."""
+        return self.probability_wrong > self.threshold
+
+
+class _Start(NamedTuple):
+    """Where a climb ended: its value L less T's optimism, and what it found."""
+
+    value: float
+    penalty: float
+    noise: Floats
+    opinion: Opinion
+    optimism: float
+    pseudo_rows: float
+
+
+class _Average(NamedTuple):
+    """Averages over the amounts of noise: weights and expected numbers of wrong rows by amount."""
+
+    posterior: Floats
+    noise: Floats
+    weights: Floats
+    numbers: Floats
+    variances: Floats
+
+
+def analyse(labels: Labels, classifier: Classifier, effort: Effort = LINEAR) -> LabelAnalysis:
+    """Find T, q and the posterior of every row.
+
+    Costs a few hundred fits of rows · features · classes numbers, where there are more than ``effort.most_work`` on a
+    part of the rows, and then ten fits of all rows.
+    """
+    with threadpool_limits(1, user_api="blas"):  # many small products: a second thread costs more than it does
+        return _of_all_or_a_part(labels, classifier, effort)
+
+
+def _of_all_or_a_part(labels: Labels, classifier: Classifier, effort: Effort) -> LabelAnalysis:
+    n = len(labels.given)
+    size = int(effort.most_work // max(1, labels.features.shape[1] * labels.classes))
+    if n > max(size, 1000):
+        chosen = np.random.default_rng(labels.seed).permutation(n)[: max(size, 1000)]
+        return _extend(labels, classifier, effort, labels.some(np.sort(chosen)))
+    return _analyse(labels, classifier, effort)[0]
+
+
+def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[LabelAnalysis, _Average]:
+    plain = 0.999 * np.eye(labels.classes) + 0.001 / labels.classes
+    base = best_penalty(labels, classifier, effort.penalties, forward(labels, plain), plain, patience=8.0)
+    if _signal(labels, base[1], plain) < LEAST_SIGNAL:
+        effort = replace(effort, amounts=(0.0,))
+    alone = _trusted_alone(labels, classifier, effort) if len(labels.trusted) else None
+    starts = _first_noise(labels, base[1], None if alone is None else classifier.predict(alone[2], labels.features))
+    start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
+    average = _over_amounts(labels, classifier, effort, start)
+    penalty, opinion, posterior = _refine(labels, classifier, effort, start, average)
+    wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
+    trusted = np.arange(len(labels.trusted)), labels.trusted
+    held_out = {
+        "posterior": -np.log(opinion.q_trusted[trusted] + TINY),
+        "both": -np.log(base[1].q_trusted[trusted] + TINY),
+    }
+    penalties = {"posterior": penalty, "both": base[0], "all_rows": base[0]}
+    if alone is not None:
+        held_out["trusted_only"] = -np.log(alone[1][trusted] + TINY)
+        penalties["trusted_only"] = alone[0]
+    wrong_rows = _interval(average, wrong)
+    analysis = LabelAnalysis(
+        posterior=posterior,
+        probability_wrong=wrong,
+        threshold=_threshold(wrong, average, effort.amounts),
+        opinion=opinion.q,
+        noise=average.noise,
+        wrong_rows=wrong_rows,
+        held_out=held_out,
+        penalties=penalties,
+    )
+    return analysis, average
+
+
+def _signal(labels: Labels, base: Opinion, plain: Floats) -> float:
+    """How much likelier, in nats, the features make all labels than the frequencies of the classes do."""
+    counts = np.bincount(np.concatenate([labels.given, labels.trusted]), minlength=labels.classes) + 1.0
+    frequencies = np.log(counts / counts.sum())
+    without = float(frequencies[labels.given].sum() + frequencies[labels.trusted].sum())
+    return log_likelihood(labels, base.q, base.q_trusted, plain) - without
+
+
+def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels) -> LabelAnalysis:
+    """What was chosen on ``part`` of the rows, applied to all of them."""
+    found, average = _analyse(part, classifier, effort)
+    penalty = found.penalties["posterior"]
+    opinion = cross_fit(labels, classifier, penalty, forward(labels, found.noise), steps=effort.steps)
+    posterior = noise_matrix.posterior(calibrate(labels, opinion, found.noise).q, found.noise, labels.given)
+    opinion = cross_fit(labels, classifier, penalty, soft(posterior), starts=opinion.models, steps=effort.steps)
+    posterior = noise_matrix.posterior(calibrate(labels, opinion, found.noise).q, found.noise, labels.given)
+    wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
+    share = len(labels.given) / len(part.given)
+    scaled = average._replace(numbers=average.numbers * share, variances=average.variances * share)
+    wrong_rows = _interval(scaled, wrong)
+    trusted = np.arange(len(labels.trusted)), labels.trusted
+    return replace(
+        found,
+        posterior=posterior,
+        probability_wrong=wrong,
+        threshold=_threshold(wrong, average, effort.amounts),
+        opinion=opinion.q,
+        wrong_rows=wrong_rows,
+        held_out=found.held_out | {"posterior": -np.log(opinion.q_trusted[trusted] + TINY)},
+    )
+
+
+def fit_candidate(
+    labels: Labels, classifier: Classifier, analysis: LabelAnalysis, name: str, effort: Effort = LINEAR
+) -> Parameters:
+    """The model of a candidate on all its rows: ``posterior``, ``both``, ``all_rows`` or ``trusted_only``."""
+    exact = soft(one_hot(labels.trusted, labels.classes))
+    unchecked = {
+        "posterior": analysis.posterior,
+        "both": one_hot(labels.given, labels.classes),
+        "all_rows": one_hot(labels.given, labels.classes),
+    }
+    steps, penalty = effort.final_steps * 3, analysis.penalties[name]
+    if name == "trusted_only":
+        return classifier.fit(labels.trusted_features, exact, penalty, steps=steps)
+    if name == "all_rows" or not len(labels.trusted):
+        return classifier.fit(labels.features, soft(unchecked[name]), penalty, steps=steps)
+    features = np.vstack([labels.features, labels.trusted_features])
+    return classifier.fit(features, join(soft(unchecked[name]), exact), penalty, steps=steps)
+
+
+def _trusted_alone(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[float, Floats, Parameters]:
+    """The penalty by folds, the probabilities of held-out trusted rows (m, k), and the model of the trusted rows alone."""
+    m, exact = len(labels.trusted), one_hot(labels.trusted, labels.classes)
+    folds = np.random.default_rng(labels.seed).permutation(m) % min(10, m)
+    best: tuple[float, float, Floats] | None = None
+    for penalty in effort.penalties:
+        q = np.full((m, labels.classes), 1 / labels.classes)
+        for fold in range(folds.max() + 1 if m > 1 else 0):
+            kept = folds != fold
+            model = classifier.fit(labels.trusted_features[kept], soft(exact[kept]), penalty, steps=effort.steps)
+            q[~kept] = classifier.predict(model, labels.trusted_features[~kept])
+        value = float(np.log(q[np.arange(m), labels.trusted] + TINY).sum())
+        if best is None or value > best[0]:
+            best = value, penalty, q
+    assert best is not None  # noqa: S101 - there is at least one penalty
+    model = classifier.fit(labels.trusted_features, soft(exact), best[1], steps=effort.final_steps)
+    return best[1], best[2], model
+
+
+def _first_noise(labels: Labels, base: Opinion, by_trusted: Floats | None) -> list[Floats]:
+    """Where T may start.
+
+    With trusted rows, by the opinion of their model; and by the labels that the model of all rows gives to the trusted
+    rows of each class (Hendrycks et al., 2018, "Using Trusted Data to Train Deep Networks on Labels Corrupted by Severe
+    Noise"). Without, by confident learning.
+    """
+    if by_trusted is None:
+        return [noise_matrix.confident_joint(base.q, labels.given)]
+    counts = 2 * np.eye(labels.classes) + one_hot(labels.trusted, labels.classes).T @ base.q_trusted
+    return [noise_matrix.fit(by_trusted, labels.given), counts / counts.sum(1, keepdims=True)]
+
+
+def _climb(
+    labels: Labels, classifier: Classifier, effort: Effort, noise: Floats, base: tuple[float, Opinion]
+) -> _Start:
+    """By turns: q by forward correction in folds; temperature, shifts and T; the strength of T's prior."""
+    penalty, opinion = base
+    pseudo_rows, optimism = 1.0, 0.0
+    for turn in range(effort.turns):
+        losses = forward(labels, noise)
+        if turn == 0:
+            tried = [penalty * factor for factor in ((30, 10, 3, 1, 0.3) if len(effort.penalties) > 2 else (3, 1))]
+            penalty, opinion = best_penalty(
+                labels, classifier, tried, losses, noise, starts=opinion.models, patience=3.0
+            )
+        elif turn == 2:
+            tried = [penalty * factor for factor in (3, 1, 1 / 3)]
+            penalty, opinion = best_penalty(
+                labels, classifier, tried, losses, noise, starts=opinion.models, patience=3.0
+            )
+        else:
+            opinion = cross_fit(labels, classifier, penalty, losses, starts=opinion.models, steps=20)
+        calibrated = calibrate(labels, opinion, noise, pseudo_rows=pseudo_rows, rounds=2, fit_noise=True)
+        pseudo_rows, noise, optimism = noise_matrix.shrink(calibrated.q, labels.given, calibrated.noise, labels.folds)
+    value = log_likelihood(labels, opinion.q, opinion.q_trusted, noise) - optimism
+    return _Start(value, penalty, noise, opinion, optimism, pseudo_rows)
+
+
+def _over_amounts(labels: Labels, classifier: Classifier, effort: Effort, start: _Start) -> _Average:
+    """Posterior and T averaged over the amounts of noise, each with the weight e^L of a model made for it."""
+    k, opinion = labels.classes, start.opinion
+    full = calibrate(labels, opinion, start.noise, pseudo_rows=start.pseudo_rows, rounds=2, fit_noise=True).noise
+    values, posteriors, noises = [], [], []
+    for amount in effort.amounts:
+        noise = np.maximum((1 - amount) * np.eye(k) + amount * full, 1e-4)
+        noise /= noise.sum(1, keepdims=True)
+        opinion = cross_fit(labels, classifier, start.penalty, forward(labels, noise), starts=opinion.models, steps=20)
+        found = calibrate(labels, opinion, noise)
+        value = log_likelihood(labels, found.q, found.q_trusted, noise) - found.penalty
+        values.append(value - amount * start.optimism)
+        posteriors.append(noise_matrix.posterior(found.q, noise, labels.given))
+        noises.append(noise)
+    weights = np.exp(np.array(values) - max(values))
+    weights /= weights.sum()
+    wrong = 1 - np.array([each[np.arange(len(labels.given)), labels.given] for each in posteriors])
+    return _Average(
+        np.tensordot(weights, np.array(posteriors), 1),
+        np.tensordot(weights, np.array(noises), 1),
+        weights,
+        wrong.sum(1),
+        (wrong * (1 - wrong)).sum(1),
+    )
+
+
+def _refine(
+    labels: Labels, classifier: Classifier, effort: Effort, start: _Start, average: _Average, turns: int = 3
+) -> tuple[float, Opinion, Floats]:
+    """Let q learn the posterior as soft labels, by turns with T fixed; the answer is the geometric mean with the
+    average.
+    """
+    posterior, penalty, opinion = average.posterior, start.penalty, start.opinion
+    for turn in range(turns if len(effort.penalties) > 2 else 1):
+        if turn == 0:
+            tried = [penalty * factor for factor in ((10, 3, 1, 0.3) if len(effort.penalties) > 2 else (1,))]
+            penalty, opinion = best_penalty(
+                labels, classifier, tried, soft(posterior), average.noise, starts=opinion.models
+            )
+        else:
+            opinion = cross_fit(labels, classifier, penalty, soft(posterior), starts=opinion.models, steps=15)
+        q = calibrate(labels, opinion, average.noise).q
+        posterior = noise_matrix.posterior(q, average.noise, labels.given)
+    mean = np.sqrt(average.posterior * posterior)
+    return penalty, opinion, mean / (mean.sum(1, keepdims=True) + TINY)
+
+
+def _threshold(wrong: Floats, average: _Average, amounts: tuple[float, ...]) -> float:
+    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where there surely is noise.
+
+    Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
+    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). It is used only where noise is likelier than none by
+    ``SURELY``: suspects are listed so that wrong rows are found, and there may be none.
+    """
+    doubt = float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum())
+    if doubt * (1 + SURELY) > 1:
+        return 0.5
+    falling = np.sort(wrong)[::-1]
+    expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)
+    return float(min(0.5, expected.max() / 2))
+
+
+def _interval(average: _Average, wrong: Floats) -> WrongRows:
+    """The expected number of wrong rows, and 5 % and 95 % of it over amounts of noise and the chance of each row."""
+    centre, mean = float(wrong.sum()), float(average.weights @ average.numbers)
+    variance = float(average.weights @ (average.numbers - mean) ** 2 + average.weights @ average.variances)
+    half = 1.645 * WIDENING * float(np.sqrt(variance))
+    return WrongRows(centre, max(0.0, min(centre, mean) - half), min(float(len(wrong)), max(centre, mean) + half))
+
+
+def overrules(posterior: Floats, other: Floats) -> bool:
+    """Whether held-out losses (m,) of another candidate are lower than those of the posterior by more than chance."""
+    difference = posterior - other
+    if len(difference) < FEWEST_TO_OVERRULE:
+        return False
+    return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
+
+
+def worth_checking(analysis: LabelAnalysis, count: int) -> Integers:
+    """The rows whose check would tell most: those whose label is most nearly as likely wrong as right."""
+    doubt = analysis.probability_wrong * (1 - analysis.probability_wrong)
+    return np.argsort(-doubt, kind="stable")[:count]

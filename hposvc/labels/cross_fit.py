@@ -1,0 +1,200 @@
+"""Opinions of models that have not seen the row that they speak of, and how they are calibrated.
+
+The log-likelihood of everything that is known is
+
+    L(q, T) = Σ_unchecked log Σ_c q_c(x_i) T[c, y_i] + Σ_trusted log q_{y_j}(x_j)
+
+with q of models that were trained without row i or j. It chooses whatever is to be chosen: penalties, starts, T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy.optimize import minimize
+
+from hposvc.labels import noise_matrix
+from hposvc.labels.classifiers import (
+    TINY,
+    Classifier,
+    Floats,
+    Integers,
+    Parameters,
+    RowLosses,
+    join,
+    one_hot,
+    soft,
+    softmax,
+)
+
+FOLDS = 5
+
+CALIBRATION_SPREAD = 0.7
+"""Standard deviation of the prior of log temperature and of the shift of each class."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Rows whose labels were not checked, (n,), and trusted rows, (m,), of which there may be none.
+
+    ``features`` (n, d) and ``trusted_features`` (m, d) are standardized.
+    """
+
+    features: Floats
+    given: Integers
+    trusted_features: Floats
+    trusted: Integers
+    classes: int
+    seed: int = 0
+
+    @cached_property
+    def folds(self) -> Integers:
+        """The fold of each unchecked row, (n,)."""
+        return stratified_folds(self.given, self.seed)
+
+    @cached_property
+    def trusted_folds(self) -> Integers:
+        """The fold of each trusted row, (m,)."""
+        return stratified_folds(self.trusted, self.seed + 1)
+
+    def some(self, rows: Integers) -> Labels:
+        """Only these of the unchecked rows, and all of the trusted ones."""
+        return Labels(
+            self.features[rows], self.given[rows], self.trusted_features, self.trusted, self.classes, self.seed
+        )
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """Probabilities (n, k) of unchecked and (m, k) of trusted rows, and the models of the folds that gave them."""
+
+    q: Floats
+    q_trusted: Floats
+    models: list[Parameters]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Probabilities after calibration, the T that goes with them, and minus the log-prior of the calibration."""
+
+    q: Floats
+    q_trusted: Floats
+    noise: Floats
+    penalty: float
+
+
+def stratified_folds(labels: Integers, seed: int) -> Integers:
+    """The fold of each row, (n,): the rows of each class are spread as evenly as can be."""
+    rng = np.random.default_rng(seed)
+    folds = np.zeros(len(labels), dtype=np.int64)
+    for c in np.unique(labels):
+        rows = rng.permutation(np.flatnonzero(labels == c))
+        folds[rows] = (np.arange(len(rows)) + rng.integers(FOLDS)) % FOLDS
+    return folds
+
+
+def forward(labels: Labels, noise: Floats) -> RowLosses:
+    """The losses of the unchecked rows, corrected for ``noise`` (k, k)."""
+    return RowLosses(noise[:, labels.given].T, np.ones(len(labels.given), dtype=bool))
+
+
+def log_likelihood(labels: Labels, q: Floats, q_trusted: Floats, noise: Floats) -> float:
+    """L(q, T), in nats."""
+    known = np.log(q_trusted[np.arange(len(labels.trusted)), labels.trusted] + TINY).sum()
+    return float(noise_matrix.log_likelihood(q, noise, labels.given).sum() + known)
+
+
+def cross_fit(
+    labels: Labels,
+    classifier: Classifier,
+    penalty: float,
+    unchecked: RowLosses,
+    *,
+    starts: Sequence[Parameters] | None = None,
+    steps: int = 30,
+) -> Opinion:
+    """Train on all folds of unchecked and of trusted rows but one, and ask about that one."""
+    exact = one_hot(labels.trusted, labels.classes)
+    q, q_trusted = np.empty((len(labels.given), labels.classes)), np.empty_like(exact)
+    models = []
+    for fold in range(FOLDS):
+        kept, kept_trusted = labels.folds != fold, labels.trusted_folds != fold
+        features = np.vstack([labels.features[kept], labels.trusted_features[kept_trusted]])
+        rows = join(RowLosses(unchecked.values[kept], unchecked.noisy[kept]), soft(exact[kept_trusted]))
+        model = classifier.fit(features, rows, penalty, start=None if starts is None else starts[fold], steps=steps)
+        q[~kept] = classifier.predict(model, labels.features[~kept])
+        if not kept_trusted.all():
+            q_trusted[~kept_trusted] = classifier.predict(model, labels.trusted_features[~kept_trusted])
+        models.append(model)
+    return Opinion(q, q_trusted, models)
+
+
+def best_penalty(
+    labels: Labels,
+    classifier: Classifier,
+    penalties: Iterable[float],
+    unchecked: RowLosses,
+    noise: Floats,
+    *,
+    starts: Sequence[Parameters] | None = None,
+    patience: float = np.inf,
+) -> tuple[float, Opinion]:
+    """The penalty of highest L, and its opinion.
+
+    ``penalties`` go from strong to weak, each model starting from the one before it; they end where L has fallen by
+    more than ``patience``.
+    """
+    best: tuple[float, float, Opinion] | None = None
+    for penalty in penalties:
+        opinion = cross_fit(labels, classifier, penalty, unchecked, starts=starts)
+        starts = opinion.models
+        value = log_likelihood(labels, opinion.q, opinion.q_trusted, noise)
+        if best is None or value > best[0]:
+            best = value, penalty, opinion
+        elif value < best[0] - patience:
+            break
+    if best is None:
+        raise ValueError("there is no penalty to choose from")
+    return best[1], best[2]
+
+
+def calibrate(
+    labels: Labels,
+    opinion: Opinion,
+    noise: Floats,
+    *,
+    pseudo_rows: float = 1.0,
+    rounds: int = 1,
+    fit_noise: bool = False,
+) -> Calibrated:
+    """The most likely temperature and shift of each class, by turns with T where ``fit_noise``.
+
+    q′ = softmax(e^{a₀} log q + a_c) with a ~ N(0, 0.7²) (temperature scaling: Guo et al., 2017, "On Calibration of
+    Modern Neural Networks"), by L(q′, T): trusted rows that no model has seen say what ordinary difficulty looks like.
+    """
+    logs, logs_trusted = np.log(opinion.q + TINY), np.log(opinion.q_trusted + TINY)
+    exact = soft(one_hot(labels.trusted, labels.classes))
+    a = np.zeros(labels.classes + 1)
+
+    def scaled(a: Floats, logarithms: Floats) -> Floats:
+        return softmax(np.exp(a[0]) * logarithms + a[1:]) if len(logarithms) else logarithms
+
+    def objective(a: Floats) -> tuple[float, Floats]:
+        q, q_trusted = scaled(a, logs), scaled(a, logs_trusted)
+        loss, targets = forward(labels, noise)(q)
+        trusted_loss, trusted_targets = exact(q_trusted)
+        residual, trusted_residual = q - targets, q_trusted - trusted_targets
+        heat = float(np.exp(a[0])) * float((residual * logs).sum() + (trusted_residual * logs_trusted).sum())
+        gradient = np.concatenate([[heat], residual.sum(0) + trusted_residual.sum(0)])
+        prior = 0.5 * float(a @ a) / CALIBRATION_SPREAD**2
+        return loss + trusted_loss + prior, gradient + a / CALIBRATION_SPREAD**2
+
+    for _ in range(rounds):
+        a = minimize(objective, a, jac=True, method="L-BFGS-B", options={"maxiter": 30}).x
+        if fit_noise:
+            noise = noise_matrix.fit(scaled(a, logs), labels.given, noise, pseudo_rows=pseudo_rows)
+    penalty = 0.5 * float(a @ a) / CALIBRATION_SPREAD**2
+    return Calibrated(scaled(a, logs), scaled(a, logs_trusted), noise, penalty)
