@@ -10,6 +10,7 @@ Pure functions over explicit state: nothing here knows of jobs, HTTP or database
 from hposvc.bilevel.convolution import CNN
 from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
 from hposvc.bilevel.models import MLP, Linear
+from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
 from hposvc.bilevel.optimizers import Schedule
 from hposvc.bilevel.problem import Problem, Rows
 from hposvc.bilevel.regularization import RegularizationProblem
@@ -31,7 +32,7 @@ from hposvc.bilevel.solve import (
     largest_stable_rate,
     solve,
 )
-from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_rows, predict
+from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_likelihoods, fit_rows, predict
 
 __all__ = [
     "CNN",
@@ -45,6 +46,7 @@ __all__ = [
     "Iteration",
     "Linear",
     "Lower",
+    "NoiseMatrixProblem",
     "OneStep",
     "Problem",
     "RegularizationProblem",
@@ -60,6 +62,7 @@ __all__ = [
     "Upper",
     "evaluate",
     "fit",
+    "fit_likelihoods",
     "fit_rows",
     "hypergradient",
     "initial_state",

@@ -75,3 +75,9 @@ def cross_entropy(logits: Var, labels: Var) -> Var:
     shifted = logits - top
     onehot = (jt.index(logits.shape, 1) == labels.reshape([-1, 1])).cast(logits.dtype)
     return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)
+
+
+def log_sum_exp(logits: Var) -> Var:
+    """Log Σ_c e^{z_c} of each row of ``logits`` (n, k), shape (n,)."""
+    top = logits.max(1, keepdims=True).stop_grad()
+    return jt.log(jt.exp(logits - top).sum(1)) + top.reshape([-1])

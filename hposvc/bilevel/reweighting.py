@@ -24,11 +24,12 @@ class ReweightingProblem(Supervised):
     """One weight per training ``row``, ``class`` or ``group``; ``upper_rows`` are the rows that can be trusted.
 
     ``row_groups`` (n,) are the groups of the training rows, counted from 0, and needed for ``per`` group only.
+    ``initial`` is where every λ starts, or one number for each.
     """
 
     per: Literal["row", "class", "group"] = "row"
     row_groups: NDArray[np.int64] | None = None
-    initial: float = 0.0
+    initial: float | NDArray[np.float64] = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -43,9 +44,9 @@ class ReweightingProblem(Supervised):
         return np.arange(self.lower_rows) if self.per == "row" else self.train[1].astype(np.int64)
 
     def initial_lambda(self) -> Arrays:
-        """``initial`` everywhere; 0 is a weight of one half."""
+        """``initial``; 0 is a weight of one half."""
         size = self.outputs if self.per == "class" else int(self.groups.max()) + 1
-        return [np.full(size, float(self.initial))]
+        return [np.broadcast_to(np.asarray(self.initial, dtype=np.float64), (size,)).copy()]
 
     def row_weights(self, lam: Arrays) -> NDArray[np.float64]:
         """σ(λ) of each training row, shape (n,)."""

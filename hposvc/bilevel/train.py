@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from hposvc.bilevel import models
 from hposvc.bilevel.hypergradient import detach
-from hposvc.bilevel.losses import Loss, natural_loss
+from hposvc.bilevel.losses import Loss, log_sum_exp, natural_loss
 from hposvc.bilevel.models import Arrays, Kept, Model, Var, constant, device_array
 from hposvc.bilevel.optimizers import Moments, Schedule, initial_moments, update
 from hposvc.bilevel.problem import Precision, Problem, Rows, squared_norm
@@ -114,6 +114,44 @@ def fit_rows(
         drawn = ([jt.array(units) for units in kept] for kept in steps)
         return _anneal((partial(objective, kept=kept) for kept in drawn), start, dtype, iterations)
     return minimize_loss(objective, start, dtype, iterations=iterations, tolerance=tolerance)
+
+
+def fit_likelihoods(
+    model: Model,
+    features: NDArray[np.float64],
+    values: NDArray[np.float64],
+    noisy: NDArray[np.bool_],
+    *,
+    penalty: float,
+    start: Arrays | None = None,
+    dtype: Precision = "float32",
+    seed: int = 0,
+    iterations: int | None = None,
+) -> Fit:
+    """Minimize the mean loss of n rows plus (``penalty`` / 2n)‖W‖², from ``start`` or from scratch.
+
+    ``values`` (n, k) are soft labels t with the loss −Σ_c t_c log q_c, or, where ``noisy`` (n,) says so, likelihoods ℓ
+    of the label that was given, with the loss −log Σ_c q_c ℓ_c.
+    """
+    iterations = iterations or _patience(stochastic=model.dropout > 0, convex=model.convex)
+    n, k = values.shape
+    x, t, mask = device_array(features, dtype), device_array(values, dtype), device_array(noisy.astype(float), dtype)
+    logs = device_array(np.log(np.maximum(values, 1e-12)), dtype)
+
+    def objective(w: list[Var], kept: Kept = ()) -> Var:
+        logits = model.scores(model.lift(w, x), kept).total()
+        total = log_sum_exp(logits)
+        given = mask * log_sum_exp(logits + logs) + (constant(1.0, mask) - mask) * (t * logits).sum(1)
+        value = (total - given).sum() / constant(n, total)
+        return value + constant(penalty / (2 * n), value) * squared_norm(w[::2])
+
+    if start is None:
+        start = model.initial(features.shape[1], k, np.random.default_rng(seed))
+    if model.dropout:
+        steps = (model.draw(n, np.random.default_rng((seed, step, 3))) for step in range(iterations))
+        drawn = ([jt.array(units) for units in kept] for kept in steps)
+        return _anneal((partial(objective, kept=kept) for kept in drawn), start, dtype, iterations)
+    return minimize_loss(objective, start, dtype, iterations=iterations)
 
 
 def predict(

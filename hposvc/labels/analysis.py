@@ -50,7 +50,7 @@ FEWEST_TO_OVERRULE = 20
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is tried. Networks cost more a fit and need less of it, since their training is a restraint of its own."""
+    """How much is tried. A fit of a network costs more, and its short training already holds it back."""
 
     penalties: tuple[float, ...] = PENALTIES
     amounts: tuple[float, ...] = AMOUNTS
@@ -225,7 +225,7 @@ def fit_candidate(
 
 
 def _trusted_alone(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[float, Floats, Parameters]:
-    """The penalty by folds, the probabilities of held-out trusted rows (m, k), and the model of the trusted rows alone."""
+    """The penalty by folds, probabilities of held-out trusted rows (m, k), and the model of trusted rows alone."""
     m, exact = len(labels.trusted), one_hot(labels.trusted, labels.classes)
     folds = np.random.default_rng(labels.seed).permutation(m) % min(10, m)
     best: tuple[float, float, Floats] | None = None
@@ -277,7 +277,9 @@ def _climb(
         else:
             opinion = cross_fit(labels, classifier, penalty, losses, starts=opinion.models, steps=20)
         calibrated = calibrate(labels, opinion, noise, pseudo_rows=pseudo_rows, rounds=2, fit_noise=True)
-        pseudo_rows, noise, optimism = noise_matrix.shrink(calibrated.q, labels.given, calibrated.noise, labels.folds)
+        pseudo_rows, noise, optimism = noise_matrix.shrink(
+            calibrated.q, labels.given, calibrated.noise, labels.folds, dominant=not len(labels.trusted)
+        )
     value = log_likelihood(labels, opinion.q, opinion.q_trusted, noise) - optimism
     return _Start(value, penalty, noise, opinion, optimism, pseudo_rows)
 

@@ -37,7 +37,7 @@ class Classifier(Protocol):
         start: Parameters | None = None,
         steps: int = 30,
     ) -> Parameters:
-        """Minimize the sum of the losses of all rows plus ``penalty`` / 2 · ‖W‖², from ``start``, in ``steps`` steps."""
+        """Minimize the sum of all rows' losses plus ``penalty`` / 2 · ‖W‖², from ``start``, in ``steps`` steps."""
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """Probabilities (n, k)."""

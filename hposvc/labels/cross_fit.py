@@ -195,6 +195,8 @@ def calibrate(
     for _ in range(rounds):
         a = minimize(objective, a, jac=True, method="L-BFGS-B", options={"maxiter": 30}).x
         if fit_noise:
-            noise = noise_matrix.fit(scaled(a, logs), labels.given, noise, pseudo_rows=pseudo_rows)
+            noise = noise_matrix.fit(
+                scaled(a, logs), labels.given, noise, pseudo_rows=pseudo_rows, dominant=not len(labels.trusted)
+            )
     penalty = 0.5 * float(a @ a) / CALIBRATION_SPREAD**2
     return Calibrated(scaled(a, logs), scaled(a, logs_trusted), noise, penalty)

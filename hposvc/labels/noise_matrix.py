@@ -36,11 +36,19 @@ def uniform(classes: int, rate: float) -> Floats:
 
 
 def fit(
-    q: Floats, given: Integers, start: Floats | None = None, *, pseudo_rows: float = 1.0, rounds: int = 200
+    q: Floats,
+    given: Integers,
+    start: Floats | None = None,
+    *,
+    pseudo_rows: float = 1.0,
+    rounds: int = 200,
+    dominant: bool = False,
 ) -> Floats:
     """T by expectation–maximization with ``q`` fixed.
 
     Its prior is worth ``pseudo_rows`` rows for each class and label, around uniform noise at the rate that was found.
+    ``dominant`` holds that rows of a class are given no label more often than their own: where no row was checked,
+    nothing else says which class is which.
     """
     k = q.shape[1]
     noise = 0.7 * np.eye(k) + 0.3 / k if start is None else start
@@ -51,23 +59,28 @@ def fit(
         rate = float(np.clip(1 - np.trace(counts) / max(len(given), 1), 1e-3, 0.95))
         noise = counts + k * pseudo_rows * uniform(k, rate)
         noise = noise / noise.sum(1, keepdims=True)
+        if dominant:
+            noise = np.minimum(noise, np.diag(noise)[:, None])
+            noise = noise / noise.sum(1, keepdims=True)
         if np.abs(noise - before).max() < 1e-4:
             break
     return noise
 
 
-def shrink(q: Floats, given: Integers, start: Floats, folds: Integers) -> tuple[float, Floats, float]:
+def shrink(
+    q: Floats, given: Integers, start: Floats, folds: Integers, *, dominant: bool = False
+) -> tuple[float, Floats, float]:
     """The prior's strength by the likelihood of held-out labels, T with it, and T's optimism.
 
     The optimism is how much more likely T makes the labels it was fitted to than held-out ones, in nats, at least 0.
     """
     best: tuple[float, float, Floats] | None = None
     for rows in PSEUDO_ROWS:
-        noise = fit(q, given, start, pseudo_rows=rows, rounds=30)
+        noise = fit(q, given, start, pseudo_rows=rows, rounds=30, dominant=dominant)
         held_out = 0.0
         for fold in range(folds.max() + 1):
             kept = folds != fold
-            fitted = fit(q[kept], given[kept], noise, pseudo_rows=rows, rounds=15)
+            fitted = fit(q[kept], given[kept], noise, pseudo_rows=rows, rounds=15, dominant=dominant)
             held_out += float(log_likelihood(q[~kept], fitted, given[~kept]).sum())
         if best is None or held_out > best[0]:
             best = held_out, rows, noise

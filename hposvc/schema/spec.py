@@ -14,6 +14,9 @@ from hposvc.schema.capabilities import Device, Memory, need
 from hposvc.schema.described import Described
 
 Kind = Literal["data_reweighting", "regularization_tuning"]
+Per = Literal[
+    "auto", "noise_matrix", "opinion", "posterior", "row", "class", "group", "model", "layer", "feature", "parameter"
+]
 Auto = Literal["auto"]
 
 # Finite, because JSON decoders and YAML let NaN and infinities through.
@@ -84,6 +87,13 @@ class LabelNoise(SpecModel):
     """Seed that chooses the rows and their wrong labels."""
 
 
+class TrustedColumn(SpecModel):
+    """A column that says of each row whether its label was checked: true, yes or 1 for a row that is right."""
+
+    column: ColumnName
+    """The column: `true`, `yes` or `1` for a row whose label was checked and is right. It is not a feature."""
+
+
 class DatasetSpec(SpecModel):
     """Which data, which columns of it, and how the rows are divided."""
 
@@ -109,6 +119,10 @@ class DatasetSpec(SpecModel):
     """
     split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
     """Which rows are for training, validation and test. By default 60 %, 20 % and 20 % at random."""
+    trusted: Literal["split", "unknown"] | TrustedColumn = "split"
+    """Which labels are known to be right. `split`: those of the validation and test rows. `unknown`: none; labels are judged
+    by models that have not seen them. An object with `column`: those that the column marks. Only for `data_reweighting`.
+    """
     label_noise: LabelNoise | None = None
     """Wrong labels to plant in the training rows, to see whether the job finds them; only for classes. null: none."""
 
@@ -199,10 +213,17 @@ LossSpec = Annotated[CrossEntropyLoss | SquaredErrorLoss | HuberLoss, Field(disc
 class HyperparametersSpec(SpecModel):
     """What is tuned: what λ stands for, where it starts, and what keeps it from fitting the validation rows."""
 
-    per: Literal["row", "class", "group", "model", "layer", "feature", "parameter"] | None = None
-    """What shares one entry of λ. `row`, `class` and `group` of rows are for data_reweighting; `model`, `layer`,
-    `feature` and `parameter` for regularization_tuning. null: `row` for data_reweighting; for regularization_tuning
-    `feature`, and `layer` if the model is a cnn.
+    per: Per | None = None
+    """What one entry of λ stands for.
+
+    For data_reweighting, three kinds start at an analysis of the labels: `noise_matrix` (how often rows of one class were
+    given the label of another), `opinion` (a weight for each label and each tenth of the probability that it is right)
+    and `posterior` (a weight for each row, which starts at that probability). `auto` tries these on held-out trusted
+    rows and takes the best. `row`, `class` and `group` give each of them a weight that starts at ½, without an analysis.
+
+    For regularization_tuning: `model`, `layer`, `feature` or `parameter`.
+
+    null: `auto` for data_reweighting; for regularization_tuning `feature`, and `layer` if the model is a cnn.
     """
     group_column: ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=16)] | None = None
     """The column whose values are the groups, or several columns whose combinations are: 2 to 10,000 groups. Required
@@ -213,13 +234,13 @@ class HyperparametersSpec(SpecModel):
     `elastic_net`: both, each with strengths of its own.
     """
     initial: Float | Auto = "auto"
-    """The value at which every λ starts, -50 to 50. A weight is σ(λ), a strength is e^λ. `auto`: 0 (a weight of ½) for
-    data_reweighting; for regularization_tuning the logarithm of one strength for all parameters, measured on held-out
+    """The value at which every λ starts, -50 to 50. A weight is σ(λ), a strength is e^λ. `auto`: at the analysis of the labels, or 0
+    (a weight of ½) where there is none; for regularization_tuning the logarithm of one strength for all parameters, measured on held-out
     rows before the first iteration.
     """
     shrinkage: NonNegativeFloat | Auto = "auto"
-    """ρ of the term ρ‖λ − λ₀‖² of the upper loss, which keeps λ near its start λ₀. `auto`: 0 for data_reweighting, 0.01
-    for regularization_tuning.
+    """ρ of the term ρ‖λ − λ₀‖² of the upper loss, which keeps λ near its start λ₀. `auto`: 0.001 where λ starts at the
+    labels, 0 for other weights, 0.01 for strengths.
     """
     selection: Annotated[Float, Field(ge=0, lt=1)] | Auto = "auto"
     """Fraction of the validation rows that are selection rows: no hypergradient sees them, and they choose the best
@@ -518,6 +539,25 @@ class JobSpec(SpecModel):
         return self
 
     @model_validator(mode="after")
+    def _trusted_rows_fit(self) -> JobSpec:
+        trusted, per = self.dataset.trusted, self.per
+        if trusted == "split":
+            return self
+        if self.kind != "data_reweighting":
+            raise ValueError("dataset.trusted: belongs to kind: data_reweighting; leave it out")
+        if trusted == "unknown" and per not in ("auto", "noise_matrix"):
+            raise ValueError(
+                f"hyperparameters.per: {per!r} is tuned against rows that are known to be right, and dataset.trusted "
+                "is unknown; use auto or noise_matrix, or say which rows are right"
+            )
+        if trusted != "unknown" and not isinstance(self.dataset.split, RandomSplit):
+            raise ValueError(
+                "dataset.trusted: a column of checked rows needs a random split; leave out split.column, or let its "
+                "validation rows be the checked ones"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _conjugate_gradient_needs_convexity(self) -> JobSpec:
         implicit = self.solver.implicit
         if implicit is not None and implicit.method == "cg" and self.model.type != "linear":
@@ -552,8 +592,11 @@ class JobSpec(SpecModel):
         return self.hyperparameters.per or PER[self.kind][0]
 
 
+# The kinds of λ that start at an analysis of the labels.
+FROM_LABELS = ("auto", "noise_matrix", "opinion", "posterior")
+
 # The granularities of λ that each kind knows; the first is its default.
 PER: dict[Kind, tuple[str, ...]] = {
-    "data_reweighting": ("row", "class", "group"),
+    "data_reweighting": ("auto", "noise_matrix", "opinion", "posterior", "row", "class", "group"),
     "regularization_tuning": ("feature", "model", "layer", "parameter"),
 }
