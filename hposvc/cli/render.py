@@ -13,7 +13,7 @@ from rich.text import Text
 
 from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.job import JobResource
-from hposvc.schema.result import GroupWeight, Noise, StoredResult, Strength, read_result
+from hposvc.schema.result import GroupWeight, JobResult, Noise, Strength, read_result
 from hposvc.schema.states import State
 from hposvc.schema.workers import WorkerResource
 
@@ -167,7 +167,7 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
     return Group(*parts)
 
 
-def _models(result: StoredResult) -> Table:
+def _models(result: JobResult) -> Table:
     score = {"accuracy": "test accuracy", "r2": "test R²"}.get(result.score_name or "", "test score")
     table = Table(
         title="Trained from scratch, judged on the test rows", title_justify="left", title_style="dim", box=None
@@ -184,8 +184,8 @@ def _models(result: StoredResult) -> Table:
     return table
 
 
-def _suspects(result: StoredResult, most: int) -> Table:
-    shown = result.suspects[:most]
+def _suspects(result: JobResult, most: int) -> Table:
+    shown = (result.suspects or [])[:most]
     title = (
         f"The {len(shown)} rows to look at first, of {count(result.suspects_total)} suspects in "
         f"{count(result.rows)} rows"

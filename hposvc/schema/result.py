@@ -1,8 +1,12 @@
-"""The result of a job, read back: whatever release wrote it, what is there can be shown, and what is not is None."""
+"""The result of a job: written by the run that made it, and read by everything that shows it.
+
+Results stay in the database for years. What an older release wrote is read as far as it goes: a field that is missing,
+or is of another type, has its default, and nothing else is lost.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler
 from pydantic.functional_validators import field_validator
@@ -13,10 +17,10 @@ Number = float | None  # also NaN and the infinities, which are stored by name
 Count = int | None
 
 
-class Part(BaseModel):
-    """Something that was stored as JSON. A field that is missing, or is of another type, has its default."""
+class ResultPart(BaseModel):
+    """A part of a result, as it was stored as JSON."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     @field_validator("*", mode="wrap")
     @classmethod
@@ -29,93 +33,200 @@ class Part(BaseModel):
             return cls.model_fields[str(info.field_name)].get_default(call_default_factory=True, validated_data={})
 
 
-class Ends(Part):
+class Ends(ResultPart):
     """A number at the first and at the last iteration."""
 
     first: Number = None
+    """At the first iteration."""
     last: Number = None
+    """At the last iteration."""
 
 
-class Candidate(Part):
-    """One way to train, and how it did."""
+class LossEnds(Ends):
+    """A loss at the first and at the last iteration, and its lowest value."""
+
+    best: Number = None
+    """The lowest finite value of all iterations."""
+
+
+class Candidate(ResultPart):
+    """A way to train the model, trained from scratch, with its losses and its score."""
 
     name: Text = None
+    """Which candidate: `tuned` is the model that is handed over, whichever candidate that turned out to be."""
     label: Text = None
-    test_score: Number = None
-    test_loss: Number = None
-    selection_loss: Number = None
+    """The candidate in words."""
     train_loss: Number = None
+    """Mean loss on the training rows, with the labels that they came with."""
+    selection_loss: Number = None
+    """Mean loss on trusted rows that this candidate had not seen. null: it was not compared on them."""
+    test_loss: Number = None
+    """Mean loss on the test rows."""
+    test_score: Number = None
+    """Accuracy (0 to 1) or R² on the test rows."""
 
 
-class Suspect(Part):
-    """A row that weighs little."""
+class Suspect(ResultPart):
+    """A row whose label is probably wrong."""
 
+    rank: Count = None
+    """Its place, from 1: the most suspicious row."""
     row_id: Text = None
-    weight: Number = None
+    """The id of the row."""
     label: Text = None
+    """The label that it was given."""
+    weight: Number = None
+    """How much the row counts, 0 to 1."""
     predicted: Text = None
+    """What a model that has not seen the row says."""
     predicted_probability: Number = None
+    """The probability of that class, 0 to 1. null for numbers."""
+    probability_wrong: Number = None
+    """The probability that the label is wrong, 0 to 1. null where `per` is row, class or group."""
 
 
-class Noise(Part):
-    """How well planted errors were found."""
+class Noise(ResultPart):
+    """How well the suspects match the wrong labels that were planted."""
 
     planted: Count = None
+    """Wrong labels that were planted."""
     flagged: Count = None
+    """Suspects."""
     precision: Number = None
+    """Share of the suspects that are wrong, 0 to 1."""
     recall: Number = None
+    """Share of the wrong rows that are suspects, 0 to 1."""
     f1: Number = None
+    """Harmonic mean of precision and recall, 0 to 1."""
     auc: Number = None
+    """Area under the ROC curve of the ranking, 0 to 1: the chance that a wrong row ranks before a right one."""
 
 
-class GroupWeight(Part):
-    """The weight of a group of rows."""
+class WrongRows(ResultPart):
+    """How many labels are wrong, among the rows that were not checked."""
+
+    expected: Number = None
+    """The expected number: the sum of all probabilities."""
+    low: Number = None
+    """The lower end of the 90 % interval."""
+    high: Number = None
+    """The upper end of the 90 % interval."""
+    rows: Count = None
+    """How many rows were not checked."""
+    suspect_above: Number = None
+    """A row is a suspect if the probability that its label is wrong exceeds this, at most ½."""
+
+
+class Tried(ResultPart):
+    """A kind of λ that `per: auto` tried."""
+
+    per: Text = None
+    """The kind of λ."""
+    hyperparameters: Count = None
+    """How many hyperparameters it has."""
+    held_out_loss: Number = None
+    """The lowest loss on trusted rows that were held out while it was tried."""
+
+
+class GroupWeight(ResultPart):
+    """A class or group of rows, or a cell of the noise matrix, with its weight."""
 
     name: Text = None
+    """The class or group; for a noise matrix `a → b`: rows of class a that were given b."""
     rows: Count = None
+    """How many training rows it has."""
+    lam: Number = None
+    """λ, the logit of the weight."""
     weight: Number = None
+    """The weight σ(λ), 0 to 1; for a noise matrix the share of b among the labels a and b of rows of class a."""
 
 
-class Strength(Part):
+class Strength(ResultPart):
     """How strongly something is regularized."""
 
     name: Text = None
+    """The feature, layer or weight."""
     penalty: Text = None
+    """`l2` or `l1`."""
+    lam: Number = None
+    """λ, the logarithm of the strength."""
     strength: Number = None
+    """The strength e^λ."""
 
 
-class Column(Part):
+class Column(ResultPart):
     """What was done to a column of the data set."""
 
     name: Text = None
+    """The column."""
     treatment: Text = None
+    """What was done to it, in words."""
 
 
-def _list(value: Any) -> Any:
+def _parts(value: Any) -> Any:
     """Those members of a list that can be read at all."""
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, dict | BaseModel)] if isinstance(value, list) else []
 
 
-class StoredResult(Part):
-    """A result with every field that readers know."""
+def _some_parts(value: Any) -> Any:
+    return None if value is None else _parts(value)
 
-    sentence: Text = None
-    warnings: list[str] = Field(default_factory=list)
-    score_name: Text = None
-    models: Annotated[list[Candidate], BeforeValidator(_list)] = Field(default_factory=list)
-    rows: Count = None
-    suspects_total: Count = None
-    suspects: Annotated[list[Suspect], BeforeValidator(_list)] = Field(default_factory=list)
-    noise: Noise | None = None
-    groups: Annotated[list[GroupWeight], BeforeValidator(_list)] = Field(default_factory=list)
-    strengths: Annotated[list[Strength], BeforeValidator(_list)] = Field(default_factory=list)
-    columns: Annotated[list[Column], BeforeValidator(_list)] = Field(default_factory=list)
-    iterations: Count = None
-    best_iteration: Count = None
+
+class JobResult(ResultPart):
+    """What a finished job found."""
+
     stopped_by: Text = None
-    upper_loss: Ends = Ends()
-    hypergradient_norm: Ends = Ends()
+    """The rule that ended the iterations: `iterations`, `max_seconds`, `patience`, `hypergradient_tolerance`,
+    `zero_hypergradient`, or `finish` when somebody asked for the result.
+    """
+    iterations: Count = None
+    """How many iterations were done."""
+    best_iteration: Count = None
+    """The iteration whose λ is the tuned one: lowest selection loss, or upper loss without selection rows."""
     seconds: Number = None
+    """Seconds that the solver took, refits not included."""
+    task: Literal["classification", "regression"] | None = None
+    """Whether labels are classes or numbers."""
+    score_name: Text = None
+    """What `test_score` is: `accuracy` or `r2`."""
+    upper_loss: LossEnds = LossEnds()
+    """The upper loss over the iterations."""
+    hypergradient_norm: Ends = Ends()
+    """The norm of the hypergradient over the iterations."""
+    selection_loss: LossEnds | None = None
+    """The loss on the selection rows over the iterations. null: there are none."""
+    rows: Count = None
+    """Training rows."""
+    strengths: Annotated[list[Strength] | None, BeforeValidator(_some_parts)] = None
+    """The strongest penalties, at most 50. null unless strengths were tuned."""
+    groups: Annotated[list[GroupWeight] | None, BeforeValidator(_some_parts)] = None
+    """The groups with the smallest weights, at most 50. null unless λ belongs to groups of rows."""
+    columns: Annotated[list[Column] | None, BeforeValidator(_some_parts)] = None
+    """What was done to each column. null for bundled data sets."""
+    sentence: Text = None
+    """The result in two or three sentences."""
+    models: Annotated[list[Candidate], BeforeValidator(_parts)] = Field(default_factory=list)
+    """The model that is handed over first, then the candidates that it was compared with."""
+    handed_over: Text = None
+    """The candidate that is handed over. null: an older release wrote the result."""
+    best_rival: Text = None
+    """The best candidate that needs no tuning: by score, ties by loss; by loss alone where strengths were tuned."""
+    per: Text = None
+    """The kind of λ that was tuned: what `auto` chose, where it chose."""
+    tried: Annotated[list[Tried], BeforeValidator(_parts)] = Field(default_factory=list)
+    """The kinds of λ that `auto` tried, in order of their loss."""
+    wrong_rows: WrongRows | None = None
+    """How many labels are wrong. null where that was not estimated."""
+    suspects_total: Count = None
+    """How many rows are suspects."""
+    suspects: Annotated[list[Suspect] | None, BeforeValidator(_some_parts)] = None
+    """The most suspicious rows, at most 50. null where rows have no weights of their own."""
+    check_next: list[str] = Field(default_factory=list)
+    """Ids of the rows whose check by a person would tell most, where few or no rows are known to be right."""
+    noise: Noise | None = None
+    """How well planted wrong labels were found. null: none were planted."""
+    warnings: list[str] = Field(default_factory=list)
+    """What somebody should know before acting on the result."""
 
     @property
     def missing(self) -> list[str]:
@@ -128,6 +239,6 @@ class StoredResult(Part):
         return [name for name, value in parts.items() if not value]
 
 
-def read_result(stored: Any) -> StoredResult:
+def read_result(stored: Any) -> JobResult:
     """The result that was stored, as far as it can be read."""
-    return StoredResult.model_validate(stored if isinstance(stored, dict) else {})
+    return JobResult.model_validate(stored if isinstance(stored, dict) else {})

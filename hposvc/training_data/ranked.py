@@ -6,27 +6,43 @@ from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hposvc.training_data.dataset import Array, Dataset, Floats
 from hposvc.training_data.splits import Splits
 
 
-def ranked(dataset: Dataset, splits: Splits, opinions: Mapping[str, Floats], weights: Floats | None = None) -> pa.Table:
-    """The rows by part, the training rows first: those of the least weight, or of the least likely label, on top.
+def ranked(
+    dataset: Dataset,
+    splits: Splits,
+    opinions: Mapping[str, Floats],
+    weights: Floats | None = None,
+    wrong: Mapping[str, Floats] | None = None,
+    threshold: float = 0.5,
+) -> pa.Table:
+    """The rows by part, the training rows first: those whose label is most likely wrong on top, or of the least weight.
 
     ``opinions`` are the model's probabilities (m, k), or predictions (m, 1), by part; ``weights`` (n,) those of the
     training rows. The columns are ``row_id, part, rank, weight, label, predicted, probability`` (of what is
-    predicted), ``label_probability`` (of the label), and then those of the data set, arrays excepted.
+    predicted), ``label_probability`` (of the label), and then those of the data set, arrays excepted. ``wrong`` has the
+    probability that the label is wrong, by part; it adds ``probability_wrong`` and ``suspect``, where it exceeds
+    ``threshold``.
     """
     pieces = [
-        _piece(dataset, splits, part, opinion, weights if part == "train" else None)
+        _piece(dataset, splits, part, opinion, weights if part == "train" else None, (wrong or {}).get(part))
         for part, opinion in opinions.items()
     ]
     columns = {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
     order = columns.pop("row")
-    empty = [name for name in ("weight", "probability", "label_probability") if np.isnan(columns[name]).all()]
+    empty = [
+        name
+        for name in ("weight", "probability", "label_probability", "probability_wrong")
+        if np.isnan(columns[name]).all()
+    ]
     rank = pa.array(columns.pop("rank"), from_pandas=True).cast(pa.int64())
     known = {name: pa.array(values, from_pandas=True) for name, values in columns.items() if name not in empty}
+    if "probability_wrong" in known:
+        known["suspect"] = pc.greater(known["probability_wrong"], threshold)
     table = pa.table({"row_id": known.pop("row_id"), "part": known.pop("part"), "rank": rank} | known)
     for name, values in _own(dataset).items():
         table = table.append_column(
@@ -35,7 +51,9 @@ def ranked(dataset: Dataset, splits: Splits, opinions: Mapping[str, Floats], wei
     return table
 
 
-def _piece(dataset: Dataset, splits: Splits, name: str, opinion: Floats, weights: Floats | None) -> dict[str, Array]:
+def _piece(
+    dataset: Dataset, splits: Splits, name: str, opinion: Floats, weights: Floats | None, wrong: Floats | None
+) -> dict[str, Array]:
     part = getattr(splits, name)
     count = len(part)
     nothing = np.full(count, np.nan)
@@ -52,14 +70,21 @@ def _piece(dataset: Dataset, splits: Splits, name: str, opinion: Floats, weights
         label, predicted = classes[part.targets], classes[best]
         probability = opinion[np.arange(count), best]
         label_probability = doubt = opinion[np.arange(count), part.targets]
-    by = (doubt if weights is None else weights) if name == "train" else np.arange(count)
+    by = (
+        -wrong
+        if wrong is not None
+        else (doubt if weights is None else weights)
+        if name == "train"
+        else np.arange(count)
+    )
     order = np.argsort(by, kind="stable")
-    rank = np.arange(1, count + 1, dtype=float) if name == "train" else nothing
+    rank = np.arange(1, count + 1, dtype=float) if name == "train" or wrong is not None else nothing
     columns = {
         "row": part.rows,
         "row_id": dataset.row_ids[part.rows],
         "part": np.full(count, name),
         "weight": nothing if weights is None else weights,
+        "probability_wrong": nothing if wrong is None else wrong,
         "label": label,
         "predicted": predicted,
         "probability": probability,

@@ -1,4 +1,4 @@
-"""What the answer of a run means: refits from scratch, honest rivals, ranked rows, strengths, and a plain sentence.
+"""What a result means: candidates trained from scratch, compared on rows that they have not seen, and ranked rows.
 
 Every candidate is trained to convergence and scored on the test rows. Which candidate is handed over is decided on
 selection rows alone, and doing without tuning is always among the candidates: nobody gets a tuned answer that does not
@@ -8,8 +8,8 @@ help. The decay of the weights is a prior, so it stays the same in total however
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,8 @@ from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
 from hposvc.bilevel.train import Scores, evaluate, fit, fit_rows, predict
+from hposvc.run.sentence import TITLES, SentenceParts, best_of_rivals, compose
+from hposvc.schema.result import Candidate, Noise, Suspect, WrongRows
 
 Floats = NDArray[np.float64]
 
@@ -39,63 +41,29 @@ FOLDS, ENOUGH_ROWS = 5, 1000
 # Each point starts from the model of the point before it, which is close.
 GRID_ITERATIONS = 100
 
-TITLES = {
-    "tuned": "tuned",
-    "start": "λ as it started",
-    "all_rows": "all training rows as they came",
-    "trusted_only": "trusted rows only",
-    "both": "training and trusted rows together",
-    "no_penalty": "no penalty",
-    "single_strength": "best single strength",
-}
-
 
 @dataclass(frozen=True)
 class Names:
-    """How people know the training rows (ids and labels) and the classes."""
+    """How people know the rows (ids and labels), the classes, and numbers: targets are ``number · scale + mean``."""
 
     row_ids: Sequence[str]
     labels: Sequence[str]
     classes: Sequence[str] | None
+    mean: float = 0.0
+    scale: float = 1.0
+
+    def number(self, value: float) -> str:
+        """A standardized target as people know it."""
+        return f"{value * self.scale + self.mean:.6g}"
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A model trained from scratch, with its losses and its score (accuracy or R²).
+class About:
+    """What a report needs beside the problem: test rows, names, and planted errors, which only score."""
 
-    ``selection_loss`` is that of the same candidate trained without the selection rows, where it was compared on them.
-    """
-
-    name: str
-    label: str
-    train_loss: float
-    selection_loss: float | None
-    test_loss: float
-    test_score: float
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A training row that lost weight, with the opinion of a model about it."""
-
-    rank: int
-    row_id: str
-    label: str
-    weight: float
-    predicted: str
-    predicted_probability: float | None
-
-
-@dataclass(frozen=True)
-class NoiseScores:
-    """How well the suspects match the wrong labels that were planted."""
-
-    planted: int
-    flagged: int
-    precision: float
-    recall: float
-    f1: float
-    auc: float
+    test: Rows
+    names: Names
+    wrong: NDArray[np.bool_] | None = None
 
 
 class SingleStrengths(NamedTuple):
@@ -111,57 +79,48 @@ class SingleStrengths(NamedTuple):
 
 @dataclass(frozen=True)
 class Report:
-    """``models`` holds the tuned answer first. ``w`` are its parameters, ``handed_over`` the candidate that it is."""
+    """What the candidates showed. ``models`` holds the one that is handed over first; ``w`` are its parameters."""
 
     models: list[Candidate]
     handed_over: str
+    best_rival: str
     sentence: str
     w: Arrays
     weights: Floats | None = None
     suspects: list[Suspect] | None = None
     suspects_total: int = 0
-    noise: NoiseScores | None = None
+    noise: Noise | None = None
+    wrong_rows: WrongRows | None = None
+    check_next: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Everything but the arrays, ready for JSON."""
-        return {
-            "sentence": self.sentence,
-            "models": [asdict(model) for model in self.models],
-            "suspects_total": self.suspects_total,
-            "suspects": None if self.suspects is None else [asdict(row) for row in self.suspects[:LISTED]],
-            "noise": None if self.noise is None else asdict(self.noise),
-            "warnings": self.warnings,
-        }
 
-
-def reweighting(
-    problem: ReweightingProblem, lam: Arrays, test: Rows, names: Names, wrong: NDArray[np.bool_] | None = None
-) -> Report:
+def reweighting(problem: ReweightingProblem, lam: Arrays, about: About) -> Report:
     """Refit with the weights σ(λ), beside those λ started with, all rows as they came, trusted rows only, and both.
 
     Trusted rows enter at full weight. Where there are selection rows to judge it, a single row's weight is multiplied
     by the squared probability that a first refit gives to its label, which takes out wrong rows that no trusted row
     spoke against. ``wrong`` (n,) marks planted errors; it is used for their scores and nothing else.
     """
-    trusted = _stack(problem.upper_rows, problem.selection)
+    test, names, wrong = about.test, about.names, about.wrong
+    trusted = stack(problem.upper_rows, problem.selection)
     weights, equal = problem.row_weights(lam), problem.row_weights(problem.initial_lambda())
     lost = weights < equal
     ones, zeros = np.ones(problem.lower_rows), np.zeros(problem.lower_rows)
     rivals = {"start": equal, "trusted_only": zeros, "both": ones}
 
     def refits(extra: Rows) -> dict[str, Arrays]:
-        recipes = {"tuned": _believed(problem, weights, extra), **rivals}
-        return {name: _fit_weighted(problem, row_weights, extra) for name, row_weights in recipes.items()}
+        recipes = {"tuned": _weights_times_opinion(problem, weights, extra), **rivals}
+        return {name: fit_weighted(problem, row_weights, extra) for name, row_weights in recipes.items()}
 
     fits = refits(trusted)
     opinion = predict(problem.model, fits["tuned"], problem.train[0], problem.dtype)
     judged = _judge(
         problem,
-        fits | {"all_rows": _fit_weighted(problem, ones, None)},
+        fits | {"all_rows": fit_weighted(problem, ones, None)},
         {} if problem.selection is None else refits(problem.upper_rows),
         test,
-        _Telling("tuned weights", reference="all_rows", rival="trusted_only", by="score"),
+        SentenceParts("tuned weights", reference="all_rows", by="score"),
     )
     if problem.per != "row":
         return replace(judged, weights=weights)
@@ -179,8 +138,8 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
 
     Every candidate learns from training and validation rows together, as whoever uses the answer would.
     """
-    validation = _stack(problem.upper_rows, problem.selection)
-    everything = replace(problem, train=_stack(problem.train, validation))
+    validation = stack(problem.upper_rows, problem.selection)
+    everything = replace(problem, train=stack(problem.train, validation))
     recipes = {
         "tuned": lam,
         "start": problem.initial_lambda(),
@@ -192,7 +151,7 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
         {name: fit(everything, strengths).w for name, strengths in (recipes | {"no_penalty": no_penalty}).items()},
         {} if problem.selection is None else {name: fit(problem, strengths).w for name, strengths in recipes.items()},
         test,
-        _Telling("tuned strengths", reference="no_penalty", rival="single_strength", by="loss"),
+        SentenceParts("tuned strengths", reference="no_penalty", by="loss"),
     )
 
 
@@ -202,8 +161,8 @@ def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
     Few rows choose by luck, so a linear model is cross-validated on training, validation and selection rows together
     where there are fewer than ``ENOUGH_ROWS`` to validate it. Otherwise the validation and selection rows choose.
     """
-    validation = _stack(problem.upper_rows, problem.selection)
-    everything = _stack(problem.train, validation)
+    validation = stack(problem.upper_rows, problem.selection)
+    everything = stack(problem.train, validation)
     grid = np.log(PRECISIONS / len(everything[1]))
     if problem.convex and len(validation[1]) < ENOUGH_ROWS:
         losses = held_out_losses(problem, everything, grid, folds=FOLDS, seed=0, iterations=GRID_ITERATIONS)
@@ -227,7 +186,7 @@ def _validation_losses(problem: RegularizationProblem, validation: Rows, grid: F
     return losses
 
 
-def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> NoiseScores:
+def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.bool_]) -> Noise:
     """Precision, recall and F1 of ``flagged`` for ``wrong`` rows, and the area under the ROC curve of −weight."""
     hits, planted = int((flagged & wrong).sum()), int(wrong.sum())
     precision = hits / max(1, int(flagged.sum()))
@@ -236,7 +195,7 @@ def noise_scores(weights: Floats, flagged: NDArray[np.bool_], wrong: NDArray[np.
     # Mann and Whitney: the chance that a wrong row is suspected more than a right one.
     pairs = planted * (len(wrong) - planted)
     above = float(ranks[wrong].sum()) - planted * (planted + 1) / 2
-    return NoiseScores(
+    return Noise(
         planted=planted,
         flagged=int(flagged.sum()),
         precision=precision,
@@ -256,13 +215,13 @@ def _ranks(values: Floats) -> Floats:
     return ranks
 
 
-def _fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) -> Arrays:
+def fit_weighted(problem: Supervised, row_weights: Floats, extra: Rows | None) -> Arrays:
     """Train on the training rows at ``row_weights``, without those of weight 0, and on ``extra`` rows at weight 1."""
     kept = row_weights > 0
     rows = (problem.train[0][kept], problem.train[1][kept])
     weights = row_weights[kept]
     if extra is not None:
-        rows, weights = _stack(rows, extra), np.concatenate([weights, np.ones(len(extra[1]))])
+        rows, weights = stack(rows, extra), np.concatenate([weights, np.ones(len(extra[1]))])
     decay = problem.weight_decay * problem.lower_rows / weights.sum()
     return fit_rows(
         problem.model,
@@ -279,28 +238,18 @@ def _evaluate(problem: Supervised, w: Arrays, rows: Rows) -> Scores:
     return evaluate(problem.model, w, rows, problem.n_classes, problem.dtype, loss=problem.loss)
 
 
-def _believed(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
+def _weights_times_opinion(problem: ReweightingProblem, weights: Floats, trusted: Rows) -> Floats:
     """Row weights times the squared probability that a model trained with them gives to each row's label."""
     if problem.per != "row" or problem.n_classes is None or problem.selection is None:
         return weights
-    w = _fit_weighted(problem, weights, trusted)
+    w = fit_weighted(problem, weights, trusted)
     probabilities = predict(problem.model, w, problem.train[0], problem.dtype)
     believed: Floats = weights * probabilities[np.arange(len(weights)), problem.train[1]] ** 2
     return believed
 
 
-@dataclass(frozen=True)
-class _Telling:
-    """What the sentence says: what was tuned, beside which candidates, and what decides between them."""
-
-    what: str
-    reference: str
-    rival: str
-    by: Literal["score", "loss"]
-
-
 def _judge(
-    problem: Supervised, fits: Mapping[str, Arrays], compared: Mapping[str, Arrays], test: Rows, telling: _Telling
+    problem: Supervised, fits: Mapping[str, Arrays], compared: Mapping[str, Arrays], test: Rows, parts: SentenceParts
 ) -> Report:
     """Hand over whichever of the candidates ``compared``, trained without the selection rows, is best on those rows.
 
@@ -311,25 +260,37 @@ def _judge(
         losses = {name: _evaluate(problem, w, problem.selection).loss for name, w in compared.items()}
     chosen = min(losses, key=lambda name: losses[name], default="tuned")
     handed_over = {**fits, "tuned": fits[chosen]}
-    models = _score(problem, handed_over, test, losses, chosen)
+    models = score_candidates(problem, handed_over, test, losses, chosen)
+    best_rival = best_of_rivals(models, parts.by)
     return Report(
         models=models,
         handed_over=chosen,
-        sentence=_sentence(models, chosen, telling, _score_name(problem)),
+        best_rival=best_rival,
+        sentence=compose(models, chosen, best_rival, parts, score_name(problem)),
         w=fits[chosen],
         warnings=_unguarded(problem),
     )
 
 
-def _score(
+def score_candidates(
     problem: Supervised, fits: Mapping[str, Arrays], test: Rows, selection_losses: Mapping[str, float], chosen: str
 ) -> list[Candidate]:
+    """Losses and scores of trained candidates; the first of them stands for whichever was chosen."""
     candidates = []
     for name, w in fits.items():
         train, held_out = (_evaluate(problem, w, rows) for rows in (problem.train, test))
         label = TITLES[name] if name != "tuned" or chosen == "tuned" else f"tuned (nothing gained: {TITLES[chosen]})"
         selection = selection_losses.get(chosen if name == "tuned" else name)
-        candidates.append(Candidate(name, label, train.loss, selection, held_out.loss, held_out.score))
+        candidates.append(
+            Candidate(
+                name=name,
+                label=label,
+                train_loss=train.loss,
+                selection_loss=selection,
+                test_loss=held_out.loss,
+                test_score=held_out.score,
+            )
+        )
     return candidates
 
 
@@ -342,39 +303,21 @@ def _suspects(weights: Floats, lost: NDArray[np.bool_], opinion: Floats, names: 
         else:
             best = int(opinion[row].argmax())
             predicted, probability = names.classes[best], float(opinion[row, best])
-        found.append(Suspect(rank, names.row_ids[row], names.labels[row], float(weights[row]), predicted, probability))
+        found.append(
+            Suspect(
+                rank=rank,
+                row_id=names.row_ids[row],
+                label=names.labels[row],
+                weight=float(weights[row]),
+                predicted=predicted,
+                predicted_probability=probability,
+            )
+        )
     return found
 
 
-def _sentence(models: Sequence[Candidate], chosen: str, telling: _Telling, score: str) -> str:
-    by_name = {model.name: model for model in models}
-    what, rival, by = telling.what, telling.rival, telling.by
-    tuned, other = by_name["tuned"], by_name[rival]
-
-    def told(name: str) -> str:
-        model = by_name[name]
-        return f"{score} {model.test_score:.3f} and loss {model.test_loss:.3f}"
-
-    if chosen != "tuned":
-        return (
-            f"Nothing was gained: on the selection rows the {what} were no better than {TITLES[chosen]}, "
-            f"so that is the answer, with test {told('tuned')}."
-        )
-    lower_loss, even = tuned.test_loss < other.test_loss, round(tuned.test_score, 3) == round(other.test_score, 3)
-    if by == "score" and even and lower_loss:
-        verdict = f"as good as {TITLES[rival]}, with a lower loss"
-    elif lower_loss if by == "loss" else tuned.test_score > other.test_score:
-        verdict = f"better than {TITLES[rival]}"
-    else:
-        verdict = f"no better than {TITLES[rival]}"
-    baseline = TITLES[telling.reference]
-    return (
-        f"The {what} give a test {told('tuned')}: {verdict} ({told(rival)}). "
-        f"{baseline[0].upper()}{baseline[1:]}: {told(telling.reference)}."
-    )
-
-
-def _score_name(problem: Supervised) -> str:
+def score_name(problem: Supervised) -> str:
+    """What the score is, for people."""
     return "R²" if problem.n_classes is None else "accuracy"
 
 
@@ -388,7 +331,8 @@ def _unguarded(problem: Supervised) -> list[str]:
     return [warning]
 
 
-def _stack(rows: Rows, more: Rows | None) -> Rows:
+def stack(rows: Rows, more: Rows | None) -> Rows:
+    """The rows of both."""
     if more is None:
         return rows
     return np.concatenate([rows[0], more[0]]), np.concatenate([rows[1], more[1]])
