@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from hposvc.bilevel import runtime
 from hposvc.bilevel.models import MLP, Linear, Model
+from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
 from hposvc.bilevel.problem import Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
 from hposvc.bilevel.solve import Lower, SolveConfig, Stop, initial_state, solve
-from hposvc.bilevel.train import evaluate, fit, fit_rows
+from hposvc.bilevel.train import evaluate, fit, fit_likelihoods, fit_rows
 
 ROWS, FEATURES, CLASSES = 12, 5, 3
 ITERATIONS = 6  # past the first renewed measurement of the curvature
@@ -47,8 +49,26 @@ def jobs() -> Iterator[Job]:
                 train=rows, upper_rows=rows, selection=rows, model=model, n_classes=classes, shrinkage=1e-3
             )
             yield reweighting, plain
+            yield reweighting, warm
+            yield replace(reweighting, per="group", row_groups=np.arange(ROWS) % CLASSES), warm
             yield regularization, warm
             yield reweighting, batches
+            if classes is not None:
+                for noisy in (False, True):
+                    yield (
+                        NoiseMatrixProblem(
+                            train=rows,
+                            upper_rows=rows,
+                            selection=None if noisy else rows,
+                            model=model,
+                            n_classes=classes,
+                            weight_decay=1e-3,
+                            shrinkage=1e-3,
+                            start=np.full((CLASSES, CLASSES), 1 / CLASSES),
+                            upper_noisy=noisy,
+                        ),
+                        warm,
+                    )
 
 
 def run(job: Job) -> None:
@@ -59,6 +79,10 @@ def run(job: Job) -> None:
         pass
     state.to_bytes()
     lam = [array.numpy() for array in state.lam]
+    if problem.n_classes is not None:
+        values = np.full((problem.lower_rows, problem.n_classes), 1 / problem.n_classes)
+        noisy = np.arange(problem.lower_rows) % 2 == 0
+        fit_likelihoods(problem.model, problem.train[0], values, noisy, penalty=1.0, iterations=3)
     for trained in (
         fit(problem, lam, iterations=3),
         fit_rows(problem.model, problem.train, problem.n_classes, weight_decay=1e-3, iterations=3),

@@ -120,8 +120,9 @@ class DatasetSpec(SpecModel):
     split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
     """Which rows are for training, validation and test. By default 60 %, 20 % and 20 % at random."""
     trusted: Literal["split", "unknown"] | TrustedColumn = "split"
-    """Which labels are known to be right. `split`: those of the validation and test rows. `unknown`: none; labels are judged
-    by models that have not seen them. An object with `column`: those that the column marks. Only for `data_reweighting`.
+    """Which labels are known to be right. `split`: those of the validation and test rows. `unknown`: none; labels are
+    judged by models that have not seen them. An object with `column`: those that the column marks. Only for
+    `data_reweighting`.
     """
     label_noise: LabelNoise | None = None
     """Wrong labels to plant in the training rows, to see whether the job finds them; only for classes. null: none."""
@@ -216,10 +217,11 @@ class HyperparametersSpec(SpecModel):
     per: Per | None = None
     """What one entry of λ stands for.
 
-    For data_reweighting, three kinds start at an analysis of the labels: `noise_matrix` (how often rows of one class were
-    given the label of another), `opinion` (a weight for each label and each tenth of the probability that it is right)
-    and `posterior` (a weight for each row, which starts at that probability). `auto` tries these on held-out trusted
-    rows and takes the best. `row`, `class` and `group` give each of them a weight that starts at ½, without an analysis.
+    For data_reweighting, three kinds start at an analysis of the labels: `noise_matrix` (how often rows of one class
+    were given the label of another), `opinion` (a weight for each label and each tenth of the probability that it is
+    right) and `posterior` (a weight for each row, which starts at that probability). `auto` tries these on held-out
+    trusted rows and takes the best. `row`, `class` and `group` give each of them a weight that starts at ½, without an
+    analysis.
 
     For regularization_tuning: `model`, `layer`, `feature` or `parameter`.
 
@@ -234,9 +236,9 @@ class HyperparametersSpec(SpecModel):
     `elastic_net`: both, each with strengths of its own.
     """
     initial: Float | Auto = "auto"
-    """The value at which every λ starts, -50 to 50. A weight is σ(λ), a strength is e^λ. `auto`: at the analysis of the labels, or 0
-    (a weight of ½) where there is none; for regularization_tuning the logarithm of one strength for all parameters, measured on held-out
-    rows before the first iteration.
+    """The value at which every λ starts, -50 to 50. A weight is σ(λ), a strength is e^λ. `auto`: at the analysis of the
+    labels, or 0 (a weight of ½) where there is none; for regularization_tuning the logarithm of one strength for all
+    parameters, measured on held-out rows before the first iteration.
     """
     shrinkage: NonNegativeFloat | Auto = "auto"
     """ρ of the term ρ‖λ − λ₀‖² of the upper loss, which keeps λ near its start λ₀. `auto`: 0.001 where λ starts at the

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.schema.spec import ColumnSplit, DatasetSpec
+from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.describe import class_name, task_of
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
@@ -93,7 +93,8 @@ class Dataset:
 
     ``targets`` are class indices (int64) when ``classes`` names them, numbers (float64) otherwise. ``row_ids`` (n,)
     are what a person knows the rows by. ``parts`` (n,) says ``train``, ``validation`` or ``test`` for each row when
-    the data brings its own split. ``groups`` (n,) are indices into ``group_names`` where groups of rows are weighted.
+    the data brings its own split, ``trusted`` (n,) which labels were checked, where a column says so. ``groups`` (n,)
+    are indices into ``group_names`` where groups of rows are weighted.
     ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
     last. Features that are made of the columns of a ``source`` are empty (n, 0) until :meth:`encoded`; afterwards
     ``encoding`` says how each was made, and ``scaled`` (d,) which of them are to be standardized: all, if it is None.
@@ -108,6 +109,7 @@ class Dataset:
     classes: tuple[str, ...] | None
     row_ids: Array
     parts: Array | None = None
+    trusted: NDArray[np.bool_] | None = None
     groups: Integers | None = None
     group_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
@@ -176,6 +178,8 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         roles["dataset.id_column"] = spec.id_column
     if isinstance(spec.split, ColumnSplit):
         roles["dataset.split.column"] = spec.split.column
+    if isinstance(spec.trusted, TrustedColumn):
+        roles["dataset.trusted.column"] = spec.trusted.column
     usable = _numeric(table) if uploaded is None else uploaded.features
     taken = {table.label, *group_columns, *roles.values()}
     features = spec.features if spec.features is not None else [name for name in usable if name not in taken]
@@ -218,6 +222,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         classes=classes,
         row_ids=row_ids,
         parts=_parts(table, spec),
+        trusted=_trusted(table, spec),
         groups=groups,
         group_names=group_names,
         image_shape=table.image_shape if all_pixels else None,
@@ -238,6 +243,17 @@ def _parts(table: Table, spec: DatasetSpec) -> Array | None:
     if isinstance(spec.split, ColumnSplit):
         return table.columns[spec.split.column].astype(str)
     return None if table.uploaded is None else table.uploaded.parts
+
+
+CHECKED = ("true", "yes", "1", "1.0")
+"""What a column says of a row whose label was checked and is right, in lower case."""
+
+
+def _trusted(table: Table, spec: DatasetSpec) -> NDArray[np.bool_] | None:
+    if not isinstance(spec.trusted, TrustedColumn):
+        return None
+    said = np.char.lower(np.char.strip(table.columns[spec.trusted.column].astype(str).astype(np.str_)))
+    return np.isin(said, CHECKED)
 
 
 def _row_ids(table: Table, id_column: str | None) -> Array:

@@ -170,6 +170,12 @@ def _loss_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
 
 
 def _reweighting_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
+    if spec.per == "noise_matrix" and dataset.task == "regression":
+        yield Defect(
+            "hyperparameters.per",
+            "a noise matrix is between classes, and the labels are numbers",
+            "use per: auto, opinion or posterior",
+        )
     if spec.per == "class" and dataset.task == "regression":
         yield Defect(
             "hyperparameters.per",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, FilesSplit, JobSpec, RandomSplit
 from hposvc.tables.defects import DataError, Defect
@@ -85,7 +86,10 @@ def divide(dataset: Dataset, spec: JobSpec) -> RowIndices:
     Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all defects.
     """
     split = spec.dataset.split
-    rows = _at_random(dataset, split) if isinstance(split, RandomSplit) else _as_marked(dataset, split)
+    if isinstance(split, RandomSplit):
+        rows = _at_random(dataset, split) if dataset.trusted is None else _as_checked(dataset, split, dataset.trusted)
+    else:
+        rows = _as_marked(dataset, split)
     seed = split.seed if isinstance(split, RandomSplit) else 0
     rows = _carve_selection(dataset, rows, spec.hyperparameters.selection, seed)
     defects = _missing(dataset, rows)
@@ -163,6 +167,26 @@ def _at_random(dataset: Dataset, split: RandomSplit) -> RowIndices:
     rest, test_rows = _separate(dataset, np.arange(total), test, split.seed)
     train_rows, validation_rows = _separate(dataset, rest, validation, split.seed)
     return RowIndices(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
+
+
+def _as_checked(dataset: Dataset, split: RandomSplit, trusted: NDArray[np.bool_]) -> RowIndices:
+    """Rows that were checked validate and test, in the ratio of ``split``; all others are for training."""
+    checked, others = np.flatnonzero(trusted), np.flatnonzero(~trusted)
+    test = max(1, round(len(checked) * split.test / (split.validation + split.test)))
+    field = "dataset.trusted.column"
+    few = [
+        (len(others), "training", "leave more rows unmarked"),
+        (len(checked) - test, "validation", "check more rows"),
+    ]
+    defects = [
+        Defect(field, f"this leaves {count} rows for {part}", f"{remedy}: at least {FEWEST_ROWS} are needed")
+        for count, part, remedy in few
+        if count < FEWEST_ROWS
+    ]
+    if defects:
+        raise DataError(defects)
+    validation, test_rows = _separate(dataset, checked, test, split.seed)
+    return RowIndices(others, validation, np.array([], dtype=np.int64), test_rows)
 
 
 def _carve_selection(dataset: Dataset, rows: RowIndices, fraction: float | Literal["auto"], seed: int) -> RowIndices:
