@@ -41,6 +41,7 @@ def small(kind: str, **fields: Any) -> JobSpec:
     dataset: dict[str, Any] = {"id": "sklearn:breast_cancer"}
     if kind == "data_reweighting":
         dataset["label_noise"] = {"rate": 0.3}
+        fields = {"hyperparameters": {"per": "row"}} | fields
     return JobSpec.model_validate({"kind": kind, "dataset": dataset, "stop": {"iterations": 60}, **fields})
 
 

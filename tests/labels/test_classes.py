@@ -1,0 +1,135 @@
+"""Wrong labels that are classes: the noise matrix, calibrated probabilities, and no claims where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from hposvc.labels import noise_matrix
+from hposvc.labels.analysis import LabelAnalysis, analyse, fit_candidate, overrules
+from hposvc.labels.classifiers import RowLosses, SoftmaxRegression, one_hot, soft
+from hposvc.labels.cross_fit import Labels
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+def clouds(rows: int, spread: float = 1.0, seed: int = 0) -> tuple[Floats, Integers]:
+    """Three classes, each a cloud of points in the plane, beside two columns of noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(rows) % 3
+    centres = np.array([[0.0, 2.0], [2.0, -1.0], [-2.0, -1.0]])
+    points = centres[labels] + spread * rng.normal(size=(rows, 2))
+    return np.column_stack([points, rng.normal(size=(rows, 2))]), labels
+
+
+def with_noise(labels: Integers, noise: Floats, seed: int = 1) -> Integers:
+    rng = np.random.default_rng(seed)
+    return np.array([rng.choice(3, p=noise[label]) for label in labels])
+
+
+def analysed(given: Integers, features: Floats, true: Integers, trusted: int) -> LabelAnalysis:
+    """Of rows behind the first ``trusted``, which are known to be right."""
+    return analyse(
+        Labels(features[trusted:], given[trusted:], features[:trusted], true[:trusted], 3), SoftmaxRegression()
+    )
+
+
+@pytest.mark.parametrize("noisy", [True, False])
+def test_the_gradient_of_either_loss_is_q_minus_the_soft_label(noisy: bool) -> None:
+    rng = np.random.default_rng(0)
+    logits, values = rng.normal(size=(7, 3)), rng.dirichlet(np.ones(3), 7)
+    rows = RowLosses(values, np.full(7, noisy))
+
+    def loss(z: Floats) -> float:
+        powers = np.exp(z)
+        return rows(powers / powers.sum(1, keepdims=True))[0]
+
+    q = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    analytic = q - rows(q)[1]
+    step = 1e-6
+    for place in np.ndindex(logits.shape):
+        moved = np.zeros_like(logits)
+        moved[place] = step
+        slope = (loss(logits + moved) - loss(logits - moved)) / (2 * step)
+        assert analytic[place] == pytest.approx(slope, abs=1e-6)
+
+
+def test_expectation_maximization_finds_the_noise_matrix() -> None:
+    noise = np.array([[0.7, 0.2, 0.1], [0.0, 0.9, 0.1], [0.25, 0.05, 0.7]])
+    features, true = clouds(6000, spread=0.6)
+    q = SoftmaxRegression().predict(SoftmaxRegression().fit(features, soft(one_hot(true, 3)), 1.0, steps=200), features)
+    found = noise_matrix.fit(q, with_noise(true, noise))
+    np.testing.assert_allclose(found, noise, atol=0.03)
+
+
+@pytest.mark.parametrize("trusted", [60, 0])
+def test_wrong_labels_are_found_and_counted(trusted: int) -> None:
+    features, true = clouds(900)
+    given = with_noise(true, noise_matrix.uniform(3, 0.25))
+    found = analysed(given, features, true, trusted)
+    wrong = given[trusted:] != true[trusted:]
+    hits = (found.suspects & wrong).sum()
+    assert hits / found.suspects.sum() > 0.85
+    assert hits / wrong.sum() > 0.75
+    assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
+    # calibrated: of all rows, the mean probability is the share of wrong ones, and so in either half of the ranking
+    order = np.argsort(found.probability_wrong)
+    for part in np.array_split(order, 2):
+        assert found.probability_wrong[part].mean() == pytest.approx(wrong[part].mean(), abs=0.05)
+
+
+@pytest.mark.parametrize("trusted", [60, 0])
+@pytest.mark.parametrize("spread", [0.5, 1.5])
+def test_nothing_is_claimed_where_no_label_is_wrong(trusted: int, spread: float) -> None:
+    features, true = clouds(600, spread)
+    found = analysed(true, features, true, trusted)
+    assert found.suspects.mean() < 0.03
+    assert found.wrong_rows.low == pytest.approx(0, abs=5)
+
+
+def test_features_that_say_nothing_accuse_no_row() -> None:
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(400, 5)), rng.integers(0, 3, 400)
+    found = analysed(labels, features, labels, 0)
+    assert not found.suspects.any()
+    assert found.wrong_rows.high < 20
+
+
+def test_the_corrected_model_is_better_than_that_of_the_labels_as_they_came() -> None:
+    features, true = clouds(900)
+    given = with_noise(true, np.array([[0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+    labels = Labels(features[30:600], given[30:600], features[:30], true[:30], 3)
+    classifier, held_out = SoftmaxRegression(), (features[600:], true[600:])
+    analysis = analyse(labels, classifier)
+
+    def loss(name: str) -> float:
+        q = classifier.predict(fit_candidate(labels, classifier, analysis, name), held_out[0])
+        return -float(np.log(q[np.arange(len(q)), held_out[1]]).mean())
+
+    assert loss("posterior") < 0.9 * loss("all_rows")
+    assert loss("posterior") < loss("trusted_only")
+
+
+def test_rows_beyond_the_first_look_get_a_probability_too() -> None:
+    from dataclasses import replace
+
+    from hposvc.labels.analysis import LINEAR
+
+    features, true = clouds(3000)
+    given = with_noise(true, noise_matrix.uniform(3, 0.2))
+    labels = Labels(features[60:], given[60:], features[:60], true[:60], 3)
+    found = analyse(labels, SoftmaxRegression(), replace(LINEAR, most_work=12_000.0))  # a thousand rows of 2,940
+    wrong = given[60:] != true[60:]
+    assert found.probability_wrong.shape == (2940,)
+    assert (found.suspects & wrong).sum() / wrong.sum() > 0.75
+    assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
+
+
+def test_a_candidate_overrules_only_beyond_chance() -> None:
+    rng = np.random.default_rng(0)
+    ours = rng.exponential(size=200)
+    assert not overrules(ours, ours + rng.normal(scale=0.5, size=200))
+    assert overrules(ours, 0.5 * ours)
+    assert not overrules(ours[:10], 0.5 * ours[:10])  # ten rows do not speak against it
