@@ -74,17 +74,36 @@ def tune(
     kind: Annotated[str, typer.Option(help=of_field("spec.JobSpec.kind"))] = "data_reweighting",
     id_column: IdColumn = None,
     task: Task = None,
+    trusted_column: Annotated[
+        str | None,
+        typer.Option(help="The column that says true, yes or 1 for a row whose label was checked and is right."),
+    ] = None,
+    trusted: Annotated[
+        str,
+        typer.Option(
+            help="Which labels are right: unknown, or split (those of the validation and test rows, drawn at random). "
+            "Only for data_reweighting."
+        ),
+    ] = "unknown",
     iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one."""
+    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one.
+
+    Labels of the file may be wrong in any row, so none is trusted unless you say which.
+    """
+    if trusted not in ("unknown", "split"):
+        raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", Exit.USAGE)
     with client_of(url) as client:
         added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
+        whom: dict[str, Any] = {}
+        if kind == "data_reweighting":
+            whom = {"trusted": trusted if trusted_column is None else {"column": trusted_column}}
         spec = {
             "kind": kind,
             "name": added.name,
-            "dataset": {"id": added.id} | ({} if label is None else {"label": label}),
+            "dataset": {"id": added.id} | ({} if label is None else {"label": label}) | whom,
             "stop": {"iterations": iterations},
         }
         job = client.submit(spec)

@@ -154,6 +154,9 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
         parts += [_models(result)]
     if result.suspects:
         parts += [Text(), _suspects(result, suspects)]
+    if result.check_next:
+        named = ", ".join(result.check_next[:10])
+        parts += [Text(), Text(f"Checking these rows by hand would tell most: {named}.")]
     if result.noise:
         parts += [Text(), _noise(result.noise)]
     if result.groups:
@@ -191,12 +194,14 @@ def _suspects(result: JobResult, most: int) -> Table:
         f"{count(result.rows)} rows"
     )
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
-    for heading in ("row", "weight", "its label", "the model says", "with probability"):
+    judged = any(row.probability_wrong is not None for row in shown)
+    first = "probability wrong" if judged else "weight"
+    for heading in ("row", first, "its label", "the model says", "with probability"):
         table.add_column(heading, justify="right")
     for row in shown:
         table.add_row(
             row.row_id or "–",
-            number(row.weight, 2),
+            number(row.probability_wrong if judged else row.weight, 2),
             row.label or "–",
             row.predicted or "–",
             "–" if row.predicted_probability is None else f"{row.predicted_probability:.2f}",

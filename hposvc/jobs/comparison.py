@@ -98,6 +98,7 @@ def _in_short(kind: Kind, result: dict[str, Any]) -> dict[str, Any]:
     tuned = next((model for model in models if model["name"] == "tuned"), None)
     rivals = [model for model in models if model["name"] != "tuned" and model[measure] is not None]
     rival = max(rivals, key=lambda model: sign * float(model[measure]), default=None)
+    rival = next((model for model in models if model["name"] == readable.best_rival), rival)  # what the sentence names
     kept = ("stopped_by", "iterations", "best_iteration", "seconds", "score_name", "sentence", "suspects_total", "rows")
     return {name: result.get(name) for name in kept} | {
         "tuned": tuned,

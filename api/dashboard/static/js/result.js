@@ -80,7 +80,7 @@ let shown = FEW;
 
 /** The columns of ranked rows that are the user's own. */
 class Own {
-  static #ours = new Set(["row_id", "part", "rank", "weight", "label", "predicted", "probability", "label_probability"]);
+  static #ours = new Set(["row_id", "part", "rank", "weight", "label", "predicted", "probability", "label_probability", "probability_wrong", "suspect"]);
 
   constructor(items) {
     this.rows = new Map(items.map((row) => [row.row_id, row]));
@@ -105,10 +105,13 @@ function suspects(job) {
   const card = $("#suspects");
   show(card, Boolean(all?.length));
   if (!all?.length) return;
-  $("#suspects-about").textContent =
-    `${count(total)} of ${count(rows)} training rows have low weight: with them, the model does worse on the trusted rows. ` +
-    "Check their labels first, starting with the lowest weight.";
-  const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability"];
+  const wrong = job.result.wrong_rows;
+  $("#suspects-about").textContent = wrong
+    ? `${count(total)} of ${count(wrong.rows)} rows have a label that is probably wrong (probability above ${percent(wrong.suspect_above)}). ` +
+      `About ${count(Math.round(wrong.expected))} labels are wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`
+    : `${count(total)} of ${count(rows)} training rows have low weight: with them, the model does worse on the trusted rows. ` +
+      "Check their labels first, starting with the lowest weight.";
+  const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability", ...(wrong ? ["probability_wrong"] : [])];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
   button.addEventListener("click", () =>
     download(`${job.id}-suspects.csv`, csv(columns, all.map((row) => columns.map((column) => row[column]))), "text/csv"),
@@ -145,12 +148,13 @@ async function complete(job) {
 function suspectTable(rows, pictures, columns) {
   const predicted = (value) => (typeof value === "number" ? number(value) : String(value ?? "–"));
   const images = pictures.known;
+  const judged = rows.some((row) => (row.probability_wrong ?? null) !== null);
   const more = columns ? columns.all.length - columns.columns.length : 0;
   return h(
     "table",
     {},
     more > 0 && h("caption", {}, `${count(more)} more of your columns are in the CSV of all rows.`),
-    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading("Weight", true), heading("Labelled"), heading("Predicted"), heading("Probability", true), columns?.columns.map((name) => h("th", { scope: "col", class: "own" }, name)))),
+    h("thead", {}, h("tr", {}, heading("#", true), heading("Row", true), images && heading("Image"), heading(judged ? "Probability wrong" : "Weight", true), heading("Labelled"), heading("Predicted"), heading("Probability", true), columns?.columns.map((name) => h("th", { scope: "col", class: "own" }, name)))),
     h(
       "tbody",
       {},
@@ -161,7 +165,7 @@ function suspectTable(rows, pictures, columns) {
           figure(count(row.rank)),
           h("th", { scope: "row", class: "right figures" }, row.row_id),
           images && h("td", {}, pictures.picture(row.row_id)),
-          figure(number(row.weight)),
+          figure(judged ? percent(row.probability_wrong) : number(row.weight)),
           h("td", {}, String(row.label)),
           h("td", {}, predicted(row.predicted)),
           figure(percent(row.predicted_probability)),
