@@ -94,7 +94,7 @@ def tune(
     Labels of the file may be wrong in any row, so none is trusted unless you say which.
     """
     if trusted not in ("unknown", "split"):
-        raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", Exit.USAGE)
+        raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
     with client_of(url) as client:
         added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
         whom: dict[str, Any] = {}
