@@ -1,7 +1,7 @@
 """Which labels are wrong, where labels are numbers.
 
 The residual of a right label is Student's t around the opinion of a model that has not seen the row; a wrong label is
-anywhere that labels are: normal, as wide as all of them. The share of wrong labels, the spread and the degrees of
+anywhere that labels are. The share of wrong labels, the spread and the degrees of
 freedom are averaged over by their likelihood, no wrong label at all being one of the shares. Trusted rows are right, so
 they say what the usual spread is.
 
@@ -161,7 +161,7 @@ def _cross_fit(
 
 def _average(residuals: _Residuals, given: Floats) -> _Mixture:
     r, trusted = residuals
-    wide = _log_normal(given, float(np.median(given)), max(float(np.std(given)), TINY))
+    wide = _log_wide(given)
     every = np.concatenate([r, trusted])
     first = float(np.median(np.abs(every))) / 0.6745 + TINY
     values, wrongs = [], []
@@ -201,8 +201,11 @@ def _log_t(r: Floats, spread: float, degrees: float) -> Floats:
     return values
 
 
-def _log_normal(y: Floats, centre: float, width: float) -> Floats:
-    values: Floats = -0.5 * np.log(2 * np.pi) - np.log(width) - 0.5 * ((y - centre) / width) ** 2
+def _log_wide(y: Floats) -> Floats:
+    """Log density of wrong labels: half normal, half uniform, each as wide as all labels are."""
+    centre, width, span = float(np.median(y)), max(float(np.std(y)), TINY), max(float(np.ptp(y)), TINY)
+    normal = -0.5 * np.log(2 * np.pi) - np.log(width) - 0.5 * ((y - centre) / width) ** 2
+    values: Floats = np.logaddexp(normal, -np.log(span)) - np.log(2)
     return values
 
 
