@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
+from hposvc.files.tensors import metadata
 from hposvc.tables import DataError, Defect, Encoding
 from hposvc.tables.encoding import Numeric
 from hposvc.tables.kinds import Column, Floats, UnfitValueError, as_numbers, as_text
@@ -79,8 +80,7 @@ class Predictor:
     def from_bytes(cls, content: bytes) -> Predictor:
         """The model in the bytes of ``model.safetensors``. Raises ModelError."""
         try:
-            header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-            return cls(load(content), json.loads(header["__metadata__"]["description"]))
+            return cls(load(content), json.loads(metadata(content)["description"]))
         except Exception as error:
             raise ModelError(f"not a model of a job: {error!r}") from error
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from hposvc.files.durable import sha256_of
 from hposvc.storage.store import Store
-from workers.checkpoints import sha256_of
 from workers.frames import Misbehaved
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ gone again: whatever was left by a process that died is found by ``sweep`` and r
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import re
 import secrets
 import shutil
@@ -25,6 +24,7 @@ from hposvc.access.tenants import Quotas, assert_room
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
+from hposvc.files.durable import sha256_of
 from hposvc.schema.datasets import ColumnResource, DatasetLinks, DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page
 from hposvc.schema.spec import JobSpec
@@ -189,7 +189,7 @@ class Datasets:
             "description": description,
             "rows": description["rows"],
             "size": target.stat().st_size,
-            "sha256": _sha256_of(target),
+            "sha256": sha256_of(target),
             "url": self._store.put(target, f"{_folder(incoming.id)}/data.parquet"),
         }
         failpoint("dataset.stored")
@@ -366,11 +366,6 @@ def check_name(name: str) -> None:
         wrong = "has control characters"
     if wrong:
         raise DataError([Defect("name", wrong, "give a plain name, like wine.csv")])
-
-
-def _sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _keys_of_page(token: str) -> tuple[float, str]:

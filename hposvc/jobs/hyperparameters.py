@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Any, BinaryIO, Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +15,7 @@ from hposvc import snapshots
 from hposvc.db.engine import read
 from hposvc.db.tables import DEFAULT_TENANT, artifacts, jobs
 from hposvc.db.tables import hyperparameters as table
+from hposvc.files.tensors import tensor_bytes
 from hposvc.jobs.queries import JobNotFound, assert_exists
 from hposvc.jobs.stored_file import CHECKPOINT
 from hposvc.schema.hyperparameters import (
@@ -33,7 +33,6 @@ from hposvc.snapshots import PROBABILITIES, Scale
 from hposvc.storage.store import Store
 
 Order = Literal["given", "lowest", "highest"]
-LONGEST_HEADER = 1_000_000  # bytes of JSON before the tensors of a checkpoint
 FILE = "hyperparameters.parquet"
 TOKEN_DIGITS = 16  # of the SHA-256 of a file: iterations come again when a job is retried, contents do not
 SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tuning": "log"}
@@ -323,22 +322,13 @@ def _columns(url: str, sha256: str) -> tuple[dict[str, Any], snapshots.Floats]:
     base, _, key = url.rpartition("/")
     try:
         with Store(base).open(f"{base}/{key}") as stream:
-            content = pq.read_table(stream if key.endswith(".parquet") else _tensor(stream, snapshots.IN_CHECKPOINT))
+            parquet = key.endswith(".parquet")
+            content = pq.read_table(stream if parquet else BytesIO(tensor_bytes(stream, snapshots.IN_CHECKPOINT)))
     except (FileNotFoundError, KeyError, ValueError) as error:  # gone; or not what it was when it was recorded
         raise FileMissing(url) from error
     named = [name for name in content.column_names if name not in {"lambda", "weight", "strength"}]
     columns = {("name" if name == named[0] else name): content[name].combine_chunks() for name in named}
     return columns, content["lambda"].to_numpy()
-
-
-def _tensor(stream: BinaryIO, name: str) -> BytesIO:
-    """One tensor of a safetensors file, without reading the others: length and text of a JSON header, then bytes."""
-    length = int.from_bytes(stream.read(8), "little")
-    if length > LONGEST_HEADER:
-        raise ValueError("not a safetensors file")
-    begin, end = json.loads(stream.read(length))[name]["data_offsets"]
-    stream.seek(8 + length + begin)
-    return BytesIO(stream.read(end - begin))
 
 
 def _quantiles(lam: snapshots.Floats, scale: Scale) -> Quantiles:
