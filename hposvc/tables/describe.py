@@ -13,7 +13,7 @@ from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tables.kinds import Kind
 from hposvc.tables.options import UploadOptions
-from hposvc.tables.reading import RowReader
+from hposvc.tables.rows import RowReader
 
 FEWEST_ROWS = 10
 FEWEST_TO_A_CLASS = 3
