@@ -32,7 +32,7 @@ from hposvc.access.tenants import defaults
 from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
 from hposvc.fleet import counts
-from hposvc.jobs.removal import purge
+from hposvc.jobs.removal import Removal
 from hposvc.jobs.service import Jobs
 from hposvc.schema.access import KeyRequest
 from hposvc.schema.job import JobUpdate
@@ -40,7 +40,7 @@ from hposvc.schema.spec import JobSpec
 from hposvc.schema.webhooks import WebhookRequest
 from hposvc.settings import Settings
 from hposvc.storage.store import Store
-from hposvc.webhooks.sender import deliver_next, forget_old
+from hposvc.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
 
@@ -148,7 +148,7 @@ def _has_keys(engine: sa.Engine) -> bool:
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
-    """The names to answer to: any beyond loopback, where keys or the network itself keep strangers out."""
+    """The host names to serve: any, if keys or the network itself keep others out; otherwise those of the settings."""
     if settings.trust_network or not is_loopback(settings.host):
         return ("*",)
     return tuple(name.strip().lower() for name in settings.hosts.split(",") if name.strip())
@@ -163,17 +163,15 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _background(held: Services, store: Store) -> list[Repeated]:
-    """What this process does besides answering."""
+    """What this process does besides requests."""
+    removal, sender = Removal(held.engine, store), Sender(held.engine, private=held.webhooks_private)
 
     def tidy() -> None:
         held.gatekeeper.note_use()
-        purge(held.engine, store)
-        forget_old(held.engine)
+        removal.purge()
+        sender.forget_old()
 
-    def tell() -> bool:
-        return deliver_next(held.engine, private=held.webhooks_private)
-
-    senders = [Repeated(f"webhooks-{number}", tell, 2.0) for number in range(SENDERS)]
+    senders = [Repeated(f"webhooks-{number}", sender.deliver_next, 2.0) for number in range(SENDERS)]
     return [Repeated("tidy", tidy, 30.0), *senders]
 
 

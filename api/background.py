@@ -1,4 +1,4 @@
-"""What an API process does besides answering: small work again and again, each on a thread of its own."""
+"""What an API process does besides requests: small work, repeated, each kind on a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ log = structlog.get_logger(__name__)
 
 
 class Repeated:
-    """Calls ``work`` every ``seconds``, and once more at once whenever it answers True: there is more to do."""
+    """Calls ``work`` every ``seconds``, and once more at once whenever it returns True: there is more to do."""
 
     def __init__(self, name: str, work: Callable[[], bool | None], seconds: float) -> None:
         self._work = work

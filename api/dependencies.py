@@ -1,4 +1,4 @@
-"""What routes ask for: the jobs service, the database, the checked parts of a request."""
+"""What routes need: the jobs service, the database, the checked parts of a request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
 from hposvc.schema.spec import JobSpec
 
-LONGEST_WAIT = 60  # seconds; proxies give up on an answer not much later
+LONGEST_WAIT = 60  # seconds; proxies give up on a response not much later
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _metrics(request: Request) -> ApiMetrics:
 
 
 def caller(request: Request) -> Identity:
-    """Who asks."""
+    """The identity of the key in the request."""
     identity: Identity = request.state.caller
     return identity
 
@@ -79,7 +79,7 @@ def _version(if_match: IfMatch = None) -> int | None:
 
 
 def asked_to_wait(prefer: str | None) -> int:
-    """The seconds of ``wait=`` in a Prefer header (RFC 7240), at most LONGEST_WAIT; 0 without a wish."""
+    """The seconds of ``wait=`` in a Prefer header (RFC 7240), at most LONGEST_WAIT; 0 if there is none."""
     for preference in (prefer or "").split(","):
         name, _, value = preference.partition("=")
         value = value.strip().strip('"')

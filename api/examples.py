@@ -316,14 +316,14 @@ UNCHANGED = {"description": "Nothing changed since the version named by If-None-
 def answer(
     example: Any, description: str, headers: tuple[str, ...] = (), media_type: str = "application/json"
 ) -> dict[str, Any]:
-    """The OpenAPI description of an answer, with an example."""
+    """The OpenAPI description of a response, with an example."""
     documented: dict[str, Any] = {"description": description, "content": {media_type: {"example": example}}}
     if headers:
         documented["headers"] = {name: {"schema": {"type": "string"}} for name in headers}
     return documented
 
 
-# What can be done with the id in an answer, so that tools follow it.
+# What can be done with the id in a response, so that tools follow it.
 LINKS: dict[str, Any] = {
     name: {"operationId": operation, "parameters": {"job_id": "$response.body#/id"}}
     for name, operation in (
@@ -340,7 +340,7 @@ LINKS: dict[str, Any] = {
 
 
 def answers(by_type: dict[str, Any], description: str) -> dict[str, Any]:
-    """The OpenAPI description of an answer in one of several formats; None for one that cannot be shown."""
+    """The OpenAPI description of a response in one of several formats; None for one that cannot be shown."""
     content = {media_type: {} if example is None else {"example": example} for media_type, example in by_type.items()}
     return {"description": description, "content": content}
 

@@ -1,4 +1,4 @@
-"""Waiting for changes of jobs: one query for everybody who waits, and neither a thread nor a connection for each."""
+"""Waiting for changes of jobs: one query for all who wait, and neither a thread nor a connection for each."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Live:
 
     @property
     def full(self) -> bool:
-        """Whether nobody else may wait."""
+        """Whether no other request may wait."""
         return self._open >= self._limit
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""The metrics of an API process, and those that it reads from the database for whoever watches the service.
+"""The metrics of an API process, and those that it reads from the database for those who watch the service.
 
 Names and units are Prometheus's: seconds, bytes, totals. No label names a job, a user or a worker, so the number of
 series does not grow with use.
@@ -72,8 +72,8 @@ class ApiMetrics:
 
 
 class CountsCollector(Collector):
-    """The numbers of the database. When it does not answer, ``hposvc_database_up`` says so, and the others are left
-    out: a stale number looks like a good one.
+    """The numbers of the database. When it does not respond, ``hposvc_database_up`` says so, and the others are left
+    out: an old number looks like a good one.
     """
 
     def __init__(self, take: Callable[[], Counts]) -> None:

@@ -25,10 +25,9 @@ from hposvc.db.tables import metadata
 from hposvc.fleet import counts
 from hposvc.jobs import queries, removal
 from hposvc.jobs.iterations import downsampling
-from hposvc.jobs.service import Jobs
 from hposvc.schema.states import State
 from hposvc.storage.store import Store
-from tests.support.harness import tiny_spec
+from tests.support.harness import UncheckedJobs, tiny_spec
 from tests.support.postgresql import PostgreSQL
 from tests.support.serving import curve
 
@@ -61,7 +60,7 @@ def milliseconds(action: Callable[[], object], times: int = 20) -> float:
 
 def fill(engine: sa.Engine, first: int, last: int, iterations: int) -> None:
     """Finished jobs numbered ``first`` to ``last``, without their iterations."""
-    model = Jobs(engine, check=lambda spec: None).submit(tiny_spec(stop={"iterations": max(1, iterations)})).id
+    model = UncheckedJobs(engine).submit(tiny_spec(stop={"iterations": max(1, iterations)})).id
     hexadecimal = "substr(md5(n::text), 1, 20)"
     statement = COPY_JOB.format(hexadecimal=hexadecimal, iterations=iterations, first=first, last=last)
     with write(engine) as connection:
@@ -165,7 +164,7 @@ def measure(url: str, options: argparse.Namespace) -> None:
     with write(engine) as connection:
         connection.execute(sa.text(f"UPDATE jobs SET finished_at = 1 WHERE id IN ({', '.join(doomed)})"))
     begun = time.perf_counter()
-    removal.expire(engine, store, older_than=3e7)
+    removal.Removal(engine, store).expire(older_than=3e7)
     seconds = (time.perf_counter() - begun) / len(doomed)
     print(f"removing a job of {options.iterations:,} iterations: {1000 * seconds:.0f} ms", flush=True)
 

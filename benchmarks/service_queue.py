@@ -25,10 +25,10 @@ from hposvc.client import Client
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
 from hposvc.jobs.queue import Consumer
-from hposvc.jobs.service import Jobs
 from hposvc.operate.embedded import announced
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
+from tests.support.harness import UncheckedJobs
 from tests.support.postgresql import PostgreSQL
 
 SPEC = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "tags": ["benchmark"]})
@@ -111,7 +111,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, database(Path(folder), options.postgresql) as url:
         migrate.upgrade(url)
         engine = create_engine(url)
-        jobs = Jobs(engine, check=lambda spec: None)
+        jobs = UncheckedJobs(engine)
         for _ in range(options.jobs):
             jobs.submit(SPEC)
         with api(Path(folder), url) as client:

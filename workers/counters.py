@@ -1,4 +1,4 @@
-"""What a worker counts: told to the database with each heartbeat, and served by the worker itself where asked."""
+"""What a worker counts: written to the database with each heartbeat, and served over HTTP if the settings say so."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class WorkerMetrics(Collector):
 def serve(
     host: str, port: int, counters: Counters, report: Callable[[], WorkerReport]
 ) -> tuple[int, Callable[[], None]]:
-    """Serve /metrics; answers the port, and a function that ends it. Raises OSError when it cannot listen."""
+    """Serve /metrics; returns the port, and a function that ends it. Raises OSError when it cannot listen."""
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

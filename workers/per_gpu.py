@@ -35,11 +35,8 @@ class _Place:
 class WorkerPerGpu:
     """Starts a worker for each GPU, passes signals on to them, and starts one again that crashes."""
 
-    def __init__(
-        self, gpus: Sequence[Gpu], *, command: Sequence[str] = WORKER, metrics_port: int | None = None
-    ) -> None:
+    def __init__(self, gpus: Sequence[Gpu], *, metrics_port: int | None = None) -> None:
         """``metrics_port``: that of the first worker; each takes the next one, or a free one for 0."""
-        self._command = command
         self._asked: int | None = None
         self._places = [_Place(gpu, self._environment(gpu, place, metrics_port)) for place, gpu in enumerate(gpus)]
 
@@ -75,7 +72,7 @@ class WorkerPerGpu:
             elif clock() >= place.not_before:
                 place.started_at = clock()
                 place.process = subprocess.Popen(
-                    self._command, env=os.environ | place.environment, start_new_session=True
+                    WORKER, env=os.environ | place.environment, start_new_session=True
                 )  # a session of its own: Ctrl-C reaches this process alone, which passes it on
                 log.info("the worker of GPU %s is process %d", place.gpu.id, place.process.pid)
             return

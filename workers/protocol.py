@@ -21,7 +21,7 @@ Supervisor to runner, by ``command``::
 
     solve       job_id, attempt, spec, checkpoint_path (or null), uploads: [{id, name, description, path}], directory,
                 traceparent (or null)
-    pause       checkpoint after this iteration, answer ``paused``, and leave
+    pause       checkpoint after this iteration, send ``paused``, and leave
     stop        leave after this iteration
 """
 

@@ -103,13 +103,13 @@ class Channel:
                 self.send("heartbeat")
                 time.sleep(HEARTBEAT_SECONDS)
         except OSError:
-            os._exit(0)  # nobody reads any more
+            os._exit(0)  # the supervisor is gone
 
 
 def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     """Solve one job, and leave.
 
-    ``prepare()`` answers how to load a job, and the name of the device. ``explain(error)`` answers the reason, the
+    ``prepare()`` returns how to load a job, and the name of the device. ``explain(error)`` returns the reason, the
     message, the remedy and the iteration that the owner of a failed job reads.
     """
     _die_with_parent()
@@ -121,7 +121,7 @@ def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     channel.send("ready", versions=_versions(), device=device)
     job = channel.job()
     failpoint("runner.solve_received")
-    with contextlib.suppress(BrokenPipeError):  # the supervisor does not listen any more: nobody to tell
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
         try:
             parent = job.get("traceparent")
             with tracing.span("job.run", parent=parent, hposvc__job_id=job["job_id"], hposvc__attempt=job["attempt"]):

@@ -263,7 +263,7 @@ class Session:
     def _fetch_datasets(self) -> list[dict[str, Any]] | None:
         """The uploaded data sets of the job, as local files; None when the job failed for want of one.
 
-        Raises OSError: the store does not answer.
+        Raises OSError: the store does not respond.
         """
         uploads = []
         for stored in self._write(self._attempt.datasets):
@@ -375,7 +375,7 @@ class Session:
         self._write(action)
 
     def _write(self, action: Callable[[], T]) -> T:
-        """Write, again and again while the database does not answer, for as long as the lease is ours."""
+        """Write, again and again while the database does not respond, for as long as the lease is ours."""
         while True:
             self._lease.assert_held()
             try:

@@ -30,7 +30,7 @@ class Spare:
         self._closed = False
 
     def tend(self) -> Child | None:
-        """Start a runner when none waits; answers the one that waits, once it is ready."""
+        """Start a runner when none waits; returns the one that waits, once it is ready."""
         with self._changed:
             child = self._child
             if child is not None and child.alive():
@@ -59,7 +59,7 @@ class Spare:
         return child
 
     def why(self) -> str:
-        """What the last runner that did not start said."""
+        """What to show while no runner starts."""
         return f"the runner does not start (tried {self.failures} times); see the log of the worker"
 
     def close(self) -> None:

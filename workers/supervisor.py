@@ -2,7 +2,7 @@
 
 It never imports Jittor, which takes over signal handlers and ends the process when a child is killed. Its threads:
 the main one starts runners (the kernel ties a runner to the thread that started it), the queue's does one job at a
-time, the lease of the job has two of its own, one reports and sweeps, and one removes old jobs where that is wished.
+time, the lease of the job has two of its own, one reports and sweeps, and one removes old jobs if the settings say so.
 """
 
 from __future__ import annotations
@@ -24,12 +24,11 @@ import sqlalchemy as sa
 
 from hposvc import logs, tracing
 from hposvc.db.engine import create_engine, is_transient
-from hposvc.fleet import workers as fleet
-from hposvc.fleet.workers import WorkerReport, WorkerState
+from hposvc.fleet.workers import Fleet, WorkerReport, WorkerState
 from hposvc.jobs.attempt import Attempt, claim
 from hposvc.jobs.queue import Consumer, Publisher
-from hposvc.jobs.removal import expire
-from hposvc.jobs.sweeper import redeliver, sweep
+from hposvc.jobs.removal import Removal
+from hposvc.jobs.sweeper import Sweeper
 from hposvc.schema.capabilities import ANY
 from hposvc.storage.store import Store
 from workers.child import Child
@@ -82,6 +81,8 @@ class Supervisor:
         self._timing = timing or Timing()
         self._memory_limit = memory_limit
         self._running_jobs = running_jobs
+        self._sweeper = Sweeper(self._engine, self._publisher, running_jobs)
+        self._fleet = Fleet(self._engine)
         self._spare = Spare(runner)
         self._session: Session | None = None
         self._busy = threading.Lock()
@@ -109,7 +110,7 @@ class Supervisor:
     def run(self, prepare: Callable[[Callable[[str], None]], None]) -> None:
         """Work until ``stop``. ``prepare`` gets this machine ready, and is given a function that shows progress."""
         stop_metrics = self._serve_metrics()
-        chores = [threading.Thread(target=self._keep_house, name="house", daemon=True)]
+        chores = [threading.Thread(target=self._report_and_sweep, name="report", daemon=True)]
         if self._retention is not None:
             chores.append(threading.Thread(target=self._expire, args=(self._retention,), name="expiry", daemon=True))
         for chore in chores:
@@ -177,7 +178,7 @@ class Supervisor:
         """Do one attempt, on the thread of the queue."""
         with self._busy:
             if self._leaving():
-                self._persist(lambda: redeliver(self._engine, self._publisher, job_id, attempt))
+                self._persist(lambda: self._sweeper.redeliver(job_id, attempt))
                 return
             try:
                 self._attempt(job_id, attempt)
@@ -260,7 +261,7 @@ class Supervisor:
         with self._busy:
             pass
 
-    def _keep_house(self) -> None:
+    def _report_and_sweep(self) -> None:
         """Report, and look for abandoned jobs, until the worker ends."""
         reported = swept = -float("inf")
         while not self._ended.wait(self._timing.poll):
@@ -270,12 +271,7 @@ class Supervisor:
                         self._beat()
                     reported = clock()
                 if clock() - swept >= self._timing.sweep:
-                    done = sweep(
-                        self._engine,
-                        self._publisher,
-                        grace_seconds=self._timing.lease,
-                        running_jobs=self._running_jobs,
-                    )
+                    done = self._sweeper.sweep(grace_seconds=self._timing.lease)
                     swept = clock()
                     self._counters.add(LEASES_LOST, done.lost)
                     self._counters.add(UNDELIVERED, done.undelivered)
@@ -286,9 +282,10 @@ class Supervisor:
 
     def _expire(self, older_than: float) -> None:
         """Remove what finished long ago, now and then, until the worker ends."""
+        removal = Removal(self._engine, self._store)
         while True:
             try:
-                number = expire(self._engine, self._store, older_than=older_than, enough=self._ended.is_set)
+                number = removal.expire(older_than=older_than, enough=self._ended.is_set)
                 if number:
                     log.info("removed %d jobs that finished long ago", number)
             except sa.exc.SQLAlchemyError as error:
@@ -299,7 +296,7 @@ class Supervisor:
     def _show(
         self, state: WorkerState, *, job_id: str | None = None, message: str | None = None, child: Child | None = None
     ) -> None:
-        """Say what this worker is doing. That it cannot be said stops no work."""
+        """Report what this worker is doing. If the report fails, work goes on."""
         with self._report_lock:
             report = replace(self._report, state=state, job_id=job_id, progress_message=message)
             if child is not None:
@@ -314,7 +311,7 @@ class Supervisor:
 
     def _beat(self) -> None:
         """Report, and hear what was asked. Under the lock of the report."""
-        asked = fleet.beat(self._engine, replace(self._report, counters=self._counters.counts()))
+        asked = self._fleet.beat(replace(self._report, counters=self._counters.counts()))
         if asked == "leave":
             self.stop()
         elif asked == "drain":
@@ -324,14 +321,14 @@ class Supervisor:
         try:
             with self._report_lock:
                 self._beat()  # the last counts
-            fleet.leave(self._engine, self.id)
+            self._fleet.leave(self.id)
         except sa.exc.SQLAlchemyError as error:
             log.warning("the database does not answer: %s", error)
         shutil.rmtree(self._directory, ignore_errors=True)
         self._engine.dispose()
 
     def _persist(self, action: Callable[[], T]) -> T:
-        """Do it, again and again while the database does not answer and this worker is not asked to leave."""
+        """Do it, again and again while the database does not respond and this worker is not asked to leave."""
         while True:
             try:
                 return action()

@@ -1,6 +1,6 @@
 """Every error as a problem document (RFC 9457, ``application/problem+json``): what, where, and how to mend it.
 
-A problem's ``type`` is a relative URI that stays the same for ever; it answers with a page that explains it.
+A problem's ``type`` is a relative URI that stays the same for ever; a page at that address explains it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
 from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.fleet.workers import WorkerNotFound
-from hposvc.jobs.removal import JobNotFinished, VersionConflict
-from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFound
+from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
 from hposvc.schema.described import Described
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import StoreError
 from hposvc.tables.defects import DataError
 from hposvc.webhooks.addresses import ForbiddenAddress
-from hposvc.webhooks.outbox import TooManyWebhooks, WebhookNotFound
+from hposvc.webhooks.service import TooManyWebhooks, WebhookNotFound
 
 log = structlog.get_logger(__name__)
 
@@ -140,7 +139,7 @@ def invalid_body(errors: Sequence[FieldError]) -> HTTPProblem:
 
 
 def to_problem(request: Request, error: Exception) -> HTTPProblem:
-    """The problem of an exception outside of all routes; what nobody foresaw is logged."""
+    """The problem of an exception outside of all routes; one that was not expected is logged."""
     for kind, convert in CONVERSIONS.items():
         if kind is not Exception and isinstance(error, kind):
             return convert(request, error)

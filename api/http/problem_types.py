@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ProblemType:
-    """One kind of error: the tail of its URI, its status and title, and what somebody who meets it should do."""
+    """One kind of error: the tail of its URI, its status and title, and the remedy."""
 
     slug: str
     status: int

@@ -15,7 +15,7 @@ from hposvc.schema.spec import JobSpec
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# What pydantic calls it → what is wrong, and the remedy, in words for somebody who writes JSON or YAML.
+# What pydantic calls it → what is wrong, and the remedy, in the words of JSON and YAML.
 # {…} is filled from the error's context.
 WORDS = {
     "missing": ("is required", "Add the field."),

@@ -35,13 +35,13 @@ OPEN = ("/healthz", "/readyz", "/login", "/docs", "/openapi.json", "/v1/session"
 OPEN_BELOW = ("/problems/", "/static/")
 # What else than looking takes the scope ``admin``; everything else that changes something takes ``submit``.
 ADMINISTRATION = ("/v1/keys", "/v1/webhooks")
-# What all tenants share: whoever runs the service has the keys of the default tenant, and only those work there.
+# What all tenants share: only keys of the default tenant work there, which belongs to the people who run the service.
 SHARED = ("/metrics",)
 SHARED_IF_CHANGED = ("/v1/workers",)
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-TRUSTED_SECONDS = 5.0  # for so long an answer of the database about a key is believed
+TRUSTED_SECONDS = 5.0  # for so long a key is not looked up again
 LOOK_SECONDS = 1.0  # so often the database is asked whether the first key was made
-STRANGERS_PER_SECOND = 10.0  # failed attempts of one address
+UNAUTHENTICATED_PER_SECOND = 10.0  # failed attempts of one address
 
 ANYBODY = Identity("", "anybody", DEFAULT_TENANT, frozenset(SCOPES), None)
 
@@ -103,11 +103,11 @@ class Gatekeeper:
         with self._lock:
             used, self._used = self._used, set()
         if used:
-            keys.note_use(self.engine, used)
+            keys.Keys(self.engine).note_use(used)
 
 
 class Access:
-    """ASGI middleware: knows who asks, refuses who may not, counts how often, and logs who changed what."""
+    """ASGI middleware: finds the tenant of a key, refuses what it does not allow, limits the rate, logs changes."""
 
     def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper, requests_per_second: float | None) -> None:
         self.app = app
@@ -116,7 +116,7 @@ class Access:
         self.buckets = TokenBuckets()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a problem, or pass the request on with ``request.state.caller``."""
+        """Respond with a problem, or pass the request on with ``request.state.caller``."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -151,7 +151,7 @@ class Access:
         if token is not None:
             identity = self.gatekeeper.recognized(token) or await to_thread.run_sync(self.gatekeeper.identify, token)
         if identity is None:
-            self._stranger(scope, path)
+            self._slow_down(scope, path)
             raise no_key(token is not None)
         rate = identity.requests_per_second or self.requests_per_second
         if rate is not None and (wait := self.buckets.take(identity.tenant, rate, max(1, 10 * rate))):
@@ -171,10 +171,10 @@ class Access:
             )
         return identity
 
-    def _stranger(self, scope: Scope, path: str) -> None:
-        """Somebody without a good key; somebody who tries many is slowed down."""
+    def _slow_down(self, scope: Scope, path: str) -> None:
+        """Count a request without a valid key; raise HTTPProblem when an address sends too many."""
         address = (scope.get("client") or ("",))[0]
-        if path.startswith("/v1") and (wait := self.buckets.take(f"~{address}", STRANGERS_PER_SECOND, 100)):
+        if path.startswith("/v1") and (wait := self.buckets.take(f"~{address}", UNAUTHENTICATED_PER_SECOND, 100)):
             raise too_many("Too many requests without a key that opens anything came from your address.", wait)
 
     def _refusal(self, scope: Scope, problem: HTTPProblem) -> Response:
@@ -229,7 +229,7 @@ def cookie(headers: Headers) -> str | None:
 
 
 def no_key(given: bool) -> HTTPProblem:
-    """The answer to somebody without a good key."""
+    """The problem of a request without a valid key."""
     if given:
         detail = "The key, or the session, is not known here; it may have been revoked, or be over."
         return HTTPProblem(
@@ -245,7 +245,7 @@ def too_many(detail: str, wait: float) -> HTTPProblem:
 
 
 def _audited(scope: Scope, caller: Identity, send: Send) -> Send:
-    """One line for every request that could change something: who, what, which, and what came of it."""
+    """Log each request that could change something: tenant, key, call, what was made, status."""
 
     async def audited(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""What stands before every route: which hosts are served, from which sites, how much may be sent; and safe headers."""
+"""Checks before every route: the host, the site a request comes from, the size of its body; and safe headers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Guard:
         self.largest = dict(largest or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a problem, or pass the request on."""
+        """Respond with a problem, or pass the request on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""Headers that make browsers careful; every answer carries them."""
+"""Headers that make browsers careful; every response carries them."""
 
 # Plotly writes style attributes, hence 'unsafe-inline' for styles; chart images are data: and blob: URLs.
 POLICY = (

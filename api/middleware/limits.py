@@ -14,7 +14,7 @@ class TokenBuckets:
     def take(self, name: str, rate: float, burst: float) -> float:
         """Take one token; 0, or the seconds until there is one."""
         now = time.monotonic()
-        if len(self._buckets) > 10_000:  # strangers have many addresses; most of the buckets are full again
+        if len(self._buckets) > 10_000:  # there may be many addresses; most of the buckets are full again
             self._buckets = {key: (left, at) for key, (left, at) in self._buckets.items() if now - at < 60}
         left, at = self._buckets.get(name, (burst, now))
         left = min(burst, left + (now - at) * rate)

@@ -38,7 +38,7 @@ class Observing:
         request_id = given if WELL_FORMED.fullmatch(given) else f"req_{secrets.token_hex(10)}"
         scope.setdefault("state", {})["request_id"] = request_id
         method = scope["method"] if scope["method"] in METHODS else "other"
-        status = 500  # an exception that nobody foresaw is answered outside of this
+        status = 500  # an unexpected exception is handled outside of this
 
         async def answered(message: Message) -> None:
             nonlocal status

@@ -1,1 +1,1 @@
-"""The calls of the public interface, a module per noun. A route parses, calls, answers; nothing else."""
+"""The calls of the interface, a module for each noun. A route parses, calls a service or a query, and returns."""

@@ -53,7 +53,7 @@ def sign_in(request: Request, held: Held, caller: Caller) -> Response:
     if caller.key_id:
         response.set_cookie(
             COOKIE,
-            keys.begin_session(held.engine, caller),
+            keys.Keys(held.engine).begin_session(caller),
             max_age=int(SESSION_SECONDS),
             path="/",
             secure=request.url.scheme == "https",
@@ -79,7 +79,7 @@ def sign_out(request: Request, held: Held) -> Response:
     """End the session of the cookie, here and everywhere; without one, nothing happens."""
     token = cookie(request.headers)
     if token is not None:
-        keys.end_session(held.engine, token)
+        keys.Keys(held.engine).end_session(token)
         held.gatekeeper.forget()
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
@@ -112,7 +112,7 @@ def list_keys(engine: Engine, tenant: Tenant) -> KeyList:
 )
 def create_key(engine: Engine, tenant: Tenant, request: Annotated[KeyRequest, body(KeyRequest)]) -> Response:
     """Make a key of this tenant. Takes the scope admin. From the first key on, every call takes one."""
-    made, token = keys.create(engine, tenant=tenant, name=request.name, scope=request.scope)
+    made, token = keys.Keys(engine).create(tenant=tenant, name=request.name, scope=request.scope)
     answer = NewKey(**made.model_dump(), key=token)
     headers = {"Location": f"/v1/keys/{made.id}", "Cache-Control": "no-store"}
     return Response(answer.model_dump_json(), 201, media_type="application/json", headers=headers)
@@ -133,7 +133,7 @@ def get_key(key_id: KeyId, engine: Engine, tenant: Tenant) -> KeyResource:
 )
 def revoke_key(key_id: KeyId, held: Held, tenant: Tenant) -> KeyResource:
     """The key opens nothing any more, and its sessions are over. Takes the scope admin; safe to repeat."""
-    revoked = keys.revoke(held.engine, key_id, tenant=tenant)
+    revoked = keys.Keys(held.engine).revoke(key_id, tenant=tenant)
     held.gatekeeper.forget()
     return revoked
 

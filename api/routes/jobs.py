@@ -39,7 +39,7 @@ from api.http.problem_details import HTTPProblem, field_error
 from api.http.report import render_report
 from api.http.responses import holds, tagged
 from hposvc import tracing
-from hposvc.jobs import queries, removal
+from hposvc.jobs import queries
 from hposvc.jobs.iterations import downsampling
 from hposvc.jobs.queries import Order
 from hposvc.schema.iterations import IterationColumns
@@ -238,9 +238,9 @@ def update_job(
     summary="Delete a job",
     responses={204: {"description": "Gone: the job, its iterations, its history, its files."}},
 )
-def delete_job(job_id: JobId, engine: Engine, tenant: Tenant, version: Version = None) -> Response:
+def delete_job(job_id: JobId, service: JobsService, tenant: Tenant, version: Version = None) -> Response:
     """Delete a job that has ended, with everything that it left. With If-Match only if it is still that version."""
-    removal.delete(engine, job_id, tenant=tenant, version=version)
+    service.delete(job_id, tenant=tenant, version=version)
     return Response(status_code=204)
 
 

@@ -10,7 +10,7 @@ from api import examples
 from api.dependencies import Engine, Held, Tenant, body
 from hposvc.schema.resource import Resource
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookRequest, WebhookResource
-from hposvc.webhooks import outbox
+from hposvc.webhooks import service
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -37,7 +37,7 @@ class DeliveryList(Resource):
 @router.get("", summary="List webhooks", responses={200: examples.answer(examples.WEBHOOKS, "Without their secrets.")})
 def list_webhooks(engine: Engine, tenant: Tenant) -> WebhookList:
     """Where the end of the tenant's jobs is told. Takes the scope admin."""
-    return WebhookList(items=outbox.list_(engine, tenant))
+    return WebhookList(items=service.list_(engine, tenant))
 
 
 @router.post(
@@ -53,7 +53,7 @@ def add_webhook(held: Held, tenant: Tenant, request: Annotated[WebhookRequest, b
 
     A message that is not answered by a status of 2xx within 15 seconds is sent again, over two days.
     """
-    made = outbox.add(held.engine, tenant, request.url, secret=request.secret, private=held.webhooks_private)
+    made = service.Webhooks(held.engine).add(tenant, request.url, secret=request.secret, private=held.webhooks_private)
     headers = {"Location": f"/v1/webhooks/{made.id}/deliveries", "Cache-Control": "no-store"}
     return Response(made.model_dump_json(), 201, media_type="application/json", headers=headers)
 
@@ -63,7 +63,7 @@ def add_webhook(held: Held, tenant: Tenant, request: Annotated[WebhookRequest, b
 )
 def remove_webhook(webhook_id: WebhookId, engine: Engine, tenant: Tenant) -> Response:
     """Nothing is told there any more, what still waits included. Takes the scope admin."""
-    outbox.remove(engine, tenant, webhook_id)
+    service.Webhooks(engine).remove(tenant, webhook_id)
     return Response(status_code=204)
 
 
@@ -79,4 +79,4 @@ def list_deliveries(
     limit: Annotated[int, Query(ge=1, le=1000, description="At most this many messages, the newest.")] = 50,
 ) -> DeliveryList:
     """Each message: whether it was accepted, what the receiver answered, when it is sent again. Takes scope admin."""
-    return DeliveryList(items=outbox.deliveries(engine, tenant, webhook_id, limit=limit))
+    return DeliveryList(items=service.deliveries(engine, tenant, webhook_id, limit=limit))

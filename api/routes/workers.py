@@ -47,5 +47,5 @@ def drain(
     ] = False,
 ) -> WorkerList:
     """Let a worker take nothing new, finish its job, and end. It sees the request with its next heartbeat."""
-    fleet.ask(engine, worker_id, "leave" if now else "drain")
+    fleet.Fleet(engine).ask(worker_id, "leave" if now else "drain")
     return list_workers(engine, tenant)

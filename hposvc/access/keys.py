@@ -46,19 +46,60 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def create(engine: sa.Engine, *, tenant: str, name: str, scope: Scope) -> tuple[KeyResource, str]:
-    """Make a key; the second value is the key itself, which nobody can look up again. Raises TenantNotFound."""
-    token = PREFIX + secrets.token_urlsafe(32)
-    key_id = f"key_{secrets.token_hex(8)}"
-    with write(engine) as connection:
-        if connection.execute(sa.select(tenants.c.id).where(tenants.c.id == tenant)).first() is None:
-            raise TenantNotFound(tenant)
-        row = connection.execute(
-            api_keys.insert()
-            .values(id=key_id, tenant_id=tenant, name=name, hash=digest(token), scopes=[scope])
-            .returning(api_keys)
-        ).one()
-    return _resource(row), token
+class Keys:
+    """What changes keys and sessions."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def create(self, *, tenant: str, name: str, scope: Scope) -> tuple[KeyResource, str]:
+        """Make a key; the second value is the key itself, which nobody can look up again. Raises TenantNotFound."""
+        token = PREFIX + secrets.token_urlsafe(32)
+        key_id = f"key_{secrets.token_hex(8)}"
+        with write(self._engine) as connection:
+            if connection.execute(sa.select(tenants.c.id).where(tenants.c.id == tenant)).first() is None:
+                raise TenantNotFound(tenant)
+            row = connection.execute(
+                api_keys.insert()
+                .values(id=key_id, tenant_id=tenant, name=name, hash=digest(token), scopes=[scope])
+                .returning(api_keys)
+            ).one()
+        return _resource(row), token
+
+    def revoke(self, key_id: str, *, tenant: str | None = None) -> KeyResource:
+        """Make a key open nothing any more, and end its sessions; safe to repeat. Raises KeyNotFound."""
+        mine = [api_keys.c.id == key_id] + ([api_keys.c.tenant_id == tenant] if tenant is not None else [])
+        with write(self._engine) as connection:
+            row = connection.execute(
+                api_keys.update()
+                .where(*mine)
+                .values(revoked_at=sa.func.coalesce(api_keys.c.revoked_at, now()))
+                .returning(api_keys)
+            ).first()
+            if row is None:
+                raise KeyNotFound(key_id)
+            connection.execute(sessions.delete().where(sessions.c.key_id == key_id))
+        return _resource(row)
+
+    def note_use(self, key_ids: Collection[str]) -> None:
+        """These keys were used lately; called once in a while for all of them, never by a request."""
+        with write(self._engine) as connection:
+            connection.execute(api_keys.update().where(api_keys.c.id.in_(key_ids)).values(last_used_at=now()))
+
+    def begin_session(self, identity: Identity) -> str:
+        """Begin a session of the dashboard; returns the value of its cookie. Old sessions are removed."""
+        token = secrets.token_urlsafe(32)
+        with write(self._engine) as connection:
+            connection.execute(sessions.delete().where(sessions.c.expires_at <= now()))
+            connection.execute(
+                sessions.insert().values(hash=digest(token), key_id=identity.key_id, expires_at=now() + SESSION_SECONDS)
+            )
+        return token
+
+    def end_session(self, token: str) -> None:
+        """End a session; one that is over already is no error."""
+        with write(self._engine) as connection:
+            connection.execute(sessions.delete().where(sessions.c.hash == digest(token)))
 
 
 def list_(engine: sa.Engine, *, tenant: str | None = None) -> list[KeyResource]:
@@ -77,22 +118,6 @@ def get(engine: sa.Engine, key_id: str, *, tenant: str) -> KeyResource:
         row = connection.execute(query).first()
     if row is None:
         raise KeyNotFound(key_id)
-    return _resource(row)
-
-
-def revoke(engine: sa.Engine, key_id: str, *, tenant: str | None = None) -> KeyResource:
-    """Make a key open nothing any more, and end its sessions; safe to repeat. Raises KeyNotFound."""
-    mine = [api_keys.c.id == key_id] + ([api_keys.c.tenant_id == tenant] if tenant is not None else [])
-    with write(engine) as connection:
-        row = connection.execute(
-            api_keys.update()
-            .where(*mine)
-            .values(revoked_at=sa.func.coalesce(api_keys.c.revoked_at, now()))
-            .returning(api_keys)
-        ).first()
-        if row is None:
-            raise KeyNotFound(key_id)
-        connection.execute(sessions.delete().where(sessions.c.key_id == key_id))
     return _resource(row)
 
 
@@ -127,29 +152,6 @@ def allowed(scopes: Collection[Scope]) -> frozenset[Scope]:
     """What scopes allow: each of them allows what stands before it in SCOPES, too."""
     highest = max(SCOPES.index(scope) for scope in scopes)
     return frozenset(SCOPES[: highest + 1])
-
-
-def note_use(engine: sa.Engine, key_ids: Collection[str]) -> None:
-    """These keys were used lately; called once in a while for all of them, never by a request."""
-    with write(engine) as connection:
-        connection.execute(api_keys.update().where(api_keys.c.id.in_(key_ids)).values(last_used_at=now()))
-
-
-def begin_session(engine: sa.Engine, identity: Identity) -> str:
-    """A session of the dashboard for whoever showed a key; the value of its cookie. Old sessions are cleared away."""
-    token = secrets.token_urlsafe(32)
-    with write(engine) as connection:
-        connection.execute(sessions.delete().where(sessions.c.expires_at <= now()))
-        connection.execute(
-            sessions.insert().values(hash=digest(token), key_id=identity.key_id, expires_at=now() + SESSION_SECONDS)
-        )
-    return token
-
-
-def end_session(engine: sa.Engine, token: str) -> None:
-    """End a session; one that is over already is no error."""
-    with write(engine) as connection:
-        connection.execute(sessions.delete().where(sessions.c.hash == digest(token)))
 
 
 def _resource(row: sa.Row[Any]) -> KeyResource:

@@ -55,25 +55,30 @@ class QuotaExceeded(Exception):
         super().__init__(f"the quota {quota} is used up: {used:,} of {limit:,}")
 
 
-def create(engine: sa.Engine, tenant: str, *, name: str = "") -> None:
-    """Make a tenant. Raises TenantExists."""
-    if not re.fullmatch(TENANT_PATTERN, tenant):
-        raise TenantExists(f"{tenant!r} cannot be a tenant's id: use a-z, 0-9, - and _, at most 63 of them")
-    try:
-        with write(engine) as connection:
-            connection.execute(tenants.insert().values(id=tenant, name=name or tenant))
-    except sa.exc.IntegrityError:
-        raise TenantExists(f"the tenant {tenant!r} exists already") from None
+class Tenants:
+    """What changes tenants."""
 
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
 
-def set_quotas(engine: sa.Engine, tenant: str, values: dict[str, float | None]) -> None:
-    """Give a tenant quotas of its own; None goes back to the setting. Raises TenantNotFound."""
-    with write(engine) as connection:
-        changed = connection.execute(
-            tenants.update().where(tenants.c.id == tenant, tenants.c.id != DELETED).values(values)
-        )
-        if not changed.rowcount:
-            raise TenantNotFound(tenant)
+    def create(self, tenant: str, *, name: str = "") -> None:
+        """Make a tenant. Raises TenantExists."""
+        if not re.fullmatch(TENANT_PATTERN, tenant):
+            raise TenantExists(f"{tenant!r} cannot be a tenant's id: use a-z, 0-9, - and _, at most 63 of them")
+        try:
+            with write(self._engine) as connection:
+                connection.execute(tenants.insert().values(id=tenant, name=name or tenant))
+        except sa.exc.IntegrityError:
+            raise TenantExists(f"the tenant {tenant!r} exists already") from None
+
+    def set_quotas(self, tenant: str, values: dict[str, float | None]) -> None:
+        """Give a tenant quotas of its own; None goes back to the setting. Raises TenantNotFound."""
+        with write(self._engine) as connection:
+            changed = connection.execute(
+                tenants.update().where(tenants.c.id == tenant, tenants.c.id != DELETED).values(values)
+            )
+            if not changed.rowcount:
+                raise TenantNotFound(tenant)
 
 
 def list_(engine: sa.Engine, defaults: Quotas) -> list[TenantResource]:

@@ -44,7 +44,7 @@ def keys_create(
         raise Fault("a key's name has 1 to 200 characters", "Say what the key is for.", code=Exit.USAGE)
     with engine_of(settings()) as engine:
         try:
-            made, token = access.create(engine, tenant=tenant, name=name, scope=scope)  # type: ignore[arg-type]
+            made, token = access.Keys(engine).create(tenant=tenant, name=name, scope=scope)  # type: ignore[arg-type]
         except TenantNotFound as error:
             raise Fault(str(error), code=Exit.REFUSED) from error
     if as_json:
@@ -84,7 +84,7 @@ def keys_revoke(
 
     with engine_of(settings()) as engine:
         try:
-            revoked = access.revoke(engine, key_id)
+            revoked = access.Keys(engine).revoke(key_id)
         except access.KeyNotFound as error:
             raise Fault(str(error), "`hposvc keys list` shows them.", code=Exit.REFUSED) from error
     typer.echo(f"{revoked.id} is revoked")
@@ -100,7 +100,7 @@ def tenants_create(
 
     with engine_of(settings()) as engine:
         try:
-            access.create(engine, tenant, name=name)
+            access.Tenants(engine).create(tenant, name=name)
         except access.TenantExists as error:
             raise Fault(str(error), code=Exit.REFUSED) from error
     typer.echo(f"{tenant} is made; a key: hposvc keys create --tenant {tenant} --name …")
@@ -157,7 +157,7 @@ def tenants_set(
         raise Fault("nothing to set", "Give at least one quota; see --help.", code=Exit.USAGE)
     with engine_of(settings()) as engine:
         try:
-            access.set_quotas(engine, tenant, values)
+            access.Tenants(engine).set_quotas(tenant, values)
         except access.TenantNotFound as error:
             raise Fault(str(error), code=Exit.REFUSED) from error
     typer.echo(f"{tenant} has its quotas")

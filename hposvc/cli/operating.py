@@ -130,7 +130,7 @@ def expire(
     data_dir: DataDir = None,
 ) -> None:
     """Remove old finished jobs for good, with their iterations and files."""
-    from hposvc.jobs.removal import expire as remove
+    from hposvc.jobs.removal import Removal
     from hposvc.storage.store import Store
 
     chosen = settings(data_dir=data_dir)
@@ -138,7 +138,7 @@ def expire(
     if days is None:
         raise Fault("how old?", "Say --older-than DAYS, or set HPOSVC_RETENTION_DAYS.", code=Exit.USAGE)
     with _mendable(), engine_of(chosen) as engine:
-        number = remove(engine, Store(chosen.store_url), older_than=days * 86400, dry_run=dry_run)
+        number = Removal(engine, Store(chosen.store_url)).expire(older_than=days * 86400, dry_run=dry_run)
     typer.echo(f"{number} jobs {'would be' if dry_run else 'were'} removed")
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Filter = str | Sequence[str] | None
 
 EVENT_STREAM = "text/event-stream"
-WAIT_SECONDS = 20  # for an answer that comes when something changed
+WAIT_SECONDS = 20  # the longest that one request waits for a change
 MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv",
@@ -112,7 +112,7 @@ class Client:
                 return
 
     def iterations(self, job_id: str, *, after: int = -1, limit: int | None = None) -> IterationColumns:
-        """The iterations beyond ``after``, by column; pass ``next_after`` of one answer as ``after`` of the next."""
+        """The iterations beyond ``after``, by column; pass ``next_after`` of one result as ``after`` of the next."""
         params = {"after": after} if limit is None else {"after": after, "limit": limit}
         return IterationColumns.model_validate(self._http.call("GET", _path(job_id, "iterations"), params=params))
 
@@ -130,7 +130,7 @@ class Client:
     def stream(self, job_id: str, *, last: str | None = None) -> Iterator[StreamedEvent]:
         """Events and iterations of a job as they come, until it has ended; a connection that breaks is taken up again.
 
-        ``last`` is the id of the event after which to begin. Raises ServerUnreachableError when nothing answers again.
+        ``last`` is the id of the event after which to begin. Raises ServerUnreachableError.
         """
         failures = 0
         while True:
@@ -220,7 +220,7 @@ class Client:
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
         headers = {"Content-Type": media_type(file), "Content-Length": str(size)}
-        timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the answer
+        timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the response
         answer = self._http.call(
             "POST",
             "/v1/datasets",
@@ -319,7 +319,7 @@ class Client:
         return [KeyResource.model_validate(key) for key in self._http.call("GET", "/v1/keys")["items"]]
 
     def create_key(self, name: str, *, scope: Scope = "submit") -> NewKey:
-        """Make a key, which is shown this once. An answer that gets lost leaves a key that nobody knows: revoke it."""
+        """Make a key, which is shown this once. If the response gets lost, revoke that key."""
         return NewKey.model_validate(self._http.once("POST", "/v1/keys", json={"name": name, "scope": scope}))
 
     def revoke_key(self, key_id: str) -> KeyResource:
@@ -327,21 +327,21 @@ class Client:
         return KeyResource.model_validate(self._http.call("DELETE", f"/v1/keys/{quote(key_id, safe='')}"))
 
     def webhooks(self) -> list[WebhookResource]:
-        """Where the end of every job is told."""
+        """The webhooks of the tenant."""
         return [WebhookResource.model_validate(item) for item in self._http.call("GET", "/v1/webhooks")["items"]]
 
     def add_webhook(self, url: str, *, secret: str | None = None) -> NewWebhook:
-        """Tell the end of every job to ``url``; the secret that signs it is shown this once."""
+        """Send a message to ``url`` whenever a job ends; the secret that signs it is shown this once."""
         body = {"url": url} | ({"secret": secret} if secret else {})
         return NewWebhook.model_validate(self._http.once("POST", "/v1/webhooks", json=body))
 
     def deliveries(self, webhook_id: str) -> list[DeliveryResource]:
-        """What was told to a webhook, newest first, and what came of it."""
+        """The messages to a webhook, newest first, and how each was received."""
         path = f"/v1/webhooks/{quote(webhook_id, safe='')}/deliveries"
         return [DeliveryResource.model_validate(item) for item in self._http.call("GET", path)["items"]]
 
     def remove_webhook(self, webhook_id: str) -> None:
-        """Tell it nothing any more."""
+        """Send it nothing any more."""
         self._http.once("DELETE", f"/v1/webhooks/{quote(webhook_id, safe='')}")
 
     def workers(self) -> list[WorkerResource]:
@@ -349,7 +349,7 @@ class Client:
         return [WorkerResource.model_validate(worker) for worker in self._http.call("GET", "/v1/workers")["items"]]
 
     def is_ready(self) -> bool:
-        """Whether the service answers and has what it needs to take jobs; asks once."""
+        """Whether the service responds and has what it needs to take jobs; asks once."""
         try:
             return self._http.client.get("/readyz").is_success
         except httpx.TransportError:

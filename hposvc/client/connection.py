@@ -32,7 +32,7 @@ class Connection:
         )
 
     def call(self, method: str, path: str, *, lost: bool = True, **request: Any) -> Any:
-        """The decoded answer of ``send``, None if there is nothing in it."""
+        """The decoded response of ``send``, None if there is nothing in it."""
         response = self.send(method, path, lost=lost, **request)
         empty = response.status_code in (httpx.codes.NO_CONTENT, httpx.codes.NOT_MODIFIED)
         return None if empty else response.json()
@@ -43,7 +43,7 @@ class Connection:
 
     @contextlib.contextmanager
     def stream(self, path: str, **request: Any) -> Iterator[httpx.Response]:
-        """An answer that is read in pieces, requested once. Raises ProblemError, ServerUnreachableError."""
+        """A response that is read in pieces, requested once. Raises ProblemError, ServerUnreachableError."""
         try:
             with self.client.stream("GET", path, **request) as response:
                 if not response.is_success:
@@ -66,7 +66,7 @@ class Connection:
         body: Callable[[], Iterator[bytes]] | None = None,
         **request: Any,
     ) -> httpx.Response:
-        """The answer. Repeated while the service is busy and, with ``lost``, after no answer came: reads, actions that
+        """The response. Repeated while the service is busy and, with ``lost``, after none came: reads, actions that
         are idempotent, submits with a key, uploads, whose content is one data set. ``body`` begins anew each time.
         """
         pause = FIRST_PAUSE

@@ -13,7 +13,7 @@ class ClientError(Exception):
 
 
 class ServerUnreachableError(ClientError):
-    """Nothing answers at the service's address."""
+    """Nothing responds at the address of the service."""
 
     def __init__(self, url: str, reason: str) -> None:
         self.url = url
@@ -39,7 +39,7 @@ class ProblemError(ClientError):
 
 
 class Repeated(Exception):
-    """A deletion was refused after an earlier request for it got no answer: that one may have done it."""
+    """A deletion was refused after an earlier request for it got no response: that one may have done it."""
 
     def __init__(self, problem: ProblemError) -> None:
         self.problem = problem

@@ -72,7 +72,7 @@ def _exclusive(engine: sa.Engine) -> Iterator[sa.Connection]:
             _outside_of_transactions(connection, "PRAGMA foreign_keys=OFF")
         with connection.begin():
             if engine.dialect.name == "postgresql":
-                # Whoever waits for a lock makes everybody behind it wait: give up long before leases run out.
+                # A statement that waits for a lock makes all others behind it wait: give up long before leases run out.
                 connection.execute(sa.text("SET LOCAL lock_timeout = '10s'"))
                 connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))

@@ -36,7 +36,7 @@ metadata = MetaData(
 )
 
 DEFAULT_TENANT = "default"
-# Nobody's: a job that is being deleted belongs to it, so that it is gone for its owner before its rows are.
+# No real tenant: a job that is being deleted belongs to it, so that it is gone for its owner before its rows are.
 DELETED = "~deleted"
 
 JSONType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")

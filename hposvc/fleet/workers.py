@@ -42,35 +42,40 @@ class WorkerReport:
     counters: dict[str, int] = field(default_factory=dict)
 
 
-def beat(engine: sa.Engine, report: WorkerReport) -> Request | None:
-    """Keep the report, with the time of the database. Answers what was asked of the worker, if anything was."""
-    values = asdict(report) | {"offers": list(report.offers), "heartbeat_at": now()}
-    with write(engine) as connection:
-        statement = upsert(connection, workers, replace=values).values(values).returning(workers.c.asked)
-        asked: Request | None = connection.execute(statement).scalar()
-    return asked
+class Fleet:
+    """What changes the list of workers."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def beat(self, report: WorkerReport) -> Request | None:
+        """Keep the report, with the time of the database. Returns what was asked of the worker, or None."""
+        values = asdict(report) | {"offers": list(report.offers), "heartbeat_at": now()}
+        with write(self._engine) as connection:
+            statement = upsert(connection, workers, replace=values).values(values).returning(workers.c.asked)
+            asked: Request | None = connection.execute(statement).scalar()
+        return asked
+
+    def ask(self, worker_id: str, request: Request) -> None:
+        """Ask a worker to end; it sees that with its next heartbeat. Raises WorkerNotFound.
+
+        Who was asked to leave is not asked to stay for its job afterwards.
+        """
+        stronger = sa.case((workers.c.asked == "leave", "leave"), else_=request)
+        with write(self._engine) as connection:
+            asked = connection.execute(workers.update().where(workers.c.id == worker_id).values(asked=stronger))
+            if not asked.rowcount:
+                raise WorkerNotFound(worker_id)
+
+    def leave(self, worker_id: str) -> None:
+        """Take a worker that ends off the list; what it counted is kept."""
+        with write(self._engine) as connection:
+            _retire(connection, workers.c.id == worker_id)
 
 
-def ask(engine: sa.Engine, worker_id: str, request: Request) -> None:
-    """Ask a worker to end; it sees that with its next heartbeat. Raises WorkerNotFound.
-
-    Who was asked to leave is not asked to stay for its job afterwards.
-    """
-    stronger = sa.case((workers.c.asked == "leave", "leave"), else_=request)
-    with write(engine) as connection:
-        if not connection.execute(workers.update().where(workers.c.id == worker_id).values(asked=stronger)).rowcount:
-            raise WorkerNotFound(worker_id)
-
-
-def leave(engine: sa.Engine, worker_id: str) -> None:
-    """Take a worker that ends off the list; what it counted is kept."""
-    with write(engine) as connection:
-        _retire(connection, workers.c.id == worker_id)
-
-
-def forget(connection: sa.Connection, seconds: float = FORGET_SECONDS) -> None:
-    """Take workers off the list that were not heard of for so long; what they counted is kept."""
-    _retire(connection, workers.c.heartbeat_at < now() - seconds)
+def forget(connection: sa.Connection) -> None:
+    """Take workers off the list that were not heard of for FORGET_SECONDS; what they counted is kept."""
+    _retire(connection, workers.c.heartbeat_at < now() - FORGET_SECONDS)
 
 
 def totals(connection: sa.Connection) -> dict[str, int]:

@@ -59,7 +59,7 @@ class Attempt:
         self.traceparent = traceparent  # of the request that submitted the job
 
     def renew(self, lease_seconds: float) -> State:
-        """Hold the job for another ``lease_seconds``; answers its state, which may be a request to stop."""
+        """Hold the job for another ``lease_seconds``; returns its state, which may be a request to stop."""
         with write(self._engine) as connection:
             row = self._update(connection, {"lease_until": now() + lease_seconds}, changed=False)
             failpoint("renew.before_commit")
@@ -86,7 +86,7 @@ class Attempt:
     def start(self, resumed_from: int | None) -> list[str]:
         """The runner took the job up, from the checkpoint of that iteration or from the start.
 
-        Answers the URLs of discarded checkpoints, which nothing refers to any more.
+        Returns the URLs of discarded checkpoints, which nothing refers to any more.
         """
         with write(self._engine) as connection:
             row = self._update(connection, {"started_at": sa.func.coalesce(jobs.c.started_at, now())})
@@ -159,7 +159,7 @@ class Attempt:
             failpoint("snapshot.before_commit")
 
     def checkpoint(self, file: StoredFile) -> list[str]:
-        """Resume from this file from now on. Answers the URLs of older checkpoints that nothing refers to any more."""
+        """Resume from this file from now on. Returns the URLs of older checkpoints that nothing refers to any more."""
         failpoint("checkpoint.stored")
         with write(self._engine) as connection:
             self._update(connection, {})

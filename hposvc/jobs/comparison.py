@@ -1,4 +1,4 @@
-"""Several jobs side by side: one metric of each, where their specifications differ, and what came of them."""
+"""Several jobs side by side: one metric of each, where their specifications differ, and their results."""
 
 from __future__ import annotations
 

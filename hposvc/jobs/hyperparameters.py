@@ -1,4 +1,4 @@
-"""λ of a job: of its answer once there is one, before that at its newest snapshot or checkpoint, and over time."""
+"""λ of a job: of its result once there is one, before that at its newest snapshot or checkpoint, and over time."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def current(
 ) -> Hyperparameters:
     """λ with ``limit`` of its entries by ``order``, from the first or from where the token ``page`` leads.
 
-    Before there is an answer the newest snapshot is asked, which has the extremes of λ; what it cannot tell, and every
+    Before there is a result, the newest snapshot is asked, which has the extremes of λ; what it cannot tell, and every
     value where ``whole``, comes from the newest checkpoint. A token leads on through the values that its first page
     was of, so pages fit together while the job goes on.
 
@@ -117,7 +117,7 @@ def current(
 
 @dataclass(frozen=True)
 class _Kept:
-    """What there is of λ of a job: the file of the answer, else checkpoints, newest first; and the newest snapshot."""
+    """What there is of λ of a job: the file of the result, else checkpoints, newest first; and the newest snapshot."""
 
     job_id: str
     scale: Scale
@@ -136,7 +136,7 @@ class _Kept:
         return _of_snapshot(self.snapshot, self.scale, page)
 
     def of_file(self, file: sa.Row[Any], page: _Page) -> Hyperparameters:
-        """The page of the answer or of a checkpoint. Raises FileMissing."""
+        """The page of the result or of a checkpoint. Raises FileMissing."""
         names = (
             None if self.snapshot is None else [(part["name"], part["size"]) for part in self.snapshot.detail["groups"]]
         )

@@ -19,9 +19,8 @@ from urllib.parse import unquote, urlsplit
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, doomed_files, events, idempotency_keys, iterations, jobs, now
+from hposvc.db.tables import DELETED, artifacts, doomed_files, events, iterations, jobs, now
 from hposvc.failpoints import failpoint
-from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.queue import deliveries, delivery_id
 from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
@@ -33,54 +32,94 @@ CHUNK_ROWS = 20_000  # iterations in one transaction, unless a single job has mo
 CHUNK_OF_A_JOB = 5000  # rows of one job in one transaction, so that writers of other jobs need not wait long
 
 
-class JobNotFinished(Exception):
-    """Only a job that has ended can be deleted. Carries ``state``."""
+class Removal:
+    """Removes jobs with their files in ``store``."""
 
-    def __init__(self, job_id: str, state: str) -> None:
-        self.state = state
-        super().__init__(f"cannot delete job {job_id}: it is {state}; cancel it first")
+    def __init__(self, engine: sa.Engine, store: Store) -> None:
+        self._engine = engine
+        self._store = store
 
+    def purge(self) -> int:
+        """Remove files and rows of deleted jobs; how many jobs are gone. Safe to repeat and to interrupt anywhere."""
+        self.clear_files()  # of a process that did not get so far
+        with read(self._engine) as connection:
+            ids = (
+                connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(CHUNK_JOBS))
+                .scalars()
+                .all()
+            )
+        for job_id in ids:
+            for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
+                _remove_in_chunks(self._engine, table, order, job_id)
+            self.remove(job_id)
+        return len(ids)
 
-class VersionConflict(Exception):
-    """The job is no longer as the caller last saw it. Carries ``version``, its present one."""
+    def remove(self, job_id: str) -> None:
+        """Remove what is left of a job, whatever its state, in one transaction; then its files."""
+        with write(self._engine) as connection:
+            query = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.id == job_id).with_for_update()
+            _remove_rows(connection, connection.execute(query).all())
+        self.clear_files()
 
-    def __init__(self, job_id: str, version: int) -> None:
-        self.version = version
-        super().__init__(f"job {job_id} changed in between: it is at version {version} now")
+    def expire(
+        self,
+        *,
+        older_than: float,
+        dry_run: bool = False,
+        enough: Callable[[], bool] = lambda: False,
+    ) -> int:
+        """Remove the jobs that finished more than ``older_than`` seconds ago, in chunks; returns how many.
 
+        ``dry_run`` only counts them; ``enough`` is asked between chunks. Safe from several processes at once, and while
+        jobs run.
+        """
+        old = (jobs.c.state.in_(TERMINAL), jobs.c.finished_at < now() - older_than)
+        if dry_run:
+            with read(self._engine) as connection:
+                return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*old)).scalar_one()
+        self.clear_files()  # of a process that did not get so far
+        removed = 0
+        while not enough():
+            with write(self._engine) as connection:
+                rows = connection.execute(
+                    sa.select(jobs.c.id, jobs.c.attempt, jobs.c.iteration)
+                    .where(*old)
+                    .order_by(jobs.c.finished_at)
+                    .limit(CHUNK_JOBS)
+                    .with_for_update(skip_locked=True)
+                ).all()
+                chunk = list(_up_to(rows, CHUNK_ROWS))
+                _remove_rows(connection, chunk)
+            if not chunk:
+                break
+            removed += len(chunk)
+            self.clear_files()
+        return removed
 
-def delete(engine: sa.Engine, job_id: str, *, tenant: str, version: int | None = None) -> None:
-    """Take an ended job out of its tenant's sight for good; ``purge`` removes what is left of it.
-
-    Raises JobNotFound, JobNotFinished, and VersionConflict unless the job is at ``version``, if that is given.
-    """
-    mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
-    with write(engine) as connection:
-        row = connection.execute(sa.select(jobs.c.state, jobs.c.version).where(*mine).with_for_update()).first()
-        if row is None:
-            raise JobNotFound(job_id)
-        if version is not None and version != row.version:
-            raise VersionConflict(job_id, row.version)
-        if row.state not in TERMINAL:
-            raise JobNotFinished(job_id, row.state)
-        connection.execute(idempotency_keys.delete().where(idempotency_keys.c.job_id == job_id))
-        connection.execute(jobs.update().where(*mine).values(tenant_id=DELETED, version=jobs.c.version + 1))
-
-
-def purge(engine: sa.Engine, store: Store) -> int:
-    """Remove files and rows of deleted jobs; how many jobs are gone. Safe to repeat and to interrupt anywhere."""
-    clear_files(engine, store)  # of a process that did not get so far
-    with read(engine) as connection:
-        ids = (
-            connection.execute(sa.select(jobs.c.id).where(jobs.c.tenant_id == DELETED).limit(CHUNK_JOBS))
-            .scalars()
-            .all()
-        )
-    for job_id in ids:
-        for table, order in ((iterations, iterations.c.iteration), (events, events.c.seq)):
-            _remove_in_chunks(engine, table, order, job_id)
-        remove(engine, store, job_id)
-    return len(ids)
+    def clear_files(self) -> None:
+        """Remove the files whose rows are gone. One that cannot be removed now is tried again by the next call."""
+        while True:
+            with read(self._engine) as connection:
+                query = sa.select(doomed_files.c.url).order_by(doomed_files.c.doomed_at).limit(CHUNK_JOBS)
+                urls = connection.execute(query).scalars().all()
+            gone, kept = [], []
+            for url in urls:
+                try:
+                    self._store.remove(url)
+                except Exception as error:  # noqa: BLE001 - each kind of store raises its own
+                    log.warning("%s could not be removed: %s", url, error)
+                    kept.append(url)
+                    continue
+                _remove_empty_folders(url)
+                gone.append(url)
+            failpoint("retention.files_removed")
+            if urls:
+                with write(self._engine) as connection:
+                    connection.execute(doomed_files.delete().where(doomed_files.c.url.in_(gone)))
+                    behind = doomed_files.update().where(doomed_files.c.url.in_(kept)).values(doomed_at=now())
+                    connection.execute(behind)  # the others', next time
+            if len(gone) < CHUNK_JOBS:
+                return
 
 
 def _remove_in_chunks(engine: sa.Engine, table: sa.Table, order: sa.Column[int], job_id: str) -> None:
@@ -92,77 +131,6 @@ def _remove_in_chunks(engine: sa.Engine, table: sa.Table, order: sa.Column[int],
             ).scalar()
             connection.execute(table.delete().where(mine, *([order <= last] if last is not None else [])))
         if last is None:
-            return
-
-
-def remove(engine: sa.Engine, store: Store, job_id: str) -> None:
-    """Remove what is left of a job, whatever its state, in one transaction; then its files."""
-    with write(engine) as connection:
-        query = sa.select(jobs.c.id, jobs.c.attempt).where(jobs.c.id == job_id).with_for_update()
-        _remove_rows(connection, connection.execute(query).all())
-    clear_files(engine, store)
-
-
-def expire(
-    engine: sa.Engine,
-    store: Store,
-    *,
-    older_than: float,
-    dry_run: bool = False,
-    enough: Callable[[], bool] = lambda: False,
-) -> int:
-    """Remove the jobs that finished more than ``older_than`` seconds ago, in chunks; answers how many.
-
-    ``dry_run`` only counts them; ``enough`` is asked between chunks. Safe from several processes at once, and while
-    jobs run.
-    """
-    old = (jobs.c.state.in_(TERMINAL), jobs.c.finished_at < now() - older_than)
-    if dry_run:
-        with read(engine) as connection:
-            return connection.execute(sa.select(sa.func.count()).select_from(jobs).where(*old)).scalar_one()
-    clear_files(engine, store)  # of a process that did not get so far
-    removed = 0
-    while not enough():
-        with write(engine) as connection:
-            rows = connection.execute(
-                sa.select(jobs.c.id, jobs.c.attempt, jobs.c.iteration)
-                .where(*old)
-                .order_by(jobs.c.finished_at)
-                .limit(CHUNK_JOBS)
-                .with_for_update(skip_locked=True)
-            ).all()
-            chunk = list(_up_to(rows, CHUNK_ROWS))
-            _remove_rows(connection, chunk)
-        if not chunk:
-            break
-        removed += len(chunk)
-        clear_files(engine, store)
-    return removed
-
-
-def clear_files(engine: sa.Engine, store: Store) -> None:
-    """Remove the files whose rows are gone. One that cannot be removed now is tried again by the next call."""
-    while True:
-        with read(engine) as connection:
-            query = sa.select(doomed_files.c.url).order_by(doomed_files.c.doomed_at).limit(CHUNK_JOBS)
-            urls = connection.execute(query).scalars().all()
-        gone, kept = [], []
-        for url in urls:
-            try:
-                store.remove(url)
-            except Exception as error:  # noqa: BLE001 - each kind of store raises its own
-                log.warning("%s could not be removed: %s", url, error)
-                kept.append(url)
-                continue
-            _remove_empty_folders(url)
-            gone.append(url)
-        failpoint("retention.files_removed")
-        if urls:
-            with write(engine) as connection:
-                connection.execute(doomed_files.delete().where(doomed_files.c.url.in_(gone)))
-                behind = doomed_files.update().where(doomed_files.c.url.in_(kept)).values(doomed_at=now())
-                connection.execute(behind)  # the others', next time
-        if len(gone) < CHUNK_JOBS:
             return
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,21 +11,27 @@ import sqlalchemy as sa
 from hposvc.access.tenants import Quotas, assert_may_queue
 from hposvc.datasets.service import Datasets, hold
 from hposvc.db.engine import write
-from hposvc.db.tables import DEFAULT_TENANT, idempotency_keys, jobs
+from hposvc.db.tables import DEFAULT_TENANT, DELETED, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
 from hposvc.fleet.workers import offered
 from hposvc.jobs import queries
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.queue import Publisher
-from hposvc.jobs.removal import VersionConflict
 from hposvc.jobs.transitions import begin_again
 from hposvc.schema.capabilities import ANY, unmet
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
-from hposvc.schema.states import Action, IllegalTransition, State, move
+from hposvc.schema.states import TERMINAL, Action, IllegalTransition, State, move
 
-__all__ = ["IdempotencyConflict", "IllegalTransition", "JobNotFound", "Jobs"]
+__all__ = [
+    "IdempotencyConflict",
+    "IllegalTransition",
+    "JobNotFinished",
+    "JobNotFound",
+    "Jobs",
+    "VersionConflict",
+]
 
 
 NO_LIMITS = Quotas()
@@ -41,28 +46,38 @@ class IdempotencyConflict(Exception):
         super().__init__(f"the idempotency key {key!r} belongs to job {job_id}, whose spec is different; use a new key")
 
 
+class JobNotFinished(Exception):
+    """Only a job that has ended can be deleted. Carries ``state``."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        self.state = state
+        super().__init__(f"cannot delete job {job_id}: it is {state}; cancel it first")
+
+
+class VersionConflict(Exception):
+    """The job is no longer as the caller last saw it. Carries ``version``, its present one."""
+
+    def __init__(self, job_id: str, version: int) -> None:
+        self.version = version
+        super().__init__(f"job {job_id} changed in between: it is at version {version} now")
+
+
 class Jobs:
     """The jobs of a database, for those who ask. Safe to share between threads."""
 
-    def __init__(
-        self, engine: sa.Engine, *, check: Callable[[JobSpec], None] | None = None, quotas: Quotas = NO_LIMITS
-    ) -> None:
-        """``check`` replaces :meth:`check`, which looks at data sets; ``quotas`` are for tenants without their own."""
+    def __init__(self, engine: sa.Engine, *, quotas: Quotas = NO_LIMITS) -> None:
+        """``quotas`` are for tenants without their own."""
         self._engine = engine
         self._quotas = quotas
         self._datasets = Datasets(engine)
-        self._given_check = check
         self._publisher = Publisher(engine)
 
     def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> tuple[JobSpec, tuple[str, ...]]:
-        """Check ``spec`` against its data sets; answers what would be stored, and what is doubtful about it.
+        """Check ``spec`` against its data sets; returns what would be stored, and warnings.
 
         Raises hposvc.training_data.DataError.
         """
-        if self._given_check is None:
-            return self._datasets.check(spec, tenant=tenant)
-        self._given_check(spec)
-        return spec, ()
+        return self._datasets.check(spec, tenant=tenant)
 
     def submit(
         self,
@@ -72,7 +87,7 @@ class Jobs:
         idempotency_key: str | None = None,
         traceparent: str | None = None,
     ) -> JobResource:
-        """Queue a job. A key that was used before answers with the job that it made then.
+        """Queue a job. For a key that was used before, returns the job that it made then.
 
         Raises DataError if the spec does not fit its dataset, IdempotencyConflict, and QuotaExceeded; none of them
         leaves a row behind.
@@ -182,6 +197,23 @@ class Jobs:
             if "priority" in changes and row.state == State.QUEUED:
                 self._publisher.reprioritize(connection, job_id, row.attempt, changes["priority"])
             return queries.get_in(connection, job_id, tenant=tenant)
+
+    def delete(self, job_id: str, *, tenant: str = DEFAULT_TENANT, version: int | None = None) -> None:
+        """Take an ended job out of its tenant's sight for good; ``Removal.purge`` removes what is left of it.
+
+        Raises JobNotFound, JobNotFinished, and VersionConflict unless the job is at ``version``, if that is given.
+        """
+        mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            row = connection.execute(sa.select(jobs.c.state, jobs.c.version).where(*mine).with_for_update()).first()
+            if row is None:
+                raise JobNotFound(job_id)
+            if version is not None and version != row.version:
+                raise VersionConflict(job_id, row.version)
+            if row.state not in TERMINAL:
+                raise JobNotFinished(job_id, row.state)
+            connection.execute(idempotency_keys.delete().where(idempotency_keys.c.job_id == job_id))
+            connection.execute(jobs.update().where(*mine).values(tenant_id=DELETED, version=jobs.c.version + 1))
 
     def _request(self, job_id: str, tenant: str, action: Action, *, from_start: bool = False) -> JobResource:
         mine = (jobs.c.id == job_id, jobs.c.tenant_id == tenant)

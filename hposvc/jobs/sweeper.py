@@ -30,19 +30,43 @@ class Swept:
     undelivered: int
 
 
-def sweep(engine: sa.Engine, publisher: Publisher, *, grace_seconds: float, running_jobs: int | None = None) -> Swept:
-    """Put abandoned jobs back into the queue. One process at a time does it; for the others it does nothing.
-
-    A queued job counts as undelivered once it has been queued for ``grace_seconds`` and no delivery of it waits. Those
-    of a tenant that has as many running as it may (``running_jobs`` unless it has a limit of its own) wait on.
+class Sweeper:
+    """Puts back into the queue what was abandoned. ``running_jobs``: how many jobs of a tenant may run, unless it has a
+    limit of its own.
     """
-    with write(engine) as connection:
-        if not _alone(connection):
-            return Swept(0, 0)
-        swept = Swept(_lost(connection, publisher), _undelivered(connection, publisher, grace_seconds, running_jobs))
-        forget(connection)
-        failpoint("sweep.before_commit")
-    return swept
+
+    def __init__(self, engine: sa.Engine, publisher: Publisher, running_jobs: int | None = None) -> None:
+        self._engine = engine
+        self._publisher = publisher
+        self._running_jobs = running_jobs
+
+    def sweep(self, *, grace_seconds: float) -> Swept:
+        """Put abandoned jobs back into the queue. One process at a time does it; for the others it does nothing.
+
+        A queued job counts as undelivered once it has been queued for ``grace_seconds`` and no delivery of it waits.
+        Those of a tenant that has as many running as it may wait on.
+        """
+        with write(self._engine) as connection:
+            if not _alone(connection):
+                return Swept(0, 0)
+            swept = Swept(
+                _lost(connection, self._publisher),
+                _undelivered(connection, self._publisher, grace_seconds, self._running_jobs),
+            )
+            forget(connection)
+            failpoint("sweep.before_commit")
+        return swept
+
+    def redeliver(self, job_id: str, attempt: int) -> None:
+        """Pass a delivery on to another worker, because this one leaves. A stale one is dropped."""
+        with write(self._engine) as connection:
+            row = connection.execute(
+                jobs.select()
+                .where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == State.QUEUED)
+                .with_for_update()
+            ).first()
+            if row is not None:
+                _deliver_anew(connection, self._publisher, row)
 
 
 def _alone(connection: sa.Connection) -> bool:
@@ -107,18 +131,6 @@ def _takes(places: dict[str, int | None], tenant: str) -> bool:
     if left is not None:
         places[tenant] = left - 1
     return left is None or left > 0
-
-
-def redeliver(engine: sa.Engine, publisher: Publisher, job_id: str, attempt: int) -> None:
-    """Pass a delivery on to another worker, because this one leaves. A stale one is dropped."""
-    with write(engine) as connection:
-        row = connection.execute(
-            jobs.select()
-            .where(jobs.c.id == job_id, jobs.c.attempt == attempt, jobs.c.state == State.QUEUED)
-            .with_for_update()
-        ).first()
-        if row is not None:
-            _deliver_anew(connection, publisher, row)
 
 
 def _deliver_anew(connection: sa.Connection, publisher: Publisher, row: sa.Row[Any]) -> None:

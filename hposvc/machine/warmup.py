@@ -2,7 +2,7 @@
 
 Jittor comes as source. Its first import compiles about 150 files, which takes minutes; the kernels of a first job take
 another minute or two. :func:`warm_up` does both in a child process, so that nothing here imports Jittor, and leaves a
-mark that :func:`is_warm` finds. The mark lies in Jittor's cache: whoever deletes that cache deletes the mark with it.
+file that :func:`is_warm` looks for. It lies in Jittor's cache, and is deleted with it.
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def _restore_files(engine: sa.Engine, store_url: str, old_url: str, folder: Path
 
 
 def _copy_files(store: Store, store_url: str, urls: list[str], folder: Path) -> int:
-    """Copy what is below ``store_url``; answers how many were still there."""
+    """Copy what is below ``store_url``; returns how many were still there."""
     prefix, number = store_url.rstrip("/") + "/", 0
     for url in urls:
         if not url.startswith(prefix):

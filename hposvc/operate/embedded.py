@@ -20,7 +20,7 @@ from hposvc.client import Client
 from hposvc.faults import Fault
 from hposvc.settings import Settings
 
-START_SECONDS = 60  # for the API to answer
+START_SECONDS = 60  # for the API to respond
 STOP_SECONDS = 35  # a worker finishes its iteration and hands its job back within 30
 
 

@@ -24,7 +24,7 @@ def run_api(settings: Settings) -> None:
     """Serve HTTP until SIGINT or SIGTERM, and leave the address in ``settings.server_file`` meanwhile.
 
     Raises Fault: a port that is taken, a database URL that cannot be used, tables that are not those of this version,
-    an address that strangers could reach, a store that cannot work here.
+    an address that others could reach without a key, a store that cannot work here.
     """
     import uvicorn
 
@@ -47,7 +47,7 @@ def run_api(settings: Settings) -> None:
         url = _address(settings.host, listener.getsockname()[1])
         with _announced(settings.server_file, url):
             structlog.get_logger(__name__).info("the API listens", url=url)
-            # What is there by now stays. Looking through it for garbage made every 65th answer wait for 90 ms.
+            # What is there by now stays. Looking through it for garbage made every 65th response wait for 90 ms.
             gc.collect()
             gc.freeze()
             uvicorn.Server(config).run(sockets=[listener])
@@ -119,7 +119,7 @@ def _check_tables(settings: Settings) -> None:
 
 
 def _check_store(settings: Settings) -> None:
-    """Raise Fault if the store's URL cannot work on this machine. Nobody asks the store: one that is away may come."""
+    """Raise Fault if the URL of the store cannot work on this machine. The store is not asked: it may come back."""
     from hposvc.storage.store import locate
 
     try:
@@ -138,7 +138,7 @@ def listen(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
             "Choose another port with --port (0 takes a free one), or stop what listens there.",
         ) from error
-    # Its connections inherit this. Without it the body of each answer waits 40 ms for the receipt of its headers:
+    # Its connections inherit this. Without it the body of each response waits 40 ms for the receipt of its headers:
     # asyncio asks for it only on sockets that name their protocol, which those of create_server do not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener

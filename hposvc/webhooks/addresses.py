@@ -46,7 +46,7 @@ def check_url(url: str, *, private: bool) -> SplitResult:
 
 
 async def resolve(host: str, port: int, *, private: bool) -> str:
-    """One address of ``host``, to be connected to as it is: asked again, the name could answer otherwise.
+    """One address of ``host``, to be connected to as it is: looked up again, the name could have another address.
 
     Raises ForbiddenAddress if any of its addresses is private, OSError if it has none.
     """

@@ -1,4 +1,4 @@
-"""Telling what is due: one sender at a time for each message, again and later when it is not accepted."""
+"""Sending the messages that are due: one sender at a time for each message, and again later if it is refused."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from hposvc.webhooks.addresses import ForbiddenAddress, check_url, resolve
 
 log = structlog.get_logger(__name__)
 
-TIMEOUT = 15.0  # seconds for everything: name, connection, answer
-CLAIM = 60.0  # a sender that is not heard of for so long was killed: the message is sent again
+TIMEOUT = 15.0  # seconds for everything: name, connection, response
+CLAIM = 60.0  # a sender that does not finish within this time was killed: the message is sent again
 # Seconds until the next attempt, after the first, the second, …; after the last the message is given up, in two days.
 BACK_OFF = (5, 30, 120, 600, 3_600, 10_800, 21_600, 43_200, 86_400)
 KEPT = 30 * 86_400.0  # settled messages are shown for so long
@@ -56,30 +56,36 @@ class _Outcome:
         return self.accepted or self.status == httpx.codes.GONE
 
 
-def deliver_next(engine: sa.Engine, *, private: bool) -> bool:
-    """Send one message that is due; False when none is. May be called by any number of processes at once."""
-    message = _claim(engine)
-    if message is None:
-        return False
-    outcome = asyncio.run(_post(message, private))
-    _settle(engine, message, outcome)
-    log.info(
-        "webhook",
-        webhook=message.webhook_id,
-        message=message.id,
-        job=message.job_id,
-        attempt=message.attempt,
-        status=outcome.status,
-        error=outcome.error,
-    )
-    return True
+class Sender:
+    """Sends what is due. ``private``: whether an address of a private network is sent to."""
 
+    def __init__(self, engine: sa.Engine, *, private: bool) -> None:
+        self._engine = engine
+        self._private = private
 
-def forget_old(engine: sa.Engine) -> None:
-    """Remove messages that were settled long ago."""
-    table = webhook_deliveries
-    with write(engine) as connection:
-        connection.execute(table.delete().where(table.c.due_at.is_(None), table.c.created_at < now() - KEPT))
+    def deliver_next(self) -> bool:
+        """Send one message that is due; False when none is. May be called by any number of processes at once."""
+        message = _claim(self._engine)
+        if message is None:
+            return False
+        outcome = asyncio.run(_post(message, self._private))
+        _settle(self._engine, message, outcome)
+        log.info(
+            "webhook",
+            webhook=message.webhook_id,
+            message=message.id,
+            job=message.job_id,
+            attempt=message.attempt,
+            status=outcome.status,
+            error=outcome.error,
+        )
+        return True
+
+    def forget_old(self) -> None:
+        """Remove messages that were settled long ago."""
+        table = webhook_deliveries
+        with write(self._engine) as connection:
+            connection.execute(table.delete().where(table.c.due_at.is_(None), table.c.created_at < now() - KEPT))
 
 
 def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -147,7 +153,7 @@ async def _post(message: _Message, private: bool) -> _Outcome:
 
 
 async def _send(message: _Message, private: bool) -> int:
-    """The status that the receiver answers. The name is looked up once, and that very address is connected to."""
+    """The status of the response. The name is looked up once, and that very address is connected to."""
     parts = check_url(message.url, private=private)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -173,4 +179,4 @@ async def _send(message: _Message, private: bool) -> int:
             extensions={"sni_hostname": url.raw_host.decode()},  # the certificate must be the name's
         ) as response,
     ):
-        return response.status_code  # the body is nobody's business
+        return response.status_code  # the body is not read

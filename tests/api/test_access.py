@@ -20,12 +20,12 @@ from api.openapi import document
 from hposvc.access import keys, tenants
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, api_keys, metadata, sessions
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
-from hposvc.webhooks import outbox
+from hposvc.webhooks import service
 from tests.support.problems import problem
 from tests.support.serving import RESULT, SPEC, Server, Worker, curve
 
@@ -39,7 +39,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.fixture
 def key(server: Server) -> str:
     """A key of the default tenant that allows everything."""
-    return keys.create(server.engine, tenant=DEFAULT_TENANT, name="first", scope="admin")[1]
+    return keys.Keys(server.engine).create(tenant=DEFAULT_TENANT, name="first", scope="admin")[1]
 
 
 def test_nobody_is_asked_until_the_first_key_is_made_and_everybody_from_then_on(
@@ -210,7 +210,7 @@ def test_with_a_key_any_address_may_be_listened_on(database_url: str, tmp_path: 
     with pytest.raises(UnsafeAddressError, match="hposvc keys create"):
         create_app(settings)
     with Server(database_url, tmp_path) as server:
-        keys.create(server.engine, tenant=DEFAULT_TENANT, name="first", scope="read")
+        keys.Keys(server.engine).create(tenant=DEFAULT_TENANT, name="first", scope="read")
     create_app(settings)
 
 
@@ -256,9 +256,9 @@ class Owner:
 
     def __init__(self, server: Server, tenant: str, tmp_path: Path) -> None:
         if tenant != DEFAULT_TENANT:
-            tenants.create(server.engine, tenant)
+            tenants.Tenants(server.engine).create(tenant)
         self.tenant = tenant
-        key, self.token = keys.create(server.engine, tenant=tenant, name=f"of {tenant}", scope="admin")
+        key, self.token = keys.Keys(server.engine).create(tenant=tenant, name=f"of {tenant}", scope="admin")
         spec = JobSpec.model_validate(SPEC | {"name": f"of {tenant}"})
         self.queued = Jobs(server.engine).submit(spec, tenant=tenant)
         self.job = Jobs(server.engine).submit(spec, tenant=tenant, idempotency_key="same")
@@ -268,8 +268,10 @@ class Owner:
         stored.write_text(f"secret of {tenant}")
         file = StoredFile("report.json", "report", stored.stat().st_size, "0" * 64, stored.as_uri())
         attempt.succeed(RESULT | {"sentence": f"secret of {tenant}"}, [file])
-        beat(server.engine, WorkerReport(f"worker-{secrets.token_hex(3)}", "host", "cpu", {}, "busy", self.queued.id))
-        webhook = outbox.add(server.engine, tenant, "https://example.org/hook", secret=None, private=False)
+        Fleet(server.engine).beat(
+            WorkerReport(f"worker-{secrets.token_hex(3)}", "host", "cpu", {}, "busy", self.queued.id)
+        )
+        webhook = service.Webhooks(server.engine).add(tenant, "https://example.org/hook", secret=None, private=False)
         self.ids = {
             "job": self.job.id,
             "file": "report.json",

@@ -100,7 +100,7 @@ def test_a_deleted_job_is_gone_with_everything_that_it_left(
     problem(client.delete(path), 404, "job-not-found")
     problem(client.post(f"{path}/retry"), 404, "job-not-found")
     assert client.get("/v1/jobs").json()["items"] == []
-    removal.purge(server.engine, store)  # what the server does every half minute
+    removal.Removal(server.engine, store).purge()  # what the server does every half minute
     assert left(server) == {}
     assert not any(file.exists() for file in files)
     again = client.post("/v1/jobs", json=SPEC, headers={"Idempotency-Key": "once"})
@@ -124,7 +124,7 @@ def test_a_deletion_that_was_interrupted_is_finished_later(
 ) -> None:
     monkeypatch.setattr(removal, "CHUNK_OF_A_JOB", 7)
     job, store, files = ended(server, tmp_path)
-    removal.delete(server.engine, job.id, tenant="default")
+    Jobs(server.engine).delete(job.id, tenant="default")
 
     class Killed(BaseException):
         pass
@@ -145,12 +145,12 @@ def test_a_deletion_that_was_interrupted_is_finished_later(
 
             patch.setattr(removal, "_remove_in_chunks", until)
         with pytest.raises(Killed):
-            removal.purge(server.engine, store)
+            removal.Removal(server.engine, store).purge()
     with server.engine.connect() as connection:
         owner = connection.execute(sa.select(jobs.c.tenant_id)).scalar_one_or_none()
         rows = connection.execute(sa.select(sa.func.count()).select_from(iterations)).scalar_one()
     assert owner == (None if where == "store" else DELETED)  # files go last
     assert rows == (20 if where == "iterations" else 0)
-    removal.purge(server.engine, store)
+    removal.Removal(server.engine, store).purge()
     assert left(server) == {}
     assert not any(file.exists() for file in files)

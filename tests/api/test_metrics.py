@@ -47,9 +47,9 @@ def test_the_database_in_numbers(server: Server, client: httpx.Client) -> None:
     running(server.engine, 20)
     succeeded(server.engine, {})
     report = WorkerReport("w", "host", "cpu", {}, "ready", offers=("any", "cpu"), counters={"iterations": 520})
-    fleet.beat(server.engine, report)
-    fleet.beat(server.engine, WorkerReport("gone", "host", "cpu", {}, "busy", counters={"attempts.lost": 2}))
-    fleet.leave(server.engine, "gone")
+    fleet.Fleet(server.engine).beat(report)
+    fleet.Fleet(server.engine).beat(WorkerReport("gone", "host", "cpu", {}, "busy", counters={"attempts.lost": 2}))
+    fleet.Fleet(server.engine).leave("gone")
     found = {(name, *(text for _, text in labels)): number for (name, labels), number in samples(client).items()}
     expected = {
         ("hposvc_jobs", "queued"): 2,

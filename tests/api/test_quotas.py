@@ -19,10 +19,11 @@ from hposvc.jobs.attempt import claim
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
-from hposvc.jobs.sweeper import Swept, sweep
+from hposvc.jobs.sweeper import Sweeper, Swept
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
+from tests.support.harness import UncheckedJobs
 from tests.support.problems import problem
 from tests.support.serving import RESULT, SPEC, Server, succeeded
 
@@ -30,11 +31,11 @@ TINY = JobSpec.model_validate(SPEC)
 
 
 def jobs_of(engine: sa.Engine, **quotas: int) -> Jobs:
-    return Jobs(engine, check=lambda _: None, quotas=Quotas(**quotas))
+    return UncheckedJobs(engine, quotas=Quotas(**quotas))
 
 
 def test_queued_jobs(client: httpx.Client, server: Server) -> None:
-    tenants.set_quotas(server.engine, "default", {"queued_jobs": 2})
+    tenants.Tenants(server.engine).set_quotas("default", {"queued_jobs": 2})
     first = client.post("/v1/jobs", json=SPEC, headers={"Idempotency-Key": "first"})
     second = client.post("/v1/jobs", json=SPEC)
     answer = client.post("/v1/jobs", json=SPEC)
@@ -53,13 +54,13 @@ def test_queued_jobs(client: httpx.Client, server: Server) -> None:
     client.post(f"/v1/jobs/{third.json()['id']}/pause")
     assert client.post(f"/v1/jobs/{second.json()['id']}/retry").status_code == 202
     problem(client.post(f"/v1/jobs/{third.json()['id']}/resume"), 429, "quota-exceeded")
-    tenants.set_quotas(server.engine, "default", {"queued_jobs": None})  # back to the setting
+    tenants.Tenants(server.engine).set_quotas("default", {"queued_jobs": None})  # back to the setting
     assert client.post(f"/v1/jobs/{third.json()['id']}/resume").status_code == 202
 
 
 def test_the_last_place_is_taken_once(engine: sa.Engine) -> None:
     jobs = jobs_of(engine, queued_jobs=5)
-    tenants.create(engine, "other")
+    tenants.Tenants(engine).create("other")
     refused: list[QuotaExceeded] = []
     barrier = threading.Barrier(12)
 
@@ -84,7 +85,7 @@ def test_the_last_place_is_taken_once(engine: sa.Engine) -> None:
 def test_stored_bytes(client: httpx.Client, server: Server) -> None:
     file = StoredFile("model.safetensors", "model", 1_000, "0" * 64, "file:///nowhere")
     job = succeeded(server.engine, RESULT, [file])
-    tenants.set_quotas(server.engine, "default", {"stored_bytes": 1_000})
+    tenants.Tenants(server.engine).set_quotas("default", {"stored_bytes": 1_000})
     assert client.get("/v1/tenant").json()["stored_bytes"] == {"used": 1_000, "limit": 1_000}
     assert problem(client.post("/v1/jobs", json=SPEC), 429, "quota-exceeded")["quota"] == "stored_bytes"
     client.delete(f"/v1/jobs/{job.id}")
@@ -94,8 +95,8 @@ def test_stored_bytes(client: httpx.Client, server: Server) -> None:
 def test_running_jobs_wait_for_one_of_their_own_to_end(engine: sa.Engine) -> None:
     """The worker drops the delivery, and the sweeper makes a new one when there is a place, and no more than fit."""
     jobs, publisher = jobs_of(engine), Publisher(engine)
-    tenants.create(engine, "other")
-    tenants.set_quotas(engine, "default", {"running_jobs": 1})
+    tenants.Tenants(engine).create("other")
+    tenants.Tenants(engine).set_quotas("default", {"running_jobs": 1})
     mine = [jobs.submit(TINY) for _ in range(3)]
     others = [jobs.submit(TINY, tenant="other") for _ in range(2)]
 
@@ -127,12 +128,12 @@ def test_running_jobs_wait_for_one_of_their_own_to_end(engine: sa.Engine) -> Non
     assert take(others[1]) is not None
     used(mine[1])
     used(mine[2])
-    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)  # there is no place yet
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 0)  # there is no place yet
     first.succeed({"sentence": "s"}, [])  # type: ignore[attr-defined]
-    assert sweep(engine, publisher, grace_seconds=60).undelivered == 1
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60).undelivered == 1
     assert (state(mine[1]), state(mine[2])) == ((State.QUEUED, 2), (State.QUEUED, 1))
     assert take(mine[1], 2) is not None
-    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 0)
 
 
 def test_the_setting_holds_for_tenants_without_a_quota_of_their_own(engine: sa.Engine) -> None:
@@ -146,12 +147,12 @@ def test_the_setting_holds_for_tenants_without_a_quota_of_their_own(engine: sa.E
 
 
 def test_a_rate_is_kept_by_tenant(client: httpx.Client, server: Server) -> None:
-    tenants.create(server.engine, "other")
+    tenants.Tenants(server.engine).create("other")
     tokens = {
-        tenant: keys.create(server.engine, tenant=tenant, name=tenant, scope="read")[1]
+        tenant: keys.Keys(server.engine).create(tenant=tenant, name=tenant, scope="read")[1]
         for tenant in ("default", "other")
     }
-    tenants.set_quotas(server.engine, "default", {"requests_per_second": 0.01})
+    tenants.Tenants(server.engine).set_quotas("default", {"requests_per_second": 0.01})
 
     def ask(tenant: str) -> httpx.Response:
         return client.get("/v1/tenant", headers={"Authorization": f"Bearer {tokens[tenant]}"})
@@ -166,8 +167,8 @@ def test_a_rate_is_kept_by_tenant(client: httpx.Client, server: Server) -> None:
 def test_somebody_who_tries_keys_is_slowed_down(
     client: httpx.Client, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(auth, "STRANGERS_PER_SECOND", 0.001)  # so that none come back while the test runs
-    keys.create(server.engine, tenant="default", name="real", scope="read")
+    monkeypatch.setattr(auth, "UNAUTHENTICATED_PER_SECOND", 0.001)  # so that none come back while the test runs
+    keys.Keys(server.engine).create(tenant="default", name="real", scope="read")
     answers = [client.get("/v1/jobs", headers={"Authorization": f"Bearer x{number}"}) for number in range(102)]
     assert [answer.status_code for answer in answers] == [401] * 100 + [429] * 2
     problem(answers[-1], 429, "too-many-requests")

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.stored_file import StoredFile
 from tests.support.problems import problem
@@ -254,7 +254,7 @@ def test_workers_say_what_they_do(client: httpx.Client, server: Server) -> None:
     report = WorkerReport(
         id="w1", host="h", device="cpu", versions={"jittor": "1"}, state="compiling", progress_message="63 of 150"
     )
-    beat(server.engine, report)
+    Fleet(server.engine).beat(report)
     worker = client.get("/v1/workers").json()["items"][0]
     assert (worker["id"], worker["state"], worker["progress_message"]) == ("w1", "compiling", "63 of 150")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from hposvc.jobs import removal
+from hposvc.jobs.service import Jobs
 from tests.support.problems import problem
 from tests.support.serving import (
     PATIENCE,
@@ -46,7 +46,7 @@ def test_nothing_changed_is_said_after_the_time_that_was_asked_for(client: httpx
 def test_a_deleted_job_wakes_those_who_wait_for_it(client: httpx.Client, server: Server) -> None:
     job = succeeded(server.engine, RESULT)
     tag = client.get(f"/v1/jobs/{job.id}").headers["ETag"]
-    act = later(0.3, lambda: removal.delete(server.engine, job.id, tenant="default"))
+    act = later(0.3, lambda: Jobs(server.engine).delete(job.id, tenant="default"))
     headers = {"Prefer": "wait=30", "If-None-Match": tag}
     problem(client.get(f"/v1/jobs/{job.id}", headers=headers, timeout=PATIENCE), 404, "job-not-found")
     act.join()

@@ -21,7 +21,7 @@ from hposvc.db.tables import now, webhook_deliveries, webhooks
 from hposvc.jobs import attempt as attempts
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
-from hposvc.webhooks import outbox, sender
+from hposvc.webhooks import sender, service
 from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
 from tests.support.commands import until
 from tests.support.problems import problem
@@ -69,14 +69,14 @@ def receiver() -> Iterator[Receiver]:
     receiver.close()
 
 
-def add(engine: sa.Engine, url: str, tenant: str = "default") -> outbox.NewWebhook:
-    return outbox.add(engine, tenant, url, secret=None, private=True)
+def add(engine: sa.Engine, url: str, tenant: str = "default") -> service.NewWebhook:
+    return service.Webhooks(engine).add(tenant, url, secret=None, private=True)
 
 
 def tell(engine: sa.Engine, *, private: bool = True) -> int:
     """Send what is due; how many messages were."""
     count = 0
-    while sender.deliver_next(engine, private=private):
+    while sender.Sender(engine, private=private).deliver_next():
         count += 1
     return count
 
@@ -89,8 +89,8 @@ def due(engine: sa.Engine) -> None:
         )
 
 
-def only(engine: sa.Engine, webhook_id: str) -> outbox.DeliveryResource:
-    (delivery,) = outbox.deliveries(engine, "default", webhook_id)
+def only(engine: sa.Engine, webhook_id: str) -> service.DeliveryResource:
+    (delivery,) = service.deliveries(engine, "default", webhook_id)
     return delivery
 
 
@@ -170,7 +170,7 @@ def test_it_is_given_up_after_two_days_or_when_the_receiver_is_gone(engine: sa.E
         due(engine)
     assert only(engine, made.id).state == "failed"
     assert tell(engine) == 0
-    outbox.remove(engine, "default", made.id)
+    service.Webhooks(engine).remove("default", made.id)
     gone = add(engine, receiver.url)
     succeeded(engine, RESULT)
     receiver.answers = [410]
@@ -298,7 +298,9 @@ def test_a_name_that_turns_inwards_later_is_not_followed(
     engine: sa.Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DNS rebinding: the name was public when the webhook was added; when it is told, it is the receiver's loopback."""
-    made = outbox.add(engine, "default", f"https://rebound.example:{receiver.port}/", secret=None, private=False)
+    made = service.Webhooks(engine).add(
+        "default", f"https://rebound.example:{receiver.port}/", secret=None, private=False
+    )
     succeeded(engine, RESULT)
     asked = []
 
@@ -350,9 +352,9 @@ def test_an_error_does_not_tell_the_secret(engine: sa.Engine) -> None:
 
 
 def test_webhooks_are_capped(engine: sa.Engine) -> None:
-    for number in range(outbox.MOST):
+    for number in range(service.MOST):
         add(engine, f"https://example.org/{number}")
-    with pytest.raises(outbox.TooManyWebhooks):
+    with pytest.raises(service.TooManyWebhooks):
         add(engine, "https://example.org/more")
     with engine.connect() as connection:
-        assert connection.execute(sa.select(sa.func.count()).select_from(webhooks)).scalar_one() == outbox.MOST
+        assert connection.execute(sa.select(sa.func.count()).select_from(webhooks)).scalar_one() == service.MOST

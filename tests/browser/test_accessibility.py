@@ -114,7 +114,7 @@ def test_axe_finds_nothing_serious_in_what_appears_when_asked(
 @SCHEMES
 def test_axe_finds_nothing_serious_where_one_signs_in(page: Page, server: Server, watch: Watch, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-    token = keys.create(server.engine, tenant="default", name="my laptop", scope="submit")[1]
+    token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")[1]
     page.goto("/")
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     found = faults(page)

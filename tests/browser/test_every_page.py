@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from tests.support.browser import Watch, set_hidden
 from tests.support.screenshots import stage
 from tests.support.serving import Server, curve, running
@@ -25,7 +25,7 @@ def a_live_page(name: str, page: Page, server: Server) -> tuple[str, Callable[[i
     job, attempt = running(server.engine, 10, name="live")
 
     def report(number: int) -> None:
-        beat(server.engine, WorkerReport(f"worker-{number}", "gpu-1", "cpu", {}, "busy", job_id=job.id))
+        Fleet(server.engine).beat(WorkerReport(f"worker-{number}", "gpu-1", "cpu", {}, "busy", job_id=job.id))
 
     def record(number: int) -> None:
         attempt.record(curve(number - 9, number))

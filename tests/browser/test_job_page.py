@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.schema.job import JobError
 from tests.support.browser import Watch, set_hidden
 from tests.support.serving import (
@@ -162,9 +162,11 @@ def test_a_queued_job_says_what_it_waits_for(page: Page, server: Server) -> None
     report = WorkerReport(
         id="w", host="gpu-1", device="cpu", versions={}, state="compiling", progress_message="63 of 150"
     )
-    beat(server.engine, report)
+    Fleet(server.engine).beat(report)
     expect(notice).to_contain_text("gpu-1: 63 of 150")
-    beat(server.engine, WorkerReport(id="w", host="gpu-1", device="cpu", versions={}, state="busy", job_id="job_x"))
+    Fleet(server.engine).beat(
+        WorkerReport(id="w", host="gpu-1", device="cpu", versions={}, state="busy", job_id="job_x")
+    )
     expect(notice).to_contain_text("The only worker is busy")
     expect(page.locator("#losses")).to_contain_text("No iterations yet")
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from hposvc.access import keys
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs import queries
 from tests.support.browser import Watch, people
 from tests.support.screenshots import SETTLED
@@ -44,7 +44,7 @@ def test_the_content_is_one_key_away(page: Page, server: Server) -> None:
 
 
 def test_signing_in_and_out(page: Page, server: Server, watch: Watch) -> None:
-    token = keys.create(server.engine, tenant="default", name="my laptop", scope="submit")[1]
+    token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")[1]
     page.goto("/")
     expect(page.get_by_label("Your key")).to_be_focused()
     page.keyboard.type(token)
@@ -237,7 +237,9 @@ def test_jobs_are_compared(page: Page, server: Server) -> None:
 
 def test_the_focus_stays_where_it_is_while_lists_change(page: Page, server: Server) -> None:
     job, attempt = running(server.engine, 30, name="live")
-    beat(server.engine, WorkerReport(id="w1", host="gpu-1", device="cuda", versions={}, state="busy", job_id=job.id))
+    Fleet(server.engine).beat(
+        WorkerReport(id="w1", host="gpu-1", device="cuda", versions={}, state="busy", job_id=job.id)
+    )
     page.goto("/")
     link = page.get_by_role("link", name="live", exact=True)
     tab_to(page, link)
@@ -249,7 +251,7 @@ def test_the_focus_stays_where_it_is_while_lists_change(page: Page, server: Serv
     page.goto("/workers")
     link = page.get_by_role("link", name=job.id)
     tab_to(page, link)
-    beat(server.engine, WorkerReport(id="w0", host="gpu-2", device="cuda", versions={}, state="ready"))
+    Fleet(server.engine).beat(WorkerReport(id="w0", host="gpu-2", device="cuda", versions={}, state="ready"))
     expect(page.locator("#workers")).to_contain_text("gpu-2")
     expect(link).to_be_focused()
     page.keyboard.press("Enter")

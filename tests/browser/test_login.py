@@ -13,7 +13,7 @@ from tests.support.serving import Server, submit
 
 def test_a_key_is_traded_for_a_session(page: Page, server: Server, watch: Watch) -> None:
     job = submit(server.engine, name="mine")
-    token = keys.create(server.engine, tenant="default", name="my laptop", scope="submit")[1]
+    token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")[1]
     page.goto(f"/jobs/{job.id}")
     expect(page).to_have_url(re.compile(f"/login\\?next=/jobs/{job.id}$"))
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
@@ -42,13 +42,13 @@ def test_a_key_is_traded_for_a_session(page: Page, server: Server, watch: Watch)
 
 
 def test_a_session_that_ends_leads_back_to_where_one_was(page: Page, server: Server, watch: Watch) -> None:
-    made, token = keys.create(server.engine, tenant="default", name="my laptop", scope="submit")
+    made, token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")
     page.goto("/login?next=//evil.example/x")
     page.get_by_label("Your key").fill(token)
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{server.url}/")  # never to another site
     page.goto("/workers")
     expect(page.get_by_role("heading", name="Workers")).to_be_visible()
-    keys.revoke(server.engine, made.id)
+    keys.Keys(server.engine).revoke(made.id)
     expect(page).to_have_url(re.compile("/login\\?next=%2Fworkers"))
     watch.forgive("401")

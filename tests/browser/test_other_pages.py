@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from playwright.sync_api import Page, expect
 
 from hposvc.db.tables import workers
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs import queries
 from hposvc.jobs.service import Jobs
 from tests.support.browser import Watch, people
@@ -96,8 +96,12 @@ def test_workers_and_their_heartbeats(page: Page, server: Server) -> None:
     page.goto("/workers")
     expect(page.get_by_role("heading", name="No worker is connected")).to_be_visible()
     job, _ = running(server.engine, 1)
-    beat(server.engine, WorkerReport(id="w1", host="gpu-1", device="cuda", versions={}, state="busy", job_id=job.id))
-    beat(server.engine, WorkerReport(id="w2", host="gpu-2", device="cpu", versions={"jittor": "1.3"}, state="ready"))
+    Fleet(server.engine).beat(
+        WorkerReport(id="w1", host="gpu-1", device="cuda", versions={}, state="busy", job_id=job.id)
+    )
+    Fleet(server.engine).beat(
+        WorkerReport(id="w2", host="gpu-2", device="cpu", versions={"jittor": "1.3"}, state="ready")
+    )
     with server.engine.begin() as connection:
         connection.execute(sa.update(workers).where(workers.c.id == "w2").values(heartbeat_at=1.0))
     page.reload()

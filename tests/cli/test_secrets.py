@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from hposvc.access import keys
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
-from hposvc.webhooks import outbox
+from hposvc.webhooks import service
 from tests.support.commands import HPOSVC, ServerProcess, until
 from tests.support.environment import without_settings
 from tests.support.postgresql import PostgreSQL
@@ -41,7 +41,7 @@ def test_no_secret_is_in_logs_errors_or_command_lines(postgresql: PostgreSQL, tm
     url = plain.replace("hposvc@", f"hposvc:{PASSWORD}@")
     migrate.upgrade(url)
     engine = create_engine(url)
-    key = keys.create(engine, tenant="default", name="first", scope="admin")[1]
+    key = keys.Keys(engine).create(tenant="default", name="first", scope="admin")[1]
     environment = {
         "HPOSVC_DATABASE_URL": url,
         "HPOSVC_DATA_DIR": str(tmp_path / "data"),
@@ -70,7 +70,7 @@ def test_no_secret_is_in_logs_errors_or_command_lines(postgresql: PostgreSQL, tm
         said.pop()  # shown this once
         hook = client.get("/v1/webhooks").json()["items"][0]["id"]
         succeeded(engine, RESULT)
-        until(lambda: outbox.deliveries(engine, "default", hook)[0].attempts > 0, "an attempt at the webhook")
+        until(lambda: service.deliveries(engine, "default", hook)[0].attempts > 0, "an attempt at the webhook")
         assert call("POST", "/v1/jobs", json=SPEC).status_code == 202
         assert call("GET", f"/v1/webhooks/{hook}/deliveries").status_code == 200
         # What is wrong is shown to whoever sent it, but never a key.

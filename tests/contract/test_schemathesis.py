@@ -52,14 +52,14 @@ def server(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(live, "LONGEST_SECONDS", 0.1)  # a stream of a job that nobody works at
     monkeypatch.setattr(live, "KEEP_ALIVE_SECONDS", 0.1)
     monkeypatch.setattr("api.dependencies.LONGEST_WAIT", 0)
-    monkeypatch.setattr("api.app.deliver_next", lambda *_, **__: False)  # nothing leaves for hosts that were made up
+    monkeypatch.setattr("api.app.Sender.deliver_next", lambda _: False)  # nothing leaves for hosts that were made up
     with Server(database_url, tmp_path, quota_requests_per_second=100_000, quota_queued_jobs=100_000) as server:
         yield server
 
 
 @pytest.mark.slow
 def test_made_up_requests_find_no_answer_that_is_not_described(server: Server, tmp_path: Path) -> None:
-    token = keys.create(server.engine, tenant=DEFAULT_TENANT, name="schemathesis", scope="admin")[1]
+    token = keys.Keys(server.engine).create(tenant=DEFAULT_TENANT, name="schemathesis", scope="admin")[1]
     submit(server.engine, name="waiting")
     running(server.engine, 30)
     succeeded(server.engine, RESULT)

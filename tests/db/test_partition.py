@@ -14,6 +14,7 @@ from hposvc.db.engine import create_engine, read
 from hposvc.db.tables import DEFAULT_TENANT, iterations
 from hposvc.jobs import queries, removal
 from hposvc.jobs.iterations import downsampling
+from hposvc.jobs.service import Jobs
 from hposvc.storage.store import Store
 from tests.support.postgresql import PostgreSQL
 from tests.support.serving import curve, running
@@ -44,8 +45,8 @@ def test_jobs_go_on_in_a_partitioned_table(url: str, tmp_path: Path) -> None:
     with read(engine) as connection:
         count = sa.select(sa.func.count()).select_from(sa.text("pg_inherits"))
         assert connection.execute(count.where(sa.text("inhparent = 'iterations'::regclass"))).scalar_one() == 64
-    removal.delete(engine, job.id, tenant=DEFAULT_TENANT)
-    removal.purge(engine, Store(tmp_path.as_uri()))
+    Jobs(engine).delete(job.id, tenant=DEFAULT_TENANT)
+    removal.Removal(engine, Store(tmp_path.as_uri())).purge()
     with read(engine) as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(iterations)).scalar_one() == 0
     engine.dispose()

@@ -126,15 +126,15 @@ def test_whoever_removes_old_jobs_dies_at_each_point(service: Service, monkeypat
         child = os.fork()
         if child == 0:
             monkeypatch.setattr(failpoints, "_armed", {point: 1})
-            removal.remove(create_engine(service.url), store, job_id)
+            removal.Removal(create_engine(service.url), store).remove(job_id)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, point
         if point == "retention.before_commit":
             service.assert_succeeded_exactly(job_id)
             assert [path for path in (service.directory / "store").rglob("*") if path.is_file()]
-            removal.remove(service.engine, store, job_id)
+            removal.Removal(service.engine, store).remove(job_id)
         else:
-            removal.clear_files(service.engine, store)
+            removal.Removal(service.engine, store).clear_files()
         with read(service.engine) as connection:
             assert connection.execute(sa.select(jobs.c.id)).all() == []
             assert connection.execute(sa.select(doomed_files.c.url)).all() == []

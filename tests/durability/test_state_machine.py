@@ -30,12 +30,12 @@ from hposvc.jobs import queries
 from hposvc.jobs.attempt import Attempt, Fenced, claim
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.queue import Publisher
-from hposvc.jobs.service import IllegalTransition, Jobs
+from hposvc.jobs.service import IllegalTransition
 from hposvc.jobs.stored_file import StoredFile
-from hposvc.jobs.sweeper import sweep
+from hposvc.jobs.sweeper import Sweeper
 from hposvc.schema.job import JobError
 from hposvc.schema.states import HELD, TERMINAL, State
-from tests.support.harness import tiny_spec
+from tests.support.harness import UncheckedJobs, tiny_spec
 from tests.support.postgresql import PostgreSQL
 
 MAX_ATTEMPTS = 3
@@ -80,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.engine = create_engine(self.url)
         self.publisher = Publisher(self.engine)
-        self.jobs = Jobs(self.engine, check=lambda spec: None)
+        self.jobs = UncheckedJobs(self.engine)
         self.models: dict[str, Model] = {}
         with write(self.engine) as connection:
             connection.execute(jobs_table.delete())  # of the example before
@@ -203,7 +203,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def sweep(self) -> None:
         abandoned = [model for model in self.models.values() if model.state in HELD and model.holder is None]
-        assert sweep(self.engine, self.publisher, grace_seconds=600).lost == len(abandoned)
+        assert Sweeper(self.engine, self.publisher).sweep(grace_seconds=600).lost == len(abandoned)
         for model in abandoned:
             model.released(lost=True)
 

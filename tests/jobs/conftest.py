@@ -11,12 +11,13 @@ from hposvc.db.tables import now
 from hposvc.jobs.attempt import Attempt, claim
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs
+from tests.support.harness import UncheckedJobs
 
 
 @pytest.fixture
 def jobs(engine: sa.Engine) -> Iterator[Jobs]:
     """The jobs of a fresh database; specs are not checked against data."""
-    return Jobs(engine, check=lambda spec: None)
+    return UncheckedJobs(engine)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from hposvc.jobs.queries import METRICS
 from hposvc.jobs.queue import Publisher, deliveries
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
-from hposvc.jobs.sweeper import Swept, sweep
+from hposvc.jobs.sweeper import Sweeper, Swept
 from hposvc.schema.job import JobError
 from hposvc.schema.states import State
 from hposvc.snapshots import Group, Snapshot, take
@@ -79,7 +79,7 @@ def test_whoever_lost_the_job_writes_nothing(
     else:
         expire(job_id)
     if how == "taken over":
-        sweep(engine, publisher, grace_seconds=60)
+        Sweeper(engine, publisher).sweep(grace_seconds=60)
         assert take(job_id, 2, "worker-2") is not None
     before = everything(engine)
     with pytest.raises(Fenced, match=f"attempt 1 at job {job_id} is over"):
@@ -112,7 +112,7 @@ def test_iterations_of_the_newest_attempt_replace_older_ones(
     assert first is not None
     first.record(rows(1, 2, 3, loss=math.nan))
     expire(job_id)
-    sweep(engine, publisher, grace_seconds=60)
+    Sweeper(engine, publisher).sweep(grace_seconds=60)
     second = take(job_id, 2)
     assert second is not None
     second.record(rows(2, loss=0.25))
@@ -159,16 +159,16 @@ def test_three_lost_workers_fail_the_job_and_a_retry_starts_counting_anew(
     job_id = jobs.submit(tiny_spec(max_attempts=3)).id
     for number in (1, 2, 3):
         assert take(job_id, number) is not None
-        assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)
+        assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 0)
         expire(job_id)
-        assert sweep(engine, publisher, grace_seconds=60) == Swept(1, 0)
+        assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(1, 0)
     job = queries.get(engine, job_id)
     assert job.error is not None
     assert (job.state, job.error.reason, job.attempt) == (State.FAILED, "worker_lost", 3)
     jobs.retry(job_id)
     assert take(job_id, 4) is not None
     expire(job_id)
-    sweep(engine, publisher, grace_seconds=60)
+    Sweeper(engine, publisher).sweep(grace_seconds=60)
     assert queries.get(engine, job_id).state is State.QUEUED
 
 
@@ -198,7 +198,7 @@ def test_what_was_asked_of_a_lost_worker_is_done_by_the_sweeper(
     assert take(job_id) is not None
     getattr(jobs, request_)(job_id)
     expire(job_id)
-    sweep(engine, publisher, grace_seconds=60)
+    Sweeper(engine, publisher).sweep(grace_seconds=60)
     assert queries.get(engine, job_id).state is end
 
 
@@ -209,11 +209,11 @@ def test_a_queued_job_that_nothing_will_deliver_is_enqueued_again(
     with write(engine) as connection:
         table = deliveries(connection)
         connection.execute(table.update().where(table.c.workflow_uuid == f"{undelivered}:1").values(status="PENDING"))
-    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0), "it may be on its way"
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 0), "it may be on its way"
     with write(engine) as connection:
         connection.execute(jobs_table.update().values(queued_at=now() - 61))
-    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 1)
-    assert sweep(engine, publisher, grace_seconds=60) == Swept(0, 0)
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 1)
+    assert Sweeper(engine, publisher).sweep(grace_seconds=60) == Swept(0, 0)
     assert take(undelivered, 1) is None
     assert take(undelivered, 2) is not None
     assert take(waiting, 1) is not None
@@ -229,7 +229,7 @@ def test_a_later_attempt_replaces_the_snapshots_that_it_passes_and_only_those(
     for iteration in (0, 10, 17, 20, 30):
         first.snapshot(snapshot(iteration, 1.0))
     expire(job_id)
-    sweep(engine, publisher, grace_seconds=60)
+    Sweeper(engine, publisher).sweep(grace_seconds=60)
     second = take(job_id, 2)
     assert second is not None
 
@@ -264,7 +264,7 @@ def test_blocks_are_those_of_the_iterations_however_these_came(
     record(first, 1, 350, 0.5)
     assert_blocks(engine, job_id, [0, 1, 2])
     expire(job_id)
-    sweep(engine, publisher, grace_seconds=60)
+    Sweeper(engine, publisher).sweep(grace_seconds=60)
     second = take(job_id, 2)
     assert second is not None
     record(second, 121, 250, 0.25)  # another device: other numbers

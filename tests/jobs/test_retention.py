@@ -12,6 +12,7 @@ from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, met
 from hposvc.jobs import removal
 from hposvc.jobs.attempt import Attempt
 from hposvc.jobs.queue import deliveries
+from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.job import JobResource
 from hposvc.storage.store import Store
@@ -64,16 +65,16 @@ def test_old_jobs_go_with_all_that_is_theirs_and_others_stay(engine: sa.Engine, 
     recent = finished(engine, store, tmp_path, days_ago=29)
     live, _ = running(engine, 10)
     assert set(traces(engine, old[0])) >= {"jobs", "iterations", "events", "attempts", "artifacts", "deliveries"}
-    assert removal.expire(engine, store, older_than=30 * DAY, dry_run=True) == 2
+    assert removal.Removal(engine, store).expire(older_than=30 * DAY, dry_run=True) == 2
     assert traces(engine, old[0])
-    assert removal.expire(engine, store, older_than=30 * DAY) == 2
+    assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 2
     assert [traces(engine, job) for job in old] == [[], []]
     left = [path.relative_to(tmp_path / "store").as_posix() for path in files(tmp_path)]
     here = f"jobs/{recent.id}"
     assert left == ["jobs", here, f"{here}/1", f"{here}/1/model.bin", f"{here}/1/report.bin"]
     assert "iterations" in traces(engine, recent)
     assert "jobs" in traces(engine, live)
-    assert removal.expire(engine, store, older_than=30 * DAY) == 0
+    assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 0
 
 
 def test_many_jobs_go_in_chunks(
@@ -88,7 +89,7 @@ def test_many_jobs_go_in_chunks(
     sizes: list[int] = []
     real = removal._remove_rows
     monkeypatch.setattr(removal, "_remove_rows", lambda c, rows: (sizes.append(len(rows)), real(c, rows))[1])
-    assert removal.expire(engine, store, older_than=30 * DAY) == 5
+    assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 5
     assert sizes == [1, 3, 1, 0]  # the oldest is the long one
     assert all(traces(engine, job) == [] for job in gone)
     assert [path for path in files(tmp_path) if path.is_file()] == []
@@ -100,10 +101,10 @@ def test_files_that_were_left_by_a_crash_go_the_next_time(
     job = finished(engine, store, tmp_path, days_ago=40)
     with monkeypatch.context() as patched:
         patched.setattr(Store, "remove", lambda *_: (_ for _ in ()).throw(OSError("the store is away")))
-        assert removal.expire(engine, store, older_than=30 * DAY) == 1
+        assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 1
     assert traces(engine, job) == []
     assert len([path for path in files(tmp_path) if path.is_file()]) == 2
-    removal.expire(engine, store, older_than=30 * DAY)
+    removal.Removal(engine, store).expire(older_than=30 * DAY)
     assert [path for path in files(tmp_path) if path.is_file()] == []
     with read(engine) as connection:
         assert connection.execute(sa.select(doomed_files.c.url)).all() == []
@@ -120,7 +121,7 @@ def test_a_transaction_that_fails_removes_nothing(
 
     monkeypatch.setattr(removal, "failpoint", fail)
     with pytest.raises(RuntimeError, match="a crash"):
-        removal.expire(engine, store, older_than=30 * DAY)
+        removal.Removal(engine, store).expire(older_than=30 * DAY)
     with read(engine) as connection:
         count = sa.select(sa.func.count()).where(iterations.c.job_id == job.id)
         assert connection.execute(count).scalar_one() == 30
@@ -133,7 +134,7 @@ def test_a_late_write_to_a_removed_job_is_fenced(engine: sa.Engine, store: Store
     job, attempt = running(engine, 10)
     assert isinstance(attempt, Attempt)
     attempt.succeed({}, [])
-    removal.delete(engine, job.id, tenant=DEFAULT_TENANT)
-    removal.purge(engine, store)
+    Jobs(engine).delete(job.id, tenant=DEFAULT_TENANT)
+    removal.Removal(engine, store).purge()
     with pytest.raises(Fenced):
         attempt.record([{"iteration": 11, "upper_loss": 0.1, "hypergradient_norm": 0.1}])

@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, FloatRect, ViewportSize, sync_playwright
 
 from hposvc.db import migrate
-from hposvc.fleet.workers import WorkerReport, beat
+from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
 from tests.support.browser import CHROMIUM, REMEDY
@@ -100,8 +100,7 @@ def stage(server: Server) -> dict[str, str]:
     attempt.checkpoint(checkpoint(folder, 100))
     watch_lambda(attempt, range(0, 181, 10))
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
-    beat(
-        engine,
+    Fleet(engine).beat(
         WorkerReport(
             id="worker-1",
             host="gpu-1",

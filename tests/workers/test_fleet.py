@@ -76,7 +76,7 @@ def test_a_worker_that_drains_finishes_its_job_and_takes_no_other(service: Servi
     first = service.jobs.submit(tiny_spec("slow=0.05")).id
     service.until_iteration(first, 5)
     if how == "request":
-        fleet.ask(service.engine, only_worker(service).id, "drain")
+        fleet.Fleet(service.engine).ask(only_worker(service).id, "drain")
     else:
         process.send_signal(signal.SIGUSR1)
     eventually(lambda: only_worker(service).state == "draining", "it says so")
@@ -95,14 +95,14 @@ def test_a_worker_that_is_asked_to_leave_hands_its_job_back(service: Service) ->
     job_id = service.jobs.submit(tiny_spec("slow=0.05")).id
     service.until_iteration(job_id, 5)
     worker = only_worker(service).id
-    fleet.ask(service.engine, worker, "leave")
-    fleet.ask(service.engine, worker, "drain")  # the weaker wish does not undo the stronger one
+    fleet.Fleet(service.engine).ask(worker, "leave")
+    fleet.Fleet(service.engine).ask(worker, "drain")  # the weaker wish does not undo the stronger one
     assert process.wait(PATIENCE) == 0
     service.worker()
     service.assert_succeeded_exactly(job_id)
     assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["released", "succeeded"]
     with pytest.raises(fleet.WorkerNotFound):
-        fleet.ask(service.engine, worker, "drain")
+        fleet.Fleet(service.engine).ask(worker, "drain")
 
 
 def test_a_rolling_restart_computes_every_iteration_once(service: Service) -> None:
@@ -237,8 +237,8 @@ def per_gpu(script: str, directory: Path, **options: Any) -> subprocess.Popen[by
     code = (
         "import sys, logging\nfrom hposvc.machine import gpus\nfrom workers import per_gpu\n"
         "per_gpu.RESTART_SECONDS = (0.0,)\n"
-        f"sys.exit(per_gpu.WorkerPerGpu(gpus.choose('all'), command=(sys.executable, {str(file)!r}), "
-        f"metrics_port={options.get('metrics_port')!r}).run())"
+        f"per_gpu.WORKER = (sys.executable, {str(file)!r})\n"
+        f"per_gpu.WorkerPerGpu(gpus.choose('all'), metrics_port={options.get('metrics_port')!r}).run()"
     )
     return subprocess.Popen([sys.executable, "-c", code], cwd=directory, env=os.environ.copy())
 

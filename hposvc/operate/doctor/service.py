@@ -34,7 +34,7 @@ def data_directory(settings: Settings) -> Finding:
 
 
 def database(settings: Settings) -> Finding:
-    """Whether the database answers and is at this version."""
+    """Whether the database responds and is at this version."""
     import sqlalchemy as sa
 
     from hposvc.db.engine import DatabaseURLError, parse_url
