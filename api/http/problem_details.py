@@ -24,7 +24,7 @@ from api.http.problem_types import TYPES
 from api.middleware.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
-from hposvc.datasets.service import DatasetConflict, DatasetInUse, DatasetNotFound
+from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.fleet.workers import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
 from hposvc.schema.described import Described

@@ -10,22 +10,24 @@ import fcntl
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import cache
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_room
+from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
+from hposvc.datasets.resources import bundled_resource, bundled_value, resource, without_many_columns
+from hposvc.datasets.stored import find
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
 from hposvc.files.durable import sha256_of
-from hposvc.schema.datasets import ColumnResource, DatasetLinks, DatasetPage, DatasetResource, RowsPreview
+from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import TERMINAL
@@ -39,48 +41,8 @@ if TYPE_CHECKING:
     from hposvc.training_data import Checked, Dataset, Upload
 
 NO_LIMITS = Quotas()
-MOST_LISTED_COLUMNS = 200
 MOST_PREVIEWED = 1000
 LONGEST_NAME = 200
-
-
-class DatasetNotFound(LookupError):
-    """There is no such data set (of this tenant). Carries ``dataset_id``."""
-
-    def __init__(self, dataset_id: str) -> None:
-        self.dataset_id = dataset_id
-        super().__init__(f"there is no data set {dataset_id}")
-
-
-class DatasetInUse(Exception):
-    """Jobs that are not over need the data set. Carries ``job_ids``."""
-
-    def __init__(self, dataset_id: str, job_ids: list[str]) -> None:
-        self.job_ids = job_ids
-        listed = ", ".join(job_ids[:10]) + (f" and {len(job_ids) - 10} more" if len(job_ids) > 10 else "")
-        super().__init__(f"{dataset_id} is needed by {listed}; wait for them, or cancel them first")
-
-
-class DatasetConflict(Exception):
-    """The same content is there already, with another label, column of ids or task. Carries ``dataset_id``."""
-
-    def __init__(self, dataset_id: str, differences: str) -> None:
-        self.dataset_id = dataset_id
-        super().__init__(
-            f"this content is {dataset_id} already, with {differences}; name another label in the job, "
-            "as dataset.label, or remove it and send it again"
-        )
-
-
-@dataclass(frozen=True)
-class StoredDataset:
-    """What reading a stored data set takes."""
-
-    id: str
-    name: str
-    url: str
-    sha256: str
-    description: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -207,7 +169,7 @@ class Datasets:
                 raise
             return known, False
         failpoint("dataset.committed")
-        return _resource(row), True
+        return resource(row), True
 
     def _known(self, sha256: str, tenant: str, options: UploadOptions) -> DatasetResource | None:
         mine = (datasets.c.content_sha256 == sha256, datasets.c.tenant_id == tenant)
@@ -215,7 +177,7 @@ class Datasets:
             row = connection.execute(datasets.select().where(*mine)).mappings().first()
         if row is None:
             return None
-        found = _resource(row)
+        found = resource(row)
         asked = {"target": options.label, "id_column": options.id_column, "task": options.task}
         differences = [
             f"{'label' if name == 'target' else name} {getattr(found, name)!r}"
@@ -232,7 +194,7 @@ class Datasets:
 
         if dataset_id in bundled.names():
             return bundled_resource(dataset_id)
-        return _resource(self._row(dataset_id, tenant))
+        return resource(self._row(dataset_id, tenant))
 
     def list_(self, *, tenant: str = DEFAULT_TENANT, limit: int = 50, page_token: str | None = None) -> DatasetPage:
         """A page of the tenant's data sets, newest first, the bundled ones at the end. Raises InvalidPageToken."""
@@ -244,10 +206,10 @@ class Datasets:
         query = query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc()).limit(limit + 1)
         with read(self._engine) as connection:
             rows = connection.execute(query).mappings().all()
-        items = [_without_many_columns(_resource(row)) for row in rows[:limit]]
+        items = [without_many_columns(resource(row)) for row in rows[:limit]]
         if len(rows) > limit:
             return DatasetPage(items=items, next_page=encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
-        items += [_without_many_columns(bundled_resource(name)) for name in bundled.names()]
+        items += [without_many_columns(bundled_resource(name)) for name in bundled.names()]
         return DatasetPage(items=items)
 
     def remove(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> None:
@@ -335,26 +297,6 @@ class Datasets:
         return row
 
 
-def find(connection: sa.Connection, ids: Iterable[str], tenant: str, *, hold: bool = False) -> list[StoredDataset]:
-    """Those of the uploaded data sets ``ids`` that the tenant has. ``hold`` keeps them until the transaction ends."""
-    query = datasets.select().where(datasets.c.id.in_(list(ids)), datasets.c.tenant_id == tenant)
-    rows = connection.execute(query.with_for_update(read=True) if hold else query).mappings().all()
-    return [
-        StoredDataset(
-            row["id"], row["name"], row["url"], row["sha256"], {**row["description"], "columns": row["columns"]}
-        )
-        for row in rows
-    ]
-
-
-def hold(connection: sa.Connection, spec: JobSpec, tenant: str) -> None:
-    """Keep the uploaded data sets of ``spec`` from being removed in this transaction. Raises DataError: one is gone."""
-    uploaded = {name for name in spec.dataset.ids if name.startswith("ds_")}
-    gone = uploaded - {item.id for item in find(connection, uploaded, tenant, hold=True)} if uploaded else set()
-    if gone:
-        raise DataError([Defect("dataset.id", f"there is no data set {min(gone)!r} any more", "upload it again")])
-
-
 def check_name(name: str) -> None:
     """Refuse what is no name. Raises DataError."""
     wrong = None
@@ -392,74 +334,6 @@ def _users(connection: sa.Connection, dataset_id: str, tenant: str) -> list[str]
         sa.or_(*(place.as_string() == dataset_id for place in places)),
     )
     return list(connection.execute(query.order_by(jobs.c.id)).scalars())
-
-
-def _resource(row: sa.RowMapping) -> DatasetResource:
-    description = row["description"]
-    path = f"/v1/datasets/{row['id']}"
-    return DatasetResource(
-        id=row["id"],
-        name=row["name"],
-        source="upload",
-        rows=row["rows"],
-        columns=[ColumnResource(**column) for column in row["columns"]],
-        size=row["size"],
-        created_at=datetime.fromtimestamp(row["created_at"], UTC),
-        content_sha256=row["content_sha256"],
-        links=DatasetLinks(self=path, rows=f"{path}/rows"),
-        **{name: description[name] for name in ("task", "features", "target", "classes", "id_column", "image_shape")},
-    )
-
-
-def _without_many_columns(resource: DatasetResource) -> DatasetResource:
-    many = resource.columns is not None and len(resource.columns) > MOST_LISTED_COLUMNS
-    return resource.model_copy(update={"columns": None}) if many else resource
-
-
-@cache
-def bundled_resource(dataset_id: str) -> DatasetResource:
-    """One of the sets that come along."""
-    import numpy as np
-
-    from hposvc import training_data
-    from hposvc.schema.spec import DatasetSpec
-
-    table, dataset = training_data.bundled.table(dataset_id), training_data.load(DatasetSpec(id=dataset_id))
-    path = f"/v1/datasets/{dataset_id}"
-    columns = [
-        ColumnResource(
-            name=name,
-            dtype="text" if name in table.categories else "number",
-            role="label" if name == table.label else "feature",
-            treatment="what is predicted" if name == table.label else "standardized by the training rows",
-            missing=0,
-            distinct=len(np.unique(values)),
-        )
-        for name, values in table.columns.items()
-    ]
-    return DatasetResource(
-        id=dataset_id,
-        name=dataset.name,
-        source="bundled",
-        task=dataset.task,
-        rows=table.rows,
-        features=dataset.features.shape[1],
-        columns=columns,
-        target=dataset.target_name,
-        classes=None if dataset.classes is None else list(dataset.classes),
-        id_column=None,
-        image_shape=dataset.image_shape,
-        size=None,
-        created_at=None,
-        content_sha256=None,
-        links=DatasetLinks(self=path, rows=f"{path}/rows"),
-    )
-
-
-def bundled_value(table: Any, name: str, row: int) -> Any:
-    """One value of a bundled table, as a person knows it."""
-    value = table.columns[name][row].item()
-    return table.categories[name][value] if name in table.categories else value
 
 
 def _plain(value: Any) -> Any:

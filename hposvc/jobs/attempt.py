@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import may_run
-from hposvc.datasets.service import StoredDataset, find
+from hposvc.datasets.stored import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
 from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, jobs, now

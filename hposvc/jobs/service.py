@@ -9,7 +9,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_may_queue
-from hposvc.datasets.service import Datasets, hold
+from hposvc.datasets.service import Datasets
+from hposvc.datasets.stored import hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, DELETED, idempotency_keys, jobs
 from hposvc.failpoints import failpoint

@@ -15,7 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hposvc.datasets.service import DatasetNotFound, Datasets
+from hposvc.datasets.errors import DatasetNotFound
+from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
 from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.spec import JobSpec
