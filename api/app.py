@@ -25,7 +25,7 @@ from api.metrics import ApiMetrics
 from api.middleware.auth import COOKIE, OPEN, Access, Gatekeeper
 from api.middleware.guard import Guard, is_loopback
 from api.middleware.observing import Observing
-from api.routes import access, compare, datasets, health, hyperparameters, jobs, metrics, webhooks, workers
+from api.routes import access, compare, datasets, health, hyperparameters, job_data, jobs, metrics, webhooks, workers
 from hposvc import __version__
 from hposvc.access import keys
 from hposvc.access.tenants import defaults
@@ -123,7 +123,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
-    for module in (jobs, hyperparameters, compare, workers, datasets, access, webhooks, health, metrics):
+    for module in (jobs, job_data, hyperparameters, compare, workers, datasets, access, webhooks, health, metrics):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import Engine, Tenant
+from api.http.parameters import LARGEST
 from api.http.problem_details import HTTPProblem, field_error
-from api.routes.jobs import LARGEST
 from hposvc.jobs.comparison import MOST_JOBS, Metric, compare
 from hposvc.schema.comparison import Comparison
 

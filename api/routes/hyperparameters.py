@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Response
 
 from api import examples
 from api.dependencies import DatasetsService, Engine, Tenant
+from api.http.parameters import LARGEST, JobId
 from api.http.problem_details import HTTPProblem, field_error
-from api.routes.jobs import LARGEST, JobId
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
 from hposvc.schema.hyperparameters import HyperparameterHistory, Hyperparameters

@@ -1,0 +1,14 @@
+"""Parameters that several routes take."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Path
+
+from api import examples
+
+LARGEST = 2**53  # the integers that JavaScript and JSON agree on
+JobId = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.JOB_ID], description="The id of the job.")
+]
