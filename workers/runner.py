@@ -48,7 +48,7 @@ class Solvable(Protocol):
         """How many iterations are done."""
 
     def iterations(self) -> Iterator[list[Any]]:
-        """Batches of ``hposvc.bilevel.solve.Iteration``; not asking for the next one pauses."""
+        """Batches of ``hposvc.bilevel.Iteration``; not asking for the next one pauses."""
 
     def checkpoint(self) -> bytes:
         """Everything that is needed to go on from here."""
@@ -233,7 +233,7 @@ def _columns(batch: list[Any]) -> dict[str, list[float | None]]:
 
 def explain(error: Exception) -> dict[str, Any]:
     """The reason, message, remedy and iteration for the errors of ``hposvc.run.run``."""
-    from hposvc.bilevel.solve import Diverged
+    from hposvc.bilevel.iteration import Diverged
     from hposvc.training_data import DataError
 
     if isinstance(error, DataError):

@@ -11,17 +11,17 @@ from contender import Arrays, Iterate, layers, serve
 from hposvc.bilevel import (
     MLP,
     Linear,
-    Lower,
+    LowerConfig,
     RegularizationProblem,
     ReweightingProblem,
     SolveConfig,
     Stop,
-    Upper,
+    UpperConfig,
     initial_state,
     runtime,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 
 
 def prepare(arrays: Arrays, case: dict[str, Any]) -> Iterate:
@@ -40,8 +40,8 @@ def prepare(arrays: Arrays, case: dict[str, Any]) -> Iterate:
     config = SolveConfig(
         oracle=case["variant"],
         radius=case["radius"],
-        lower=Lower(learning_rate=case["lower_learning_rate"], batch_size=case["batch"]),
-        upper=Upper(learning_rate=case["upper_learning_rate"]),
+        lower=LowerConfig(learning_rate=case["lower_learning_rate"], batch_size=case["batch"]),
+        upper=UpperConfig(learning_rate=case["upper_learning_rate"]),
     )
     state = initial_state(problem, config)
     state.w = [device_array(np.asarray(w), "float32") for w in layers(arrays)]

@@ -7,37 +7,35 @@ Pure functions over explicit state: nothing here knows of jobs, HTTP or database
     iterations = [i for batch in solve(problem, config, state) for i in batch]
 """
 
-from hposvc.bilevel.convolution import CNN
-from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
-from hposvc.bilevel.models import MLP, Linear
-from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
-from hposvc.bilevel.optimizers import Schedule
-from hposvc.bilevel.problem import Problem, Rows
-from hposvc.bilevel.regularization import RegularizationProblem
-from hposvc.bilevel.reweighting import ReweightingProblem
-from hposvc.bilevel.solve import (
+from hposvc.bilevel.config import (
     Aggregation,
-    Diverged,
     Implicit,
-    Iteration,
-    Lower,
+    LowerConfig,
     OneStep,
     SolveConfig,
-    SolverState,
     Stop,
     Unrolled,
-    Upper,
-    hypergradient,
-    initial_state,
-    largest_stable_rate,
-    solve,
+    UpperConfig,
 )
+from hposvc.bilevel.convolution import CNN
+from hposvc.bilevel.iteration import Diverged, Iteration
+from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
+from hposvc.bilevel.lower import largest_stable_rate
+from hposvc.bilevel.models import MLP, Linear, Outputs
+from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
+from hposvc.bilevel.optimizers import Schedule
+from hposvc.bilevel.problem import BilevelProblem, Rows, UpperValue
+from hposvc.bilevel.regularization import RegularizationProblem
+from hposvc.bilevel.reweighting import ReweightingProblem
+from hposvc.bilevel.solve import hypergradient, solve
+from hposvc.bilevel.state import SolverState, initial_state
 from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_likelihoods, fit_rows, predict
 
 __all__ = [
     "CNN",
     "MLP",
     "Aggregation",
+    "BilevelProblem",
     "CrossEntropy",
     "Diverged",
     "Fit",
@@ -45,10 +43,10 @@ __all__ = [
     "Implicit",
     "Iteration",
     "Linear",
-    "Lower",
+    "LowerConfig",
     "NoiseMatrixProblem",
     "OneStep",
-    "Problem",
+    "Outputs",
     "RegularizationProblem",
     "ReweightingProblem",
     "Rows",
@@ -59,7 +57,8 @@ __all__ = [
     "SquaredError",
     "Stop",
     "Unrolled",
-    "Upper",
+    "UpperConfig",
+    "UpperValue",
     "evaluate",
     "fit",
     "fit_likelihoods",

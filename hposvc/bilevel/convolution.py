@@ -16,15 +16,13 @@ from itertools import pairwise
 import numpy as np
 
 from hposvc.bilevel import fused
+from hposvc.bilevel.arrays import Arrays, Var, constant
 from hposvc.bilevel.models import (
     ACTIVATIONS,
     Activation,
-    Arrays,
     Kept,
     Model,
-    Scores,
-    Var,
-    constant,
+    Outputs,
     dropped,
     kept_units,
     random_layers,
@@ -87,9 +85,9 @@ class CNN(Model):
         """``[x ∗ W₀, *w]``, the first of shape (n, H, W, c)."""
         return [convolve(x.reshape([x.shape[0], *self.image]), w[0], self.kernel), *w]
 
-    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+    def outputs(self, u: list[Var], kept: Kept = ()) -> Outputs:
         """The layers after the first convolution."""
-        z, _, bias, *deeper = map(fused.settled, u)
+        z, _, bias, *deeper = map(fused.as_array, u)
         activate = ACTIVATIONS[self.activation]
         split = 2 * len(self.channels) - 2
         maps = average(activate(z + bias))
@@ -99,7 +97,7 @@ class CNN(Model):
         for layer, (weight, bias) in enumerate(zip(deeper[split::2], deeper[split + 1 :: 2], strict=True)):
             z = jt.matmul(dropped(a, kept, layer, self.dropout), weight)
             a = activate(z + bias)  # of the last layer nobody asks it
-        return Scores(z, bias)
+        return Outputs(z, bias)
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Which inputs of the dense layers are kept for each row."""

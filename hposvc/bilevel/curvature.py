@@ -6,11 +6,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.hypergradient import Point, SecondOrder, detach
-from hposvc.bilevel.models import Arrays, Var, constant, device_array
+from hposvc.bilevel.arrays import Arrays, Var, constant, detach, device_array, squared_norm
+from hposvc.bilevel.config import SolveConfig
+from hposvc.bilevel.hypergradient import Objective, Point, Response, SecondOrder
 from hposvc.bilevel.oracle import SMALLEST_NORM
-from hposvc.bilevel.problem import Precision, squared_norm
+from hposvc.bilevel.radius import configured_oracle, fitted_factor
 from hposvc.bilevel.runtime import jt
+
+# The lower curvature is measured again this often: strengths change it as they move, by up to e^0.1 an iteration
+# (solve.UPPER_STEP), and a step of 1/L is stable until L has doubled. So many products at first, and again.
+CURVATURE_EVERY, CURVATURE_FIRST, CURVATURE_AGAIN = 5, 20, 2
 
 
 class Curvature(NamedTuple):
@@ -20,7 +25,38 @@ class Curvature(NamedTuple):
     direction: list[Var]
 
 
-def random_direction(w: Arrays, rng: np.random.Generator, dtype: Precision) -> list[Var]:
+class FirstCurvature(NamedTuple):
+    """The first measurement, and the factor of the radius that it was made at."""
+
+    curvature: Curvature
+    radius_factor: float
+
+
+def first_curvature(
+    config: SolveConfig, objective: Objective, w: list[Var], lam: list[Var], radius_factor: float
+) -> FirstCurvature:
+    """The curvature of ``objective`` at (w, λ), from a random direction; an automatic radius is fitted to it first."""
+    direction = random_direction([a.numpy() for a in w], config.rng("direction"), str(w[0].dtype))
+    if config.radius is None and config.oracle == "finite_difference":
+        point = Point(objective, w, constant(1.0, w[0]), objective.lift(w))
+
+        def product(second_order: SecondOrder) -> Response:
+            return Response(second_order.products(point, lam, direction, mixed=False, hessian=True).hessian, [])
+
+        radius_factor = fitted_factor(product, objective, w, direction)
+    second_order = configured_oracle(config, radius_factor)
+    return FirstCurvature(measured(objective, w, lam, direction, second_order, CURVATURE_FIRST), radius_factor)
+
+
+def measured(
+    objective: Objective, w: list[Var], lam: list[Var], direction: list[Var], second_order: SecondOrder, steps: int
+) -> Curvature:
+    """The curvature of ``objective`` at (w, λ) after ``steps`` products from ``direction``."""
+    point = Point(objective, w, constant(1.0, w[0]), objective.lift(w))
+    return power_iteration(point, lam, direction, second_order, steps)
+
+
+def random_direction(w: Arrays, rng: np.random.Generator, dtype: str) -> list[Var]:
     """A unit vector shaped like w."""
     direction = [rng.normal(size=a.shape) for a in w]
     norm = np.sqrt(sum(float((a * a).sum()) for a in direction))

@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.bilevel.models import Arrays, Scores, Var, device_array
+from hposvc.bilevel.arrays import Arrays, Var, device_array
+from hposvc.bilevel.models import Outputs
 from hposvc.bilevel.problem import Rows
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.runtime import jt
@@ -42,7 +43,7 @@ def held_out_losses(
     from the one of the next stronger penalty.
     """
     data = problem.on_device(rows)
-    n, k = len(rows[1]), problem.outputs
+    n, k = len(rows[1]), problem.n_outputs
     inside = assign_folds(rows[1], folds, seed)[:, None] == np.arange(folds)
     outside = device_array(~inside / (~inside).sum(0), problem.dtype)
     targets = jt.stack([data.targets] * folds, 1).reshape([n * folds, *data.targets.shape[1:]])
@@ -51,7 +52,7 @@ def held_out_losses(
 
     def row_losses(w: list[Var]) -> Var:
         outputs = problem.model.head(problem.model.lift(w, data.features))
-        return problem.row_loss(Scores(outputs.reshape([n * folds, k]), no_bias), targets).reshape([n, folds])
+        return problem.row_loss(Outputs(outputs.reshape([n * folds, k]), no_bias), targets).reshape([n, folds])
 
     w: Arrays = [np.zeros((rows[0].shape[1], folds * k)), np.zeros(folds * k)]
     held_out = np.empty(len(grid))

@@ -55,7 +55,7 @@ class Moved(NamedTuple):
     step: Var
 
 
-def settled(z: Var | Moved) -> Var:
+def as_array(z: Var | Moved) -> Var:
     """``z`` as an array."""
     return z.base + z.step * z.along if isinstance(z, Moved) else z
 
@@ -75,7 +75,7 @@ def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var
 def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
     """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32."""
     base, motion = _parts(z)
-    return _softmax_function(moved=bool(motion))(base, settled(bias), (labels, *motion))
+    return _softmax_function(moved=bool(motion))(base, as_array(bias), (labels, *motion))
 
 
 def correct(z: Var, bias: Var, labels: Var) -> Var:

@@ -20,9 +20,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.models import Var, constant
+from hposvc.bilevel.arrays import Var, constant, detach, dot, squared_norm
 from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_size
-from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
 
 Method = Literal["neumann", "cg"]
@@ -228,8 +227,3 @@ def _ratio(numerator: Var, denominator: Var) -> Var:
 
 def _scaled(a: list[Var], rate: Var) -> list[Var]:
     return [-rate * x for x in a]
-
-
-def detach(arrays: list[Var]) -> list[Var]:
-    """The same values without their history."""
-    return [array.detach() for array in arrays]

@@ -14,12 +14,14 @@ from dataclasses import replace
 import numpy as np
 
 from hposvc.bilevel import runtime
+from hposvc.bilevel.config import LowerConfig, SolveConfig, Stop
 from hposvc.bilevel.models import MLP, Linear, Model
 from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
 from hposvc.bilevel.problem import Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
-from hposvc.bilevel.solve import Lower, SolveConfig, Stop, initial_state, solve
+from hposvc.bilevel.solve import solve
+from hposvc.bilevel.state import initial_state
 from hposvc.bilevel.train import evaluate, fit, fit_likelihoods, fit_rows
 
 ROWS, FEATURES, CLASSES = 12, 5, 3
@@ -36,7 +38,7 @@ def jobs() -> Iterator[Job]:
     numbers = rng.normal(size=ROWS)
     plain = SolveConfig(stop=Stop(iterations=ITERATIONS), certify_every=5)
     warm = SolveConfig(stop=Stop(iterations=ITERATIONS), certify_every=5, warm_start=True)
-    batches = SolveConfig(stop=Stop(iterations=ITERATIONS), lower=Lower(batch_size=ROWS // 2))
+    batches = SolveConfig(stop=Stop(iterations=ITERATIONS), lower=LowerConfig(batch_size=ROWS // 2))
 
     models: tuple[Model, ...] = (Linear(), MLP((4,)))
     for model in models:

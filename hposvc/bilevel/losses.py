@@ -1,7 +1,7 @@
 """What a wrong answer costs: the loss of each row, which all levels of a problem and its refits share.
 
-A loss maps scores (n, k) and targets, which are labels (n,) or numbers (n, 1), to one number per row, (n,). Levels take
-plain means of them.
+A loss maps outputs (n, k) and targets, which are labels (n,) or numbers (n, 1), to one number per row, (n,). Levels
+take plain means of them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import Protocol
 import numpy as np
 
 from hposvc.bilevel import fused
-from hposvc.bilevel.models import Scores, Var, constant, device_array
+from hposvc.bilevel.arrays import Var, constant, device_array
+from hposvc.bilevel.models import Outputs
 from hposvc.bilevel.runtime import jt
 
 
 class Loss(Protocol):
-    """The loss of each row, shape (n,), from scores (n, k) and targets: labels (n,), or the one column of a number."""
+    """The loss of each row, shape (n,), from outputs (n, k) and targets: labels (n,), or the one column of a number."""
 
-    def __call__(self, scores: Scores, targets: Var) -> Var:
-        """Differentiable in the scores."""
+    def __call__(self, outputs: Outputs, targets: Var) -> Var:
+        """Differentiable in the outputs."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class CrossEntropy:
 
     class_weights: tuple[float, ...] | None = None
 
-    def __call__(self, scores: Scores, targets: Var) -> Var:
+    def __call__(self, outputs: Outputs, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        losses = fused.cross_entropy(*scores, targets) if fused.usable() else cross_entropy(scores.total(), targets)
+        losses = fused.cross_entropy(*outputs, targets) if fused.usable() else cross_entropy(outputs.total(), targets)
         if self.class_weights is None:
             return losses
         return device_array(np.array(self.class_weights), str(losses.dtype))[targets] * losses
@@ -41,9 +42,9 @@ class CrossEntropy:
 class SquaredError:
     """(prediction − target)²."""
 
-    def __call__(self, scores: Scores, targets: Var) -> Var:
+    def __call__(self, outputs: Outputs, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        residual = scores.total() - targets
+        residual = outputs.total() - targets
         return (residual * residual).sum(1)
 
 
@@ -56,15 +57,15 @@ class Huber:
 
     delta: float = 1.0
 
-    def __call__(self, scores: Scores, targets: Var) -> Var:
+    def __call__(self, outputs: Outputs, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        residual = scores.total() - targets
+        residual = outputs.total() - targets
         delta = constant(self.delta, residual)
         clipped = jt.minimum(jt.maximum(residual, -delta), delta)
         return (clipped * (residual + residual - clipped)).sum(1)
 
 
-def natural_loss(n_classes: int | None) -> Loss:
+def default_loss(n_classes: int | None) -> Loss:
     """Cross-entropy for classes, squared error for numbers."""
     return SquaredError() if n_classes is None else CrossEntropy()
 

@@ -14,23 +14,21 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hposvc.bilevel import fused
+from hposvc.bilevel.arrays import Arrays, Var, constant
 from hposvc.bilevel.runtime import jt
 
-Var = Any  # jittor.Var; Jittor ships no types
-Arrays = list[NDArray[Any]]
 Activation = Literal["relu", "gelu", "tanh"]
 
 Kept = Sequence[Var]
 """Which units of each thinned layer are kept, (n, units) of booleans; empty where nothing is dropped."""
 
 
-class Scores(NamedTuple):
+class Outputs(NamedTuple):
     """Outputs (n, k) = ``z`` + ``bias``, which the loss adds on its way."""
 
     z: Var | fused.Moved
@@ -38,12 +36,12 @@ class Scores(NamedTuple):
 
     def total(self) -> Var:
         """Z + bias."""
-        return fused.settled(self.z) + fused.settled(self.bias)
+        return fused.as_array(self.z) + fused.as_array(self.bias)
 
     def correct(self, labels: Var) -> Var:
         """Ones for the rows whose largest output is that of their label and zeros for the others, (n,)."""
         if fused.usable():
-            return fused.correct(fused.settled(self.z), fused.settled(self.bias), labels)
+            return fused.correct(fused.as_array(self.z), fused.as_array(self.bias), labels)
         outputs = self.total()
         return (jt.argmax(outputs, 1)[0] == labels).cast(outputs.dtype)
 
@@ -65,7 +63,7 @@ class Model(Protocol):
     def lift(self, w: list[Var], x: Var) -> list[Var]:
         """A linear map of ``w``: the first pre-activations, without bias, then ``w`` itself."""
 
-    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+    def outputs(self, u: list[Var], kept: Kept = ()) -> Outputs:
         """Outputs (n, k) from lifted parameters, without their bias: logits of k classes, or k = 1 prediction.
 
         The first of ``u`` may be :class:`hposvc.bilevel.fused.Moved`. ``kept`` are the units of one lower step, from
@@ -73,8 +71,8 @@ class Model(Protocol):
         """
 
     def head(self, u: list[Var], kept: Kept = ()) -> Var:
-        """Outputs (n, k) from lifted parameters: :meth:`scores` with their bias."""
-        return self.scores(u, kept).total()
+        """Outputs (n, k) from lifted parameters: :meth:`outputs` with their bias."""
+        return self.outputs(u, kept).total()
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """The units that a lower step on ``rows`` rows keeps, (rows, units) of booleans per thinned layer."""
@@ -105,10 +103,10 @@ class Linear(Model):
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+    def outputs(self, u: list[Var], kept: Kept = ()) -> Outputs:
         """``x W₀`` and ``b₀``."""
         z, _, bias = u
-        return Scores(z, bias)
+        return Outputs(z, bias)
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Nothing."""
@@ -140,21 +138,21 @@ class MLP(Model):
         """``[x W₀, *w]``."""
         return [jt.matmul(x, w[0]), *w]
 
-    def scores(self, u: list[Var], kept: Kept = ()) -> Scores:
+    def outputs(self, u: list[Var], kept: Kept = ()) -> Outputs:
         """The layers after the first product."""
         if any(isinstance(array, fused.Moved) for array in u[1:]):
-            return self._scores_moved(u, kept)
+            return self._outputs_moved(u, kept)
         z, _, bias, *deeper = u
         for layer, (weight, following) in enumerate(zip(deeper[::2], deeper[1::2], strict=True)):
             if fused.usable() and not kept:
                 z = fused.hidden_layer(z, bias, weight, self.activation)
             else:
-                active = ACTIVATIONS[self.activation](fused.settled(z) + bias)
+                active = ACTIVATIONS[self.activation](fused.as_array(z) + bias)
                 z = jt.matmul(dropped(active, kept, layer, self.dropout), weight)
             bias = following
-        return Scores(z, bias)
+        return Outputs(z, bias)
 
-    def _scores_moved(self, u: list[fused.Moved], kept: Kept) -> Scores:
+    def _outputs_moved(self, u: list[fused.Moved], kept: Kept) -> Outputs:
         """The same where every parameter is moved, with no product of a moved array but of differences.
 
         A product of moved activations with moved weights, rounded as on tensor cores, would lose the move in the
@@ -169,12 +167,12 @@ class MLP(Model):
         difference = step * z.along
         for layer, (weight, following) in enumerate(zip(deeper[::2], deeper[1::2], strict=True)):
             before = activate(base + bias.base)
-            after = activate(base + difference + fused.settled(bias))
+            after = activate(base + difference + fused.as_array(bias))
             before, after = (dropped(a, kept, layer, self.dropout) for a in (before, after))
             base = jt.matmul(before, weight.base)
             difference = jt.matmul(after - before, weight.base) + step * jt.matmul(after, weight.along)
             bias = following
-        return Scores(base + difference, fused.settled(bias))
+        return Outputs(base + difference, fused.as_array(bias))
 
     def draw(self, rows: int, rng: np.random.Generator) -> Arrays:
         """Which hidden units are kept for each row."""
@@ -223,17 +221,3 @@ def tanh(z: Var) -> Var:
 
 
 ACTIVATIONS = {"relu": relu, "gelu": gelu, "tanh": tanh}
-
-
-def constant(value: float, like: Var) -> Var:
-    """A scalar in the precision of ``like``.
-
-    Beside float64, Jittor rounds a Python float to float32; and a Python integer on the left of a float64 scalar, as in
-    ``1 + x``, makes the result float32.
-    """
-    return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
-
-
-def device_array(value: NDArray[Any], dtype: str) -> Var:
-    """``value`` on the device, with ``dtype`` kept (Jittor alone makes float64 into float32)."""
-    return jt.array(np.ascontiguousarray(value, dtype=dtype), dtype=dtype)

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.bilevel import fused
+from hposvc.bilevel.arrays import Arrays, Var, constant, mean, squared_norm
 from hposvc.bilevel.losses import log_sum_exp
-from hposvc.bilevel.models import Arrays, Kept, Var, constant
-from hposvc.bilevel.problem import Batch, Supervised, Upper, mean, squared_norm
+from hposvc.bilevel.models import Kept
+from hposvc.bilevel.problem import Batch, Supervised, UpperValue
 from hposvc.bilevel.runtime import jt
 
 
@@ -44,7 +45,7 @@ class NoiseMatrixProblem(Supervised):
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """The class c and the label j of each entry of λ."""
-        return [(c, j) for c in range(self.outputs) for j in range(self.outputs) if j != c]
+        return [(c, j) for c in range(self.n_outputs) for j in range(self.n_outputs) if j != c]
 
     def initial_lambda(self) -> Arrays:
         """Log T[c, j] / T[c, c] of ``start``."""
@@ -53,7 +54,7 @@ class NoiseMatrixProblem(Supervised):
 
     def noise_matrix(self, lam: Arrays) -> NDArray[np.float64]:
         """T (k, k) at λ."""
-        logits = np.zeros((self.outputs, self.outputs))
+        logits = np.zeros((self.n_outputs, self.n_outputs))
         logits[tuple(np.transpose(self.pairs))] = np.asarray(lam[0], dtype=np.float64)
         powers = np.exp(logits - logits.max(1, keepdims=True))
         noise: NDArray[np.float64] = powers / powers.sum(1, keepdims=True)
@@ -64,7 +65,7 @@ class NoiseMatrixProblem(Supervised):
         loss = mean(self._corrected(u, lam, batch.targets, batch.kept))
         return loss + self.decay(u) if self.weight_decay else loss
 
-    def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+    def upper(self, w: list[Var], lam: list[Var]) -> UpperValue:
         """The mean loss on the upper rows, corrected where their labels were not checked, with shrinkage."""
         if not self.upper_noisy:
             return super().upper(w, lam)
@@ -74,7 +75,7 @@ class NoiseMatrixProblem(Supervised):
         if self.shrinkage:
             moved = [a - b for a, b in zip(lam, self._start, strict=True)]
             loss = loss + constant(self.shrinkage, loss) * squared_norm(moved)
-        return Upper(loss, mean(self.model.scores(u).correct(rows.targets)).stop_grad())
+        return UpperValue(loss, mean(self.model.outputs(u).correct(rows.targets)).stop_grad())
 
     def selection_loss(self, w: list[Var]) -> Var | None:
         """The mean loss on the selection rows; none where labels were not checked, since the score needs λ, too."""
@@ -83,8 +84,8 @@ class NoiseMatrixProblem(Supervised):
     def _corrected(self, u: list[Var], lam: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """−log Σ_c q_c T[c, y] of each row, (n,)."""
         if fused.usable():
-            u = [u[0], *map(fused.settled, u[1:])]
-        logits = self.model.scores(u, kept).total()
+            u = [u[0], *map(fused.as_array, u[1:])]
+        logits = self.model.outputs(u, kept).total()
         log_noise = self._log_noise(lam[0])
         return log_sum_exp(logits) - log_sum_exp(logits + log_noise.transpose()[targets])
 
@@ -97,6 +98,6 @@ class NoiseMatrixProblem(Supervised):
     @cached_property
     def _places(self) -> Var:
         """Where each entry of the matrix stands in λ, (k, k); the diagonal behind its end, where a zero is put."""
-        places = np.full((self.outputs, self.outputs), len(self.pairs), dtype=np.int32)
+        places = np.full((self.n_outputs, self.n_outputs), len(self.pairs), dtype=np.int32)
         places[tuple(np.transpose(self.pairs))] = np.arange(len(self.pairs))
         return jt.array(places)

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from hposvc.bilevel import fused
-from hposvc.bilevel.models import Var, constant
-from hposvc.bilevel.problem import squared_norm
+from hposvc.bilevel.arrays import Var, constant, squared_norm
 from hposvc.bilevel.runtime import jt
 
 UpperOptimizer = Literal["sgd", "momentum", "adam"]

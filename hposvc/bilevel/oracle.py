@@ -23,9 +23,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hposvc.bilevel.arrays import Var, constant, dot, squared_norm
 from hposvc.bilevel.fused import differentiable_twice
-from hposvc.bilevel.models import Var, constant
-from hposvc.bilevel.problem import dot, squared_norm
 from hposvc.bilevel.runtime import jt
 
 Oracle = Literal["finite_difference", "exact"]

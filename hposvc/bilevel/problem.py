@@ -2,7 +2,7 @@
 
     min over λ of  F(w(λ), λ),    w(λ) = argmin over w of f(w, λ)
 
-A problem states its lower loss as ``f(w, λ) = φ(L w, λ)`` with ``L`` linear (:meth:`Problem.lift`), because every
+A problem states its lower loss as ``f(w, λ) = φ(L w, λ)`` with ``L`` linear (:meth:`BilevelProblem.lift`). Every
 second-order product along a direction p then needs ``L p`` once and nothing else of p. Where there is no such
 structure, L is the identity.
 """
@@ -13,20 +13,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.bilevel import fused
-from hposvc.bilevel.losses import CrossEntropy, Huber, Loss, SquaredError, natural_loss
-from hposvc.bilevel.models import Arrays, Kept, Linear, Model, Var, constant, device_array
+from hposvc.bilevel.arrays import Arrays, Precision, Var, constant, device_array, mean, squared_norm
+from hposvc.bilevel.losses import CrossEntropy, Huber, Loss, SquaredError, default_loss
+from hposvc.bilevel.models import Kept, Linear, Model
 from hposvc.bilevel.runtime import jt
 
 Rows = tuple[NDArray[Any], NDArray[Any]]
 """Features (n, d) and targets (n,): class indices (integers) or numbers (floats)."""
-
-Precision = Literal["float32", "float64"]
 
 
 class Batch(NamedTuple):
@@ -42,14 +41,14 @@ class Batch(NamedTuple):
     kept: Kept = ()
 
 
-class Upper(NamedTuple):
+class UpperValue(NamedTuple):
     """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²)."""
 
     loss: Var
     score: Var
 
 
-class Problem(Protocol):
+class BilevelProblem(Protocol):
     """What :func:`hposvc.bilevel.solve` needs. w and λ are lists of arrays; losses are scalars of shape (1,)."""
 
     @property
@@ -88,7 +87,7 @@ class Problem(Protocol):
     def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:
         """``u`` + ``step`` · ``t`` in a form that :meth:`lower_loss` takes; ``step`` has shape (1,)."""
 
-    def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+    def upper(self, w: list[Var], lam: list[Var]) -> UpperValue:
         """F(w, λ) and the score of w."""
 
     def selection_loss(self, w: list[Var]) -> Var | None:
@@ -136,10 +135,10 @@ class Supervised(ABC):
     @property
     def row_loss(self) -> Loss:
         """The loss of a row."""
-        return self.loss or natural_loss(self.n_classes)
+        return self.loss or default_loss(self.n_classes)
 
     @property
-    def outputs(self) -> int:
+    def n_outputs(self) -> int:
         """Columns of the model's output."""
         return self.n_classes or 1
 
@@ -150,7 +149,7 @@ class Supervised(ABC):
 
     def initial_w(self, rng: np.random.Generator) -> Arrays:
         """A fresh model."""
-        return self.model.initial(self.train[0].shape[1], self.outputs, rng)
+        return self.model.initial(self.train[0].shape[1], self.n_outputs, rng)
 
     @abstractmethod
     def initial_lambda(self) -> Arrays:
@@ -187,8 +186,8 @@ class Supervised(ABC):
     def row_losses(self, u: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """The loss of each row, shape (n,)."""
         if fused.usable():
-            u = [u[0], *map(fused.settled, u[1:])]
-        return self.row_loss(self.model.scores(u, kept), targets)
+            u = [u[0], *map(fused.as_array, u[1:])]
+        return self.row_loss(self.model.outputs(u, kept), targets)
 
     def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:
         """``u`` + ``step`` · ``t``, not added yet: whoever reads it adds on the way, or takes differences."""
@@ -200,24 +199,24 @@ class Supervised(ABC):
 
     def decay(self, u: list[Var]) -> Var:
         """(c/2)‖W‖² over the weight matrices in lifted parameters."""
-        weights = list(map(fused.settled, u[1::2]))
+        weights = list(map(fused.as_array, u[1::2]))
         return constant(self.weight_decay / 2, weights[0]) * squared_norm(weights)
 
-    def upper(self, w: list[Var], lam: list[Var]) -> Upper:
+    def upper(self, w: list[Var], lam: list[Var]) -> UpperValue:
         """The mean loss on the upper rows, with shrinkage, and the score on them."""
         rows = self._upper
-        scores = self.model.scores(self.model.lift(w, rows.features))
-        loss = mean(self.row_loss(scores, rows.targets))
+        outputs = self.model.outputs(self.model.lift(w, rows.features))
+        loss = mean(self.row_loss(outputs, rows.targets))
         if self.n_classes is not None:
-            score = mean(scores.correct(rows.targets))
+            score = mean(outputs.correct(rows.targets))
         else:
-            error = mean(SquaredError()(scores, rows.targets))
+            error = mean(SquaredError()(outputs, rows.targets))
             score = constant(1.0, error) - error / constant(rows.variance, error)
         if self.shrinkage:
             loss = loss + constant(self.shrinkage, loss) * squared_norm(
                 [a - b for a, b in zip(lam, self._start, strict=True)]
             )
-        return Upper(loss, score.stop_grad())
+        return UpperValue(loss, score.stop_grad())
 
     def selection_loss(self, w: list[Var]) -> Var | None:
         """The mean loss on the selection rows, if there are any."""
@@ -250,24 +249,3 @@ class Supervised(ABC):
             variance = float(np.var(targets)) or 1.0  # a constant target: R² is minus the squared error
             return DeviceRows(device_array(features, self.dtype), device_array(column, self.dtype), variance)
         return DeviceRows(device_array(features, self.dtype), jt.array(targets.astype(np.int32)), 1.0)
-
-
-def mean(values: Var) -> Var:
-    """The mean over all entries, shape (1,). Jittor's own multiplies by 1/n rounded to float32, beside float64 too."""
-    return values.sum() / constant(values.numel(), values)
-
-
-def squared_norm(arrays: list[Var]) -> Var:
-    """‖a‖² over a list of arrays, shape (1,)."""
-    total = (arrays[0] * arrays[0]).sum()
-    for array in arrays[1:]:
-        total = total + (array * array).sum()
-    return total
-
-
-def dot(left: list[Var], right: list[Var]) -> Var:
-    """⟨a, b⟩ over two lists of arrays of the same shapes, shape (1,)."""
-    total = (left[0] * right[0]).sum()
-    for a, b in zip(left[1:], right[1:], strict=True):
-        total = total + (a * b).sum()
-    return total

@@ -17,9 +17,9 @@ from typing import Literal
 
 import numpy as np
 
-from hposvc.bilevel.fused import Moved, settled
-from hposvc.bilevel.models import Arrays, Var, constant
-from hposvc.bilevel.problem import Batch, Supervised, mean
+from hposvc.bilevel.arrays import Arrays, Var, constant, mean
+from hposvc.bilevel.fused import Moved, as_array
+from hposvc.bilevel.problem import Batch, Supervised
 from hposvc.bilevel.runtime import jt
 
 Per = Literal["feature", "model", "layer", "parameter"]
@@ -123,7 +123,7 @@ def square(w: Var | Moved) -> Var:
 def smooth_absolute(w: Var | Moved) -> Var:
     """√(w² + ε²) − ε, written as a quotient because the difference cancels where |w| is small; so for a moved one."""
     if isinstance(w, Moved):
-        return square(w) / (_root(settled(w)) + _root(w.base))
+        return square(w) / (_root(as_array(w)) + _root(w.base))
     return w * w / (_root(w) + constant(EPSILON, w))
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.bilevel.models import Arrays, Var
-from hposvc.bilevel.problem import Batch, Supervised, mean
+from hposvc.bilevel.arrays import Arrays, Var, mean
+from hposvc.bilevel.problem import Batch, Supervised
 from hposvc.bilevel.runtime import jt
 
 
@@ -45,7 +45,7 @@ class ReweightingProblem(Supervised):
 
     def initial_lambda(self) -> Arrays:
         """``initial``; 0 is a weight of one half."""
-        size = self.outputs if self.per == "class" else int(self.groups.max()) + 1
+        size = self.n_outputs if self.per == "class" else int(self.groups.max()) + 1
         return [np.broadcast_to(np.asarray(self.initial, dtype=np.float64), (size,)).copy()]
 
     def row_weights(self, lam: Arrays) -> NDArray[np.float64]:

@@ -18,12 +18,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits
 
-from hposvc.bilevel import models
-from hposvc.bilevel.hypergradient import detach
-from hposvc.bilevel.losses import Loss, log_sum_exp, natural_loss
-from hposvc.bilevel.models import Arrays, Kept, Model, Var, constant, device_array
+from hposvc.bilevel.arrays import Arrays, Precision, Var, constant, detach, device_array, squared_norm
+from hposvc.bilevel.losses import Loss, default_loss, log_sum_exp
+from hposvc.bilevel.models import Kept, Model, Outputs
 from hposvc.bilevel.optimizers import Moments, Schedule, initial_moments, update
-from hposvc.bilevel.problem import Precision, Problem, Rows, squared_norm
+from hposvc.bilevel.problem import BilevelProblem, Rows
 from hposvc.bilevel.runtime import jt
 
 ANNEALED_RATE = 1e-2
@@ -53,7 +52,7 @@ class Scores(NamedTuple):
 
 
 def fit(
-    problem: Problem,
+    problem: BilevelProblem,
     lam: Arrays,
     *,
     w: Arrays | None = None,
@@ -66,7 +65,7 @@ def fit(
     Starts at ``w``, or from scratch with ``seed``. ``tolerance`` bounds the largest entry of the final gradient, and
     ``iterations`` is by default what suits the model.
     """
-    iterations = iterations or _patience(stochastic=problem.stochastic, convex=problem.convex)
+    iterations = iterations or _default_iterations(stochastic=problem.stochastic, convex=problem.convex)
     start = problem.initial_w(np.random.default_rng(seed)) if w is None else w
     fixed = [device_array(array, problem.dtype) for array in lam]
     everything = problem.lower_batch(None)
@@ -97,15 +96,15 @@ def fit_rows(
 
     ``loss`` is by default cross-entropy for classes and squared error for numbers, ``iterations`` what suits the model.
     """
-    iterations = iterations or _patience(stochastic=model.dropout > 0, convex=model.convex)
+    iterations = iterations or _default_iterations(stochastic=model.dropout > 0, convex=model.convex)
     features, targets = rows
     x, y = device_array(features, dtype), _on_device(targets, n_classes, dtype)
     weights = np.ones(len(targets)) if row_weights is None else row_weights
     s = device_array(weights / weights.sum(), dtype)
-    row_loss = loss or natural_loss(n_classes)
+    row_loss = loss or default_loss(n_classes)
 
     def objective(w: list[Var], kept: Kept = ()) -> Var:
-        value = (s * row_loss(model.scores(model.lift(w, x), kept), y)).sum()
+        value = (s * row_loss(model.outputs(model.lift(w, x), kept), y)).sum()
         return value + constant(weight_decay / 2, value) * squared_norm(w[::2])
 
     start = model.initial(features.shape[1], n_classes or 1, np.random.default_rng(seed))
@@ -133,13 +132,13 @@ def fit_likelihoods(
     ``values`` (n, k) are soft labels t with the loss −Σ_c t_c log q_c, or, where ``noisy`` (n,) says so, likelihoods ℓ
     of the label that was given, with the loss −log Σ_c q_c ℓ_c.
     """
-    iterations = iterations or _patience(stochastic=model.dropout > 0, convex=model.convex)
+    iterations = iterations or _default_iterations(stochastic=model.dropout > 0, convex=model.convex)
     n, k = values.shape
     x, t, mask = device_array(features, dtype), device_array(values, dtype), device_array(noisy.astype(float), dtype)
     logs = device_array(np.log(np.maximum(values, 1e-12)), dtype)
 
     def objective(w: list[Var], kept: Kept = ()) -> Var:
-        logits = model.scores(model.lift(w, x), kept).total()
+        logits = model.outputs(model.lift(w, x), kept).total()
         total = log_sum_exp(logits)
         given = mask * log_sum_exp(logits + logs) + (constant(1.0, mask) - mask) * (t * logits).sum(1)
         value = (total - given).sum() / constant(n, total)
@@ -178,16 +177,16 @@ def evaluate(
     """Mean loss and score on ``rows``, summed in float64. The score is plain accuracy or R², whatever ``loss`` is."""
     features, targets = rows
     outputs = _outputs(model, w, features, dtype)
-    logits = models.Scores(device_array(outputs, dtype), device_array(np.zeros(outputs.shape[1]), dtype))
+    logits = Outputs(device_array(outputs, dtype), device_array(np.zeros(outputs.shape[1]), dtype))
     columns = _on_device(targets, n_classes, dtype)
-    losses = (loss or natural_loss(n_classes))(logits, columns).numpy().astype(np.float64)
+    losses = (loss or default_loss(n_classes))(logits, columns).numpy().astype(np.float64)
     if n_classes is not None:
         return Scores(float(losses.mean()), float((outputs.argmax(1) == targets).mean()))
     variance = float(np.var(targets)) or 1.0
     return Scores(float(losses.mean()), float(1 - np.mean((outputs[:, 0] - targets) ** 2) / variance))
 
 
-def _patience(*, stochastic: bool, convex: bool) -> int:
+def _default_iterations(*, stochastic: bool, convex: bool) -> int:
     if stochastic:
         return ANNEALED_ITERATIONS
     return CONVEX_ITERATIONS if convex else NETWORK_ITERATIONS

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from hposvc import snapshots, training_data
 from hposvc.bilevel import NoiseMatrixProblem, RegularizationProblem, ReweightingProblem, predict
-from hposvc.bilevel.models import Arrays
+from hposvc.bilevel.arrays import Arrays
 from hposvc.run.evaluation import LISTED, Names
 from hposvc.run.labelling import Labelling, noise_names
 from hposvc.schema.result import GroupWeight, Strength
@@ -100,7 +100,7 @@ class HyperparameterTable:
 
     def _noise(self, lam: Arrays, problem: NoiseMatrixProblem) -> pa.Table:
         names = noise_names(problem, self._dataset.classes or ())
-        given = np.bincount(problem.train[1], minlength=problem.outputs)
+        given = np.bincount(problem.train[1], minlength=problem.n_outputs)
         rows = [int(given[label]) for _, label in problem.pairs]
         return pa.table({"noise_matrix": names, "rows": rows, "lambda": lam[0], "weight": _logistic(lam[0])})
 

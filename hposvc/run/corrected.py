@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hposvc.bilevel import ReweightingProblem, fit_likelihoods, predict
-from hposvc.bilevel.models import Arrays
+from hposvc.bilevel.arrays import Arrays
 from hposvc.labels.analysis import fit_candidate, overrules
 from hposvc.labels.classifiers import one_hot
 from hposvc.run.evaluation import (
@@ -135,7 +135,7 @@ def _fit_tuned(
     noisy = np.ones(len(features), dtype=bool)
     if extra is not None:
         features = np.vstack([features, extra[0]])
-        likelihoods = np.vstack([likelihoods, one_hot(extra[1], problem.outputs)])
+        likelihoods = np.vstack([likelihoods, one_hot(extra[1], problem.n_outputs)])
         noisy = np.concatenate([noisy, np.zeros(len(extra[1]), dtype=bool)])
     return fit_likelihoods(
         problem.model,

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.folds import held_out_losses
-from hposvc.bilevel.models import Arrays
 from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem

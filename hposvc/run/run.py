@@ -33,8 +33,8 @@ from hposvc.bilevel import (
     runtime,
     solve,
 )
-from hposvc.bilevel.models import Arrays
-from hposvc.bilevel.solve import FLUSH_ITERATIONS
+from hposvc.bilevel.arrays import Arrays
+from hposvc.bilevel.stopping import FLUSH_ITERATIONS
 from hposvc.run import evaluation
 from hposvc.run.artifacts import HyperparameterTable, Problem, lightest, model_file, parquet, rows_table, strongest
 from hposvc.run.corrected import corrected

@@ -17,7 +17,7 @@ from hposvc.bilevel import (
     Huber,
     Implicit,
     Linear,
-    Lower,
+    LowerConfig,
     OneStep,
     RegularizationProblem,
     ReweightingProblem,
@@ -26,7 +26,7 @@ from hposvc.bilevel import (
     SquaredError,
     Stop,
     Unrolled,
-    Upper,
+    UpperConfig,
 )
 from hposvc.bilevel.losses import Loss
 from hposvc.bilevel.models import Model
@@ -44,8 +44,12 @@ def config(spec: JobSpec) -> SolveConfig:
         estimator=_estimator(solver),
         oracle=solver.oracle,
         radius=None if solver.radius == "auto" else solver.radius,
-        lower=Lower(lower.learning_rate, lower.momentum, lower.steps, lower.batch_size, _schedule(lower.schedule)),
-        upper=Upper(upper.optimizer, upper.learning_rate, upper.bounds, upper.clip_norm, _schedule(upper.schedule)),
+        lower=LowerConfig(
+            lower.learning_rate, lower.momentum, lower.steps, lower.batch_size, _schedule(lower.schedule)
+        ),
+        upper=UpperConfig(
+            upper.optimizer, upper.learning_rate, upper.bounds, upper.clip_norm, _schedule(upper.schedule)
+        ),
         stop=Stop(stop.iterations, stop.max_seconds, stop.patience, stop.min_delta, stop.hypergradient_tolerance),
         dynamic_initialization=None if start is None else start.learning_rate,
         aggregation=None if gda is None else Aggregation(gda.alpha_init, gda.alpha_decay),

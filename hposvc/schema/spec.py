@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
+from hposvc.formulas import Estimator, uncovered
 from hposvc.schema.capabilities import Device, Memory, need
 from hposvc.schema.described import Described
 
@@ -361,7 +362,7 @@ class GdaSpec(SpecModel):
 class SolverSpec(SpecModel):
     """How the hypergradient is computed, and the two optimizers around it."""
 
-    estimator: Literal["one_step", "unrolled", "implicit"] = "one_step"
+    estimator: Estimator = "one_step"
     """What the hypergradient differentiates. `one_step`: the single lower step of an iteration. `unrolled`: the last
     `truncate` of `lower.steps`. `implicit`: the solution of the lower level, by the implicit function theorem.
     """
@@ -406,30 +407,19 @@ class SolverSpec(SpecModel):
     @model_validator(mode="after")
     def _covered_by_a_formula(self) -> SolverSpec:
         """Refuse what no formula covers, rather than compute something that is not a hypergradient."""
-        steps, truncate = self.lower.steps, self.truncate
-        if self.estimator == "one_step" and steps != 1:
-            raise ValueError(
-                f"estimator: one_step differentiates one lower step, not {steps}; use estimator: unrolled "
-                "(with truncate: 1 to count only the last step)"
-            )
-        if truncate is not None and self.estimator != "unrolled":
+        reason = uncovered(
+            self.estimator,
+            steps=self.lower.steps,
+            truncate=self.truncate,
+            dynamic_initialization=self.dynamic_initialization is not None,
+            aggregation=self.gda is not None,
+        )
+        if reason is not None:
+            raise ValueError(reason)
+        if self.truncate is not None and self.estimator != "unrolled":
             raise ValueError(f"truncate: only the unrolled estimator is truncated, not {self.estimator}; leave it out")
-        if truncate is not None and truncate > steps:
-            raise ValueError(f"truncate: cannot count {truncate} of {steps} lower steps; lower it or raise lower.steps")
         if self.implicit is not None and self.estimator != "implicit":
             raise ValueError(f"implicit: belongs to estimator: implicit, not {self.estimator}; leave it out")
-        if self.dynamic_initialization is not None:
-            if self.estimator == "implicit":
-                raise ValueError(
-                    "dynamic_initialization: the solution of the lower level does not depend on its start; "
-                    "use estimator: unrolled"
-                )
-            if truncate is not None and truncate < steps:
-                raise ValueError("dynamic_initialization: differentiates back to the start; leave truncate out")
-        if self.gda is not None and self.estimator == "implicit":
-            raise ValueError(
-                "gda: implicit assumes a solution of the lower level, which gda does not seek; use estimator: unrolled"
-            )
         if self.certify_against == "exact" and not self.certify_every:
             raise ValueError("certify_against: nothing is certified while certify_every is 0; set it to 100, say")
         return self

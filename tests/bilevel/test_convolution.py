@@ -10,7 +10,7 @@ import pytest
 
 from hposvc.bilevel import (
     CNN,
-    Lower,
+    LowerConfig,
     OneStep,
     RegularizationProblem,
     ReweightingProblem,
@@ -20,7 +20,7 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.runtime import jt
 from tests.support.references import forward, relative_error
 from tests.support.solving import central_differences, estimate, images, started
@@ -53,7 +53,7 @@ def test_the_network_is_the_one_in_numpy(model: CNN) -> None:
 
 
 def test_its_hypergradient_is_the_derivative_of_the_whole_map() -> None:
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=2))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=2))
     small = problem(8, "float64")
     state = started(small, config)
     assert relative_error(estimate(small, config, state), central_differences(small, config, state)) < 1e-6
@@ -61,7 +61,7 @@ def test_its_hypergradient_is_the_derivative_of_the_whole_map() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_both_oracles_agree_in_float32(steps: int) -> None:
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.2, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.2, steps=steps))
     many = problem(60)
     state = started(many, config)
     error = relative_error(estimate(many, config, state), estimate(many, replace(config, oracle="exact"), state))
@@ -71,7 +71,9 @@ def test_both_oracles_agree_in_float32(steps: int) -> None:
 @pytest.mark.parametrize("oracle", ["finite_difference", "exact"])
 def test_every_convolution_runs_in_onednn(oracle: str) -> None:
     many = problem(60)
-    config = SolveConfig(estimator=OneStep(), oracle=oracle, lower=Lower(learning_rate=0.1), stop=Stop(iterations=1))
+    config = SolveConfig(
+        estimator=OneStep(), oracle=oracle, lower=LowerConfig(learning_rate=0.1), stop=Stop(iterations=1)
+    )
     state = initial_state(many, config)
     with jt.profile_scope() as report:
         list(solve(many, config, state))

@@ -15,7 +15,7 @@ OBSTACLES = "; ".join(obstacle.message for obstacle in cuda.obstacles())
 SCRIPT = """
 import json, sys
 import numpy as np
-from hposvc.bilevel import MLP, Lower, ReweightingProblem, SolveConfig, Stop, initial_state, runtime, solve
+from hposvc.bilevel import LowerConfig, MLP, ReweightingProblem, SolveConfig, Stop, initial_state, runtime, solve
 runtime.start("cuda")
 rng = np.random.default_rng(0)
 rows = (rng.normal(size=(60, 8)), np.arange(60) % 3)
@@ -23,7 +23,7 @@ problem = ReweightingProblem(train=rows, upper_rows=rows, model=MLP((16,), "tanh
 found = {}
 for device in ("cuda", "cpu"):
     runtime.start(device)
-    config = SolveConfig(lower=Lower(learning_rate=0.1), stop=Stop(iterations=20))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.1), stop=Stop(iterations=20))
     state = initial_state(problem, config)
     found[device] = [i.hypergradient_norm for batch in solve(problem, config, state) for i in batch]
 print("FOUND", json.dumps(found))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from itertools import count, islice
 
@@ -14,7 +13,7 @@ from hposvc.bilevel import (
     CNN,
     MLP,
     Implicit,
-    Lower,
+    LowerConfig,
     ReweightingProblem,
     SolveConfig,
     SolverState,
@@ -25,8 +24,9 @@ from hposvc.bilevel import (
     fit_rows,
     initial_state,
     solve,
+    stopping,
 )
-from hposvc.bilevel.models import Var, device_array
+from hposvc.bilevel.arrays import Var, device_array
 from hposvc.bilevel.problem import Batch
 from tests.support.references import relative_error
 from tests.support.solving import classes, estimate, flat, images, reweighting, run, started, timeless
@@ -46,7 +46,7 @@ DRAWS = count()
 
 @pytest.mark.parametrize("steps", [1, 5])
 def test_both_oracles_agree_because_they_see_the_same_units(steps: int) -> None:
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.2, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.2, steps=steps))
     problem = classes(60, 2, model=THINNED)
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
@@ -58,7 +58,7 @@ def test_both_oracles_agree_because_they_see_the_same_units(steps: int) -> None:
 def test_its_hypergradient_is_the_derivative_of_what_the_solver_computes() -> None:
     """Central differences of the upper loss that one iteration of two lower steps on mini-batches reports."""
     problem = classes(12, 0, "float64", model=THINNED)
-    lower = Lower(learning_rate=0.5, steps=2, batch_size=6)
+    lower = LowerConfig(learning_rate=0.5, steps=2, batch_size=6)
     config = SolveConfig(estimator=Unrolled(), lower=lower, stop=Stop(iterations=1))
     state = started(problem, config)
     lam, saved = flat(state.lam), state.to_bytes()
@@ -101,7 +101,7 @@ def test_thinned_activations_keep_their_expectation() -> None:
 def test_scores_and_the_upper_loss_use_every_unit() -> None:
     thinned = reweighting(model=MLP((8,), dropout=0.5))
     whole = replace(thinned, model=MLP((8,)))
-    config = SolveConfig(lower=Lower(learning_rate=1e-30), stop=Stop(iterations=1))
+    config = SolveConfig(lower=LowerConfig(learning_rate=1e-30), stop=Stop(iterations=1))
     (one,), (other,) = (run(problem, config)[0] for problem in (thinned, whole))
     assert (one.upper_loss, one.upper_score, one.selection_loss) == (
         pytest.approx(other.upper_loss, rel=1e-6),
@@ -113,11 +113,10 @@ def test_scores_and_the_upper_loss_use_every_unit() -> None:
 
 @pytest.mark.parametrize("model", [MLP((8,), dropout=0.5), CNN((2, 2, 1), channels=(4,), hidden=(8,), dropout=0.5)])
 def test_a_resumed_run_is_bit_identical(model: MLP | CNN, monkeypatch: pytest.MonkeyPatch) -> None:
-    solver = sys.modules[solve.__module__]
-    monkeypatch.setattr(solver, "FLUSH_ITERATIONS", 7)  # in the middle of an epoch
-    monkeypatch.setattr(solver, "FLUSH_SECONDS", math.inf)  # however long kernels take to compile
+    monkeypatch.setattr(stopping, "FLUSH_ITERATIONS", 7)  # in the middle of an epoch
+    monkeypatch.setattr(stopping, "FLUSH_SECONDS", math.inf)  # however long kernels take to compile
     problem = reweighting(model=model)
-    lower = Lower(batch_size=12, steps=2)
+    lower = LowerConfig(batch_size=12, steps=2)
     config = SolveConfig(estimator=Unrolled(), lower=lower, certify_every=5, stop=Stop(iterations=20))
     whole, end = run(problem, config)
     state = initial_state(problem, config)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from hposvc.bilevel import fused
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.losses import CrossEntropy
-from hposvc.bilevel.models import MLP, Activation, Scores, device_array
+from hposvc.bilevel.models import MLP, Activation, Outputs
 from hposvc.bilevel.runtime import jt
 
 ROWS, FEATURES, OUTPUTS = 900, 7, 3  # enough rows for a second thread
@@ -34,7 +35,7 @@ def losses_and_gradients(classes: int, dtype: str, scale: float, step: float) ->
     bias, weights = device_array(rng.normal(size=classes), dtype), device_array(rng.random(ROWS), dtype)
     labels = jt.array(rng.integers(classes // 2, classes, ROWS).astype(np.int32))
     moved = fused.Moved(z, t, device_array(np.array([step]), dtype)) if step else z
-    losses = CrossEntropy()(Scores(moved, bias), labels)
+    losses = CrossEntropy()(Outputs(moved, bias), labels)
     return [v.numpy() for v in (losses, *jt.grad((losses * weights).sum(), [z, bias]))]
 
 
@@ -74,14 +75,14 @@ def test_a_moved_layer_is_the_layer_of_the_moved_array(hidden: tuple[int, ...], 
 def test_a_row_with_a_broken_score_has_no_finite_loss(broken: float) -> None:
     z = np.random.default_rng(0).normal(size=(40, 5))
     z[7, 2] = broken
-    scores = Scores(device_array(z, "float32"), device_array(np.zeros(5), "float32"))
+    scores = Outputs(device_array(z, "float32"), device_array(np.zeros(5), "float32"))
     losses = CrossEntropy()(scores, jt.array(np.zeros(40, dtype=np.int32))).numpy()
     np.testing.assert_array_equal(np.isfinite(losses), np.arange(40) != 7)
 
 
 def test_a_row_is_correct_where_its_first_largest_output_is_its_label() -> None:
     outputs = np.array([[0.0, 2.0, 1.0], [1.0, 0.0, 3.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    scores = Scores(device_array(outputs, "float32"), device_array(np.array([0.0, 0.0, -2.5]), "float32"))
+    scores = Outputs(device_array(outputs, "float32"), device_array(np.array([0.0, 0.0, -2.5]), "float32"))
     labels = jt.array(np.array([1, 2, 0, 1], dtype=np.int32))
     np.testing.assert_array_equal(scores.correct(labels).numpy(), [1, 0, 1, 0])
     with fused.differentiable_twice():

@@ -14,16 +14,18 @@ from hposvc.bilevel import (
     Huber,
     Implicit,
     Linear,
-    Lower,
+    LowerConfig,
     OneStep,
     RegularizationProblem,
     SolveConfig,
     Stop,
     Unrolled,
+    hypergradient,
     initial_state,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
+from hposvc.bilevel.curvature import CURVATURE_EVERY
 from hposvc.bilevel.oracle import directional_derivative, step_size
 from hposvc.bilevel.runtime import jt
 from tests.support.references import Array, Measured, relative_error, ridge
@@ -47,7 +49,7 @@ def test_unrolled_is_the_derivative_of_ridge_regression(
 ) -> None:
     problem, reference = ridge_problem(), ridge()
     config = SolveConfig(
-        estimator=Unrolled(), oracle=oracle, lower=Lower(learning_rate=RATE, momentum=momentum, steps=steps)
+        estimator=Unrolled(), oracle=oracle, lower=LowerConfig(learning_rate=RATE, momentum=momentum, steps=steps)
     )
     state = started(problem, config)
     _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, momentum, steps)
@@ -59,7 +61,7 @@ def test_unrolled_is_the_derivative_of_ridge_regression(
 def test_truncation_counts_the_last_steps(steps: int, truncate: int, measured: Measured) -> None:
     problem, reference = ridge_problem(), ridge()
     config = SolveConfig(
-        estimator=Unrolled(truncate=truncate), lower=Lower(learning_rate=RATE, momentum=0.5, steps=steps)
+        estimator=Unrolled(truncate=truncate), lower=LowerConfig(learning_rate=RATE, momentum=0.5, steps=steps)
     )
     state = started(problem, config)
     _, expected = reference.unrolled(flat(state.lam), flat(state.w), RATE, 0.5, steps, truncate)
@@ -69,7 +71,7 @@ def test_truncation_counts_the_last_steps(steps: int, truncate: int, measured: M
 
 def test_one_step_is_unrolled_with_one_step() -> None:
     problem = ridge_problem()
-    config = SolveConfig(estimator=OneStep(), lower=Lower(learning_rate=RATE))
+    config = SolveConfig(estimator=OneStep(), lower=LowerConfig(learning_rate=RATE))
     state = started(problem, config)
     unrolled = replace(config, estimator=Unrolled())
     assert np.array_equal(estimate(problem, config, state), estimate(problem, unrolled, state))
@@ -79,7 +81,7 @@ def test_one_step_is_unrolled_with_one_step() -> None:
 @pytest.mark.parametrize("estimator", [Implicit("cg", terms=12), Implicit("neumann", terms=600)])
 def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: str, measured: Measured) -> None:
     problem, reference = ridge_problem(), ridge()
-    config = SolveConfig(estimator=estimator, oracle=oracle, lower=Lower(learning_rate=0.2, steps=400))
+    config = SolveConfig(estimator=estimator, oracle=oracle, lower=LowerConfig(learning_rate=0.2, steps=400))
     state = started(problem, config)
     theta, _ = reference.unrolled(flat(state.lam), flat(state.w), 0.2, 0.0, 400)
     expected = reference.implicit(flat(state.lam), theta)
@@ -91,7 +93,7 @@ def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: 
 def test_conjugate_gradient_stops_where_only_rounding_is_left(dtype: str) -> None:
     """Seven unknowns are solved in seven terms: fifty more must not change the answer."""
     problem = replace(ridge_problem(), dtype=dtype)
-    config = SolveConfig(estimator=Implicit("cg", terms=10), lower=Lower(learning_rate=0.2))
+    config = SolveConfig(estimator=Implicit("cg", terms=10), lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     longer = replace(config, estimator=Implicit("cg", terms=60))
     error = relative_error(estimate(problem, longer, state), estimate(problem, config, state))
@@ -101,7 +103,7 @@ def test_conjugate_gradient_stops_where_only_rounding_is_left(dtype: str) -> Non
 @pytest.mark.parametrize("name", ["ridge", "logistic"])
 def test_more_unrolled_steps_come_closer_to_the_implicit_estimate(name: str, measured: Measured) -> None:
     problem = ridge_problem() if name == "ridge" else replace(classes(30, 6, "float64"), weight_decay=0.5)
-    lower = Lower(learning_rate=0.2 if name == "ridge" else 0.5)
+    lower = LowerConfig(learning_rate=0.2 if name == "ridge" else 0.5)
     implicit = SolveConfig(estimator=Implicit("cg", terms=25), lower=replace(lower, steps=1000))
     state = started(problem, implicit)
     limit = estimate(problem, implicit, state)
@@ -119,7 +121,7 @@ def test_classification_agrees_with_central_differences_of_the_whole_map(
     model: Linear | MLP, steps: int, measured: Measured
 ) -> None:
     problem = classes(8, 0, "float64", model=model)
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
     state = started(problem, config)
     error = relative_error(estimate(problem, config, state), central_differences(problem, config, state))
     name = "logistic regression" if isinstance(model, Linear) else f"{model.activation} network {model.hidden}"
@@ -132,7 +134,7 @@ def test_a_learned_start_descends_the_derivative_of_the_whole_map(steps: int, me
     problem, rate = classes(8, 0, "float64"), 0.1
     config = SolveConfig(
         estimator=Unrolled(),
-        lower=Lower(learning_rate=0.5, steps=steps),
+        lower=LowerConfig(learning_rate=0.5, steps=steps),
         dynamic_initialization=rate,
         stop=Stop(iterations=1),
     )
@@ -153,7 +155,7 @@ def test_a_learned_start_descends_the_derivative_of_the_whole_map(steps: int, me
 @pytest.mark.parametrize("steps", [1, 3])
 def test_weights_of_groups_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = classes(8, 0, "float64", per="group", row_groups=np.array([0, 1, 1, 0, 2, 0, 2, 1]))
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert expected.shape == (3,)
@@ -165,7 +167,7 @@ def test_weights_of_groups_agree_with_central_differences_of_the_whole_map(steps
 def test_every_penalty_agrees_with_central_differences_of_the_whole_map(per: str, penalty: str) -> None:
     """Three steps from weights of the size of ε, where the smoothed l1 curves most."""
     problem = replace(ridge_problem(), per=per, penalty=penalty)
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.01, steps=3))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.01, steps=3))
     state = started(problem, config)
     state.w = [a * device_array(np.array([0.03]), "float64") for a in state.w]
     expected = central_differences(problem, config, state)
@@ -178,7 +180,7 @@ def test_every_penalty_agrees_with_central_differences_of_the_whole_map(per: str
 @pytest.mark.parametrize("steps", [1, 3])
 def test_weighted_classes_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = classes(8, 0, "float64", loss=CrossEntropy((0.2, 1.0, 3.0)))
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.5, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert relative_error(estimate(problem, config, state), expected) < 1e-6
@@ -189,7 +191,7 @@ def test_weighted_classes_agree_with_central_differences_of_the_whole_map(steps:
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_huber_loss_agrees_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = replace(ridge_problem(), loss=Huber(1.0))
-    config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=RATE, steps=steps))
+    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=RATE, steps=steps))
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert relative_error(estimate(problem, config, state), expected) < 1e-6
@@ -203,7 +205,7 @@ def test_both_oracles_agree_on_every_granularity_of_strengths(per: str) -> None:
     problem = RegularizationProblem(
         train=base.train, upper_rows=base.upper_rows, n_classes=3, per=per, model=MLP((6,), "tanh"), shrinkage=1e-3
     )
-    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
     assert relative_error(estimate(problem, config, state), exact) < 1e-4
@@ -215,7 +217,7 @@ def test_finite_differences_agree_with_the_exact_oracle_in_float32(
     model: Linear | MLP, per: str, measured: Measured
 ) -> None:
     problem = classes(60, 2, model=model, per=per)
-    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     error = relative_error(estimate(problem, config, state), estimate(problem, replace(config, oracle="exact"), state))
     name = "linear" if isinstance(model, Linear) else f"{model.activation} {model.hidden}"
@@ -224,7 +226,7 @@ def test_finite_differences_agree_with_the_exact_oracle_in_float32(
 
 def test_the_error_falls_with_the_square_of_the_radius(measured: Measured) -> None:
     problem = classes(40, 3, "float64", model=MLP((6,), "tanh"))
-    config = SolveConfig(lower=Lower(learning_rate=0.2))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
     radii = np.array([0.2, 0.1, 0.05, 0.025])
@@ -261,7 +263,7 @@ def test_a_zero_direction_gives_a_zero_product() -> None:
     problem = RegularizationProblem(
         train=(data.x, data.y), upper_rows=(np.zeros((4, 6)), np.zeros(4)), n_classes=None, dtype="float64"
     )
-    config = SolveConfig(lower=Lower(learning_rate=1e-30))
+    config = SolveConfig(lower=LowerConfig(learning_rate=1e-30))
     state = initial_state(problem, config)
     assert np.array_equal(estimate(problem, config, state), np.zeros(6))
 
@@ -272,7 +274,7 @@ def test_estimating_twice_gives_the_same_answer_and_leaves_the_model_alone(
 ) -> None:
     problem = classes(30, 4)
     steps = 1 if isinstance(estimator, OneStep) else 3
-    config = SolveConfig(estimator=estimator, lower=Lower(learning_rate=0.2, steps=steps))
+    config = SolveConfig(estimator=estimator, lower=LowerConfig(learning_rate=0.2, steps=steps))
     state = started(problem, config)
     before = state.to_bytes()
     first = estimate(problem, config, state)
@@ -285,7 +287,7 @@ def test_aggregation_differentiates_the_aggregated_objective(measured: Measured)
     data = ridge()
     problem, alpha = ridge_problem(), 0.7
     config = SolveConfig(
-        estimator=Unrolled(), lower=Lower(learning_rate=RATE, steps=2), aggregation=Aggregation(alpha, 0.5)
+        estimator=Unrolled(), lower=LowerConfig(learning_rate=RATE, steps=2), aggregation=Aggregation(alpha, 0.5)
     )
     state = started(problem, config)
     theta0 = flat(state.w)
@@ -308,10 +310,10 @@ def test_aggregation_differentiates_the_aggregated_objective(measured: Measured)
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"estimator": OneStep(), "lower": Lower(steps=2)}, "use unrolled"),
-        ({"estimator": Unrolled(truncate=3), "lower": Lower(steps=2)}, "lower truncate"),
+        ({"estimator": OneStep(), "lower": LowerConfig(steps=2)}, "use unrolled"),
+        ({"estimator": Unrolled(truncate=3), "lower": LowerConfig(steps=2)}, "lower truncate"),
         (
-            {"estimator": Unrolled(truncate=1), "lower": Lower(steps=2), "dynamic_initialization": 0.1},
+            {"estimator": Unrolled(truncate=1), "lower": LowerConfig(steps=2), "dynamic_initialization": 0.1},
             "without truncate",
         ),
         ({"estimator": Implicit(), "dynamic_initialization": 0.1}, "does not depend on its start"),
@@ -321,3 +323,22 @@ def test_aggregation_differentiates_the_aggregated_objective(measured: Measured)
 def test_what_no_formula_covers_is_refused(fields: dict[str, object], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SolveConfig(**fields)
+
+
+def test_a_hypergradient_is_that_of_the_next_iteration() -> None:
+    """At every iteration: also where the curvature is measured again, and with it the automatic lower rate."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 6)), rng.normal(size=40)
+    problem = RegularizationProblem(
+        train=(x[:20], y[:20]), upper_rows=(x[20:], y[20:]), n_classes=None, initial=1.0, dtype="float64"
+    )
+    state = initial_state(problem, SolveConfig())
+    for k in range(2 * CURVATURE_EVERY + 2):
+        config = SolveConfig(stop=Stop(iterations=k + 1))
+        before = replace(state)
+        estimated = np.linalg.norm(flat(hypergradient(problem, config, state)))
+        assert all(now is then for now, then in zip(vars(state).values(), vars(before).values(), strict=True))
+        ((iteration,),) = solve(problem, config, state)
+        assert iteration.iteration == k + 1
+        assert iteration.hypergradient_norm == pytest.approx(estimated, rel=1e-9)
+        state.stopped_by = None

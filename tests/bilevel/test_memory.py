@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hposvc.bilevel import Lower, SolveConfig, Stop, Unrolled, hypergradient, initial_state, solve
+from hposvc.bilevel import LowerConfig, SolveConfig, Stop, Unrolled, hypergradient, initial_state, solve
 from hposvc.bilevel.hypergradient import Products, SecondOrder
 from hposvc.bilevel.runtime import jt
 from tests.support.solving import reweighting
 
 CONFIGS = {
-    "one_step": SolveConfig(lower=Lower(batch_size=12)),
-    "unrolled": SolveConfig(estimator=Unrolled(), lower=Lower(steps=3, momentum=0.5), certify_every=10),
+    "one_step": SolveConfig(lower=LowerConfig(batch_size=12)),
+    "unrolled": SolveConfig(estimator=Unrolled(), lower=LowerConfig(steps=3, momentum=0.5), certify_every=10),
 }
 
 LOOKED_AT = (1000, 5000)
@@ -79,7 +79,7 @@ def test_a_hundred_unrolled_steps_hold_a_hundred_copies_of_w(monkeypatch: pytest
     monkeypatch.setattr(SecondOrder, "products", counted)
     problem, most = reweighting(), []
     for steps in (10, 100):
-        config = SolveConfig(estimator=Unrolled(), lower=Lower(learning_rate=0.1, steps=steps), radius=0.01)
+        config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.1, steps=steps), radius=0.01)
         state = initial_state(problem, config)
         gc.collect()
         seen.clear()

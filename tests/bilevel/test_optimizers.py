@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hposvc.bilevel import Schedule, fused
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.optimizers import Moments, clip, initial_moments, update
 
 GRADIENTS = np.array([[1.0, -2e-6, 0.5], [3.0, -1e-6, -0.5], [-1.0, -4e-6, 0.1]])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hposvc.bilevel import (
-    Lower,
+    LowerConfig,
     OneStep,
     RegularizationProblem,
     ReweightingProblem,
@@ -19,7 +19,7 @@ from hposvc.bilevel import (
     hypergradient,
     initial_state,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from tests.support.references import Array, Ridge, relative_error
 
 EXAMPLES = settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -60,7 +60,7 @@ def at_random(problem: ReweightingProblem, config: SolveConfig, scale: float = 1
 
 
 def config(oracle: str = "finite_difference", scale: float = 1.0) -> SolveConfig:
-    return SolveConfig(oracle=oracle, lower=Lower(learning_rate=0.1 / max(1.0, scale) ** 2))
+    return SolveConfig(oracle=oracle, lower=LowerConfig(learning_rate=0.1 / max(1.0, scale) ** 2))
 
 
 @given(seed=seeds, count=st.integers(2, 60), features=st.integers(2, 12), scale=scales, dtype=dtypes)
@@ -150,7 +150,7 @@ def test_ridge_regression_of_every_shape_and_strength(
         train=(x, reference.y), upper_rows=(x_upper, reference.y_upper), n_classes=None, dtype="float64"
     )
     estimator = OneStep() if steps == 1 else Unrolled()
-    chosen = SolveConfig(estimator=estimator, lower=Lower(learning_rate=0.01, momentum=momentum, steps=steps))
+    chosen = SolveConfig(estimator=estimator, lower=LowerConfig(learning_rate=0.01, momentum=momentum, steps=steps))
     state = initial_state(problem, chosen)
     theta, lam = rng.normal(size=features + 1), strength + rng.normal(size=features)
     state.w = [device_array(theta[:-1, None], "float64"), device_array(theta[-1:], "float64")]

@@ -10,7 +10,7 @@ import pytest
 from hposvc.bilevel import (
     MLP,
     Linear,
-    Lower,
+    LowerConfig,
     ReweightingProblem,
     SolveConfig,
     Stop,
@@ -18,7 +18,7 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.oracle import automatic_radius
 from tests.support.references import Measured, relative_error
 
@@ -44,7 +44,7 @@ def error_at(problem: ReweightingProblem, scale: float, *, only_first: bool, fit
     w = [a + 0.3 * rng.normal(size=a.shape) for a in problem.initial_w(rng)]
     scaled = [a * scale if i == 0 or not only_first else a for i, a in enumerate(w)]
     # A step that the scale calls for: the weights of scaled-up data, and only those, are small and move little.
-    config = SolveConfig(lower=Lower(learning_rate=0.1 * min(1.0, scale**2) if only_first else 0.1))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.1 * min(1.0, scale**2) if only_first else 0.1))
     state = initial_state(problem, config)
     state.w = [device_array(a, "float32") for a in scaled]
     state.lam = [device_array(0.5 * rng.normal(size=problem.lower_rows), "float32")]
@@ -77,7 +77,7 @@ def test_data_of_any_scale_with_the_weights_that_undo_it(model: Linear | MLP, sc
 @pytest.mark.parametrize("scale", SCALES)
 def test_a_run_adapts_its_radius_before_the_first_step(scale: float) -> None:
     config = SolveConfig(
-        lower=Lower(learning_rate=0.1), certify_every=1, certify_against="exact", stop=Stop(iterations=1)
+        lower=LowerConfig(learning_rate=0.1), certify_every=1, certify_against="exact", stop=Stop(iterations=1)
     )
     problem = clusters(MLP((8,), "tanh"))
     state = initial_state(problem, config)

@@ -17,7 +17,7 @@ import pytest
 from hposvc.bilevel import (
     MLP,
     Linear,
-    Lower,
+    LowerConfig,
     ReweightingProblem,
     SolveConfig,
     SolverState,
@@ -27,12 +27,12 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.runtime import jt
 from tests.support.references import Array, Measured, relative_error
 
 ROWS, FEATURES, CLASSES = 500, 64, 10
-CONFIG = SolveConfig(lower=Lower(learning_rate=0.1))
+CONFIG = SolveConfig(lower=LowerConfig(learning_rate=0.1))
 
 ROUND = """
 for (int64 i = 0; i < in0->num; i++) {

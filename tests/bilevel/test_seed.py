@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import pytest
 
-from hposvc.bilevel import MLP, Linear, Lower, ReweightingProblem, SolveConfig, hypergradient, initial_state
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel import MLP, Linear, LowerConfig, ReweightingProblem, SolveConfig, hypergradient, initial_state
+from hposvc.bilevel.arrays import device_array
 from tests.support.references import Measured
 
 FIXTURE = Path(__file__).parent / "fixtures" / "boat_jit.npz"
@@ -34,7 +34,7 @@ def test_the_hypergradient_is_that_of_the_seed(
         model=MODELS[name],
         n_classes=None if regression else 3,
     )
-    config = SolveConfig(oracle=oracle, radius=radius, lower=Lower(learning_rate=rate))
+    config = SolveConfig(oracle=oracle, radius=radius, lower=LowerConfig(learning_rate=rate))
     state = initial_state(problem, config)
     layers = sum(key.startswith("W") for key in given)
     state.w = [device_array(given[f"{part}{layer}"], "float32") for layer in range(layers) for part in "Wb"]

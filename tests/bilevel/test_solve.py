@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import sys
 from dataclasses import replace
 from itertools import islice
 
@@ -16,20 +15,21 @@ from hposvc.bilevel import (
     Diverged,
     Implicit,
     Iteration,
-    Lower,
+    LowerConfig,
     RegularizationProblem,
     Schedule,
     SolveConfig,
     SolverState,
     Stop,
     Unrolled,
-    Upper,
+    UpperConfig,
     fit,
     initial_state,
     solve,
+    stopping,
 )
+from hposvc.bilevel.objectives import batch_rows
 from hposvc.bilevel.runtime import jt
-from hposvc.bilevel.solve import batch_rows
 from tests.support.solving import reweighting, run, timeless
 
 
@@ -60,7 +60,7 @@ def test_the_automatic_lower_rate_is_stable_where_the_smoothed_l1_curves() -> No
     x = rng.normal(size=(100, 8))
     y = x[:, 0] + 0.5 * rng.normal(size=100)
     problem = RegularizationProblem(train=(x, y), upper_rows=(x, y), n_classes=None, penalty="l1", initial=-0.7)
-    config = SolveConfig(upper=Upper(learning_rate=1e-9), stop=Stop(iterations=300))
+    config = SolveConfig(upper=UpperConfig(learning_rate=1e-9), stop=Stop(iterations=300))
     state = initial_state(problem, config)
     state.w = [jt.array(rng.normal(size=a.shape).astype(np.float32)) for a in state.w]
     iterations, state = run(problem, config, state)
@@ -72,27 +72,28 @@ def test_the_automatic_lower_rate_is_stable_where_the_smoothed_l1_curves() -> No
 
 
 CONFIGURATIONS = {
-    "one_step, momentum": SolveConfig(lower=Lower(momentum=0.5)),
-    "mini-batches": SolveConfig(lower=Lower(batch_size=12)),
+    "one_step, momentum": SolveConfig(lower=LowerConfig(momentum=0.5)),
+    "mini-batches": SolveConfig(lower=LowerConfig(batch_size=12)),
     "unrolled, mini-batches, sgd": SolveConfig(
-        estimator=Unrolled(2), lower=Lower(batch_size=12, steps=3), upper=Upper(optimizer="sgd")
+        estimator=Unrolled(2), lower=LowerConfig(batch_size=12, steps=3), upper=UpperConfig(optimizer="sgd")
     ),
     "dynamic initialization": SolveConfig(
-        estimator=Unrolled(), lower=Lower(steps=2), dynamic_initialization=0.1, upper=Upper(optimizer="momentum")
+        estimator=Unrolled(),
+        lower=LowerConfig(steps=2),
+        dynamic_initialization=0.1,
+        upper=UpperConfig(optimizer="momentum"),
     ),
     "implicit, schedules": SolveConfig(
         estimator=Implicit("cg", 3),
-        lower=Lower(schedule=Schedule("cosine")),
-        upper=Upper(schedule=Schedule("exponential"), bounds=(-2, 2), clip_norm=1e-3),
+        lower=LowerConfig(schedule=Schedule("cosine")),
+        upper=UpperConfig(schedule=Schedule("exponential"), bounds=(-2, 2), clip_norm=1e-3),
     ),
 }
 
 
 @pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 def test_a_resumed_run_is_bit_identical(config: SolveConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sys.modules[solve.__module__], "FLUSH_ITERATIONS", 7
-    )  # stops in the middle of an epoch of three batches
+    monkeypatch.setattr(stopping, "FLUSH_ITERATIONS", 7)  # stops in the middle of an epoch of three batches
     problem = reweighting()
     config = replace(config, certify_every=5, stop=Stop(iterations=25))
     whole, end = run(problem, config)
@@ -115,7 +116,7 @@ def test_a_damaged_state_is_refused() -> None:
 
 def test_a_run_that_blows_up_says_where_and_keeps_what_came_before() -> None:
     problem = reweighting()
-    config = SolveConfig(lower=Lower(learning_rate=1e25), stop=Stop(iterations=100))
+    config = SolveConfig(lower=LowerConfig(learning_rate=1e25), stop=Stop(iterations=100))
     seen: list[Iteration] = []
     iterations = (i for batch in solve(problem, config, initial_state(problem, config)) for i in batch)
     with pytest.raises(Diverged) as caught:
@@ -157,17 +158,19 @@ def test_shrinkage_is_the_distance_of_lambda_from_its_start() -> None:
 
 def test_a_hyperparameter_without_influence_ends_the_run() -> None:
     """A lower step that moves nothing: the squares of the hypergradient vanish in float32."""
-    iterations, state = run(reweighting(), SolveConfig(lower=Lower(learning_rate=1e-30), stop=Stop(iterations=400)))
+    iterations, state = run(
+        reweighting(), SolveConfig(lower=LowerConfig(learning_rate=1e-30), stop=Stop(iterations=400))
+    )
     assert state.stopped_by == "zero_hypergradient"
     assert [i.hypergradient_norm for i in iterations] == [0.0] * 10
 
 
 def test_influence_that_is_lost_later_ends_the_run_at_a_fixed_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the clock says: the values are read each iteration, or in batches."""
-    config = SolveConfig(lower=Lower(schedule=Schedule("exponential", final=1e-38)), stop=Stop(iterations=400))
+    config = SolveConfig(lower=LowerConfig(schedule=Schedule("exponential", final=1e-38)), stop=Stop(iterations=400))
     ends = []
     for seconds in (0.0, 1e9):
-        monkeypatch.setattr(sys.modules[solve.__module__], "FLUSH_SECONDS", seconds)
+        monkeypatch.setattr(stopping, "FLUSH_SECONDS", seconds)
         iterations, state = run(reweighting(), config)
         assert state.stopped_by == "zero_hypergradient"
         assert iterations[0].hypergradient_norm > 0
@@ -195,7 +198,7 @@ def test_the_best_by_selection_is_kept() -> None:
 
 def test_bounds_hold() -> None:
     problem = reweighting()
-    _, state = run(problem, SolveConfig(upper=Upper(bounds=(-0.2, 0.1)), stop=Stop(iterations=30)))
+    _, state = run(problem, SolveConfig(upper=UpperConfig(bounds=(-0.2, 0.1)), stop=Stop(iterations=30)))
     lam = state.lam[0].numpy()
     assert lam.min() == np.float32(-0.2)
     assert lam.max() == np.float32(0.1)
@@ -224,7 +227,7 @@ def test_the_two_radius_gap_bounds_the_error_within_a_small_factor() -> None:
 
 def test_memory_is_flat() -> None:
     problem = reweighting()
-    config = SolveConfig(lower=Lower(batch_size=12), stop=Stop(iterations=130))
+    config = SolveConfig(lower=LowerConfig(batch_size=12), stop=Stop(iterations=130))
     state = initial_state(problem, config)
     counts = []
     iterations = solve(problem, replace(config, stop=Stop(iterations=30)), state)
@@ -241,7 +244,7 @@ def test_memory_is_flat() -> None:
 
 def test_products_run_in_onednn() -> None:
     problem = reweighting(rows=64, model=MLP((32,)))
-    config = SolveConfig(lower=Lower(learning_rate=0.1), radius=0.01, stop=Stop(iterations=2))
+    config = SolveConfig(lower=LowerConfig(learning_rate=0.1), radius=0.01, stop=Stop(iterations=2))
     state = initial_state(problem, config)
     with jt.profile_scope() as report:
         list(solve(problem, config, state))

@@ -7,8 +7,8 @@ from dataclasses import astuple, replace
 import numpy as np
 
 from hposvc.bilevel import (
+    BilevelProblem,
     Iteration,
-    Problem,
     ReweightingProblem,
     SolveConfig,
     SolverState,
@@ -16,7 +16,7 @@ from hposvc.bilevel import (
     initial_state,
     solve,
 )
-from hposvc.bilevel.models import device_array
+from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.problem import Supervised
 from hposvc.bilevel.runtime import jt
 from tests.support.references import Array
@@ -108,7 +108,9 @@ def reweighting(rows: int = 40, noise: float = 0.4, **fields: object) -> Reweigh
     )
 
 
-def run(problem: Problem, config: SolveConfig, state: SolverState | None = None) -> tuple[list[Iteration], SolverState]:
+def run(
+    problem: BilevelProblem, config: SolveConfig, state: SolverState | None = None
+) -> tuple[list[Iteration], SolverState]:
     state = initial_state(problem, config) if state is None else state
     return [iteration for batch in solve(problem, config, state) for iteration in batch], state
 

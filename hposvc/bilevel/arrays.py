@@ -1,0 +1,54 @@
+"""Arrays on the device, and sums over lists of them: w, λ and directions are lists of arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.bilevel.runtime import jt
+
+Var = Any  # jittor.Var; Jittor ships no types
+Arrays = list[NDArray[Any]]
+Precision = Literal["float32", "float64"]
+
+
+def constant(value: float, like: Var) -> Var:
+    """A scalar in the precision of ``like``, shape (1,).
+
+    Beside float64, Jittor rounds a Python float to float32; and a Python integer on the left of a float64 scalar, as in
+    ``1 + x``, makes the result float32.
+    """
+    return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
+
+
+def device_array(value: NDArray[Any], dtype: str) -> Var:
+    """``value`` on the device, with ``dtype`` kept (Jittor alone makes float64 into float32)."""
+    return jt.array(np.ascontiguousarray(value, dtype=dtype), dtype=dtype)
+
+
+def detach(arrays: list[Var]) -> list[Var]:
+    """The same values without their history."""
+    return [array.detach() for array in arrays]
+
+
+def mean(values: Var) -> Var:
+    """The mean over all entries, shape (1,). Jittor's own multiplies by 1/n rounded to float32, beside float64 too."""
+    return values.sum() / constant(values.numel(), values)
+
+
+def squared_norm(arrays: list[Var]) -> Var:
+    """‖a‖² over a list of arrays, shape (1,)."""
+    total = (arrays[0] * arrays[0]).sum()
+    for array in arrays[1:]:
+        total = total + (array * array).sum()
+    return total
+
+
+def dot(left: list[Var], right: list[Var]) -> Var:
+    """⟨a, b⟩ over two lists of arrays of the same shapes, shape (1,)."""
+    total = (left[0] * right[0]).sum()
+    for a, b in zip(left[1:], right[1:], strict=True):
+        total = total + (a * b).sum()
+    return total

@@ -1,0 +1,118 @@
+"""The state of a run: everything that it needs to go on, how it begins, and its form as bytes."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+
+from safetensors.numpy import load, save
+
+from hposvc.bilevel.arrays import Precision, Var, device_array
+from hposvc.bilevel.config import Implicit, SolveConfig
+from hposvc.bilevel.curvature import first_curvature
+from hposvc.bilevel.objectives import step_objective
+from hposvc.bilevel.optimizers import initial_moments
+from hposvc.bilevel.problem import BilevelProblem
+from hposvc.bilevel.runtime import jt
+from hposvc.bilevel.train import fit
+
+
+@dataclass
+class SolverState:
+    """Everything a run needs to go on. Arrays live on the device; the rest are plain numbers.
+
+    ``w`` and ``velocity`` are the model and its momentum, ``lam`` is λ, and the moments are those of the upper
+    optimizer. ``curvature`` is the last measurement of the largest |eigenvalue| of H_ww along ``direction``, both empty
+    where the lower rate is given. ``lower_steps`` counts the lower steps of the whole run. ``best_lam`` is the λ of
+    ``best_iteration``: the best by ``best_value``, the selection loss where there are selection rows and otherwise the
+    upper loss. The rules of :class:`Stop` look at ``patience_value``, the best upper loss so far by at least
+    ``min_delta``, at its iteration, and at ``zero_iterations``, how many hypergradients in a row were zero.
+    ``stopped_by`` names the rule that ended the run.
+    """
+
+    w: list[Var]
+    velocity: list[Var]
+    lam: list[Var]
+    first_moment: list[Var]
+    second_moment: list[Var]
+    best_lam: list[Var]
+    direction: list[Var]
+    curvature: list[Var]
+    iteration: int = 0
+    lower_steps: int = 0
+    upper_rate: float | None = None
+    radius_factor: float = 1.0
+    best_iteration: int = 0
+    best_value: float = math.inf
+    patience_value: float = math.inf
+    patience_iteration: int = 0
+    zero_iterations: int = 0
+    seconds: float = 0.0
+    stopped_by: str | None = None
+    dtype: Precision = field(default="float32")
+
+    def to_bytes(self) -> bytes:
+        """The state as safetensors: arrays by name, numbers as JSON in the header."""
+        arrays = {f"{name}.{i}": array.numpy() for name in _ARRAYS for i, array in enumerate(getattr(self, name))}
+        return bytes(save(arrays, metadata={"numbers": json.dumps({name: getattr(self, name) for name in _NUMBERS})}))
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SolverState:
+        """The state that :meth:`to_bytes` saved. Raises ValueError if ``data`` is not one."""
+        try:
+            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+            numbers = json.loads(header["__metadata__"]["numbers"])
+            arrays = load(data)
+        except Exception as error:
+            raise ValueError(f"not a saved solver state: {error}") from error
+        lists: dict[str, list[Var]] = {name: [] for name in _ARRAYS}
+        for key in sorted(arrays, key=lambda key: int(key.rpartition(".")[2])):
+            lists[key.rpartition(".")[0]].append(device_array(arrays[key], numbers["dtype"]))
+        return cls(**{**lists, **numbers}).computed()
+
+    def computed(self) -> SolverState:
+        """Itself, with every array computed: a pending one is fused into the next kernels, and rounds differently."""
+        jt.sync([array for name in _ARRAYS for array in getattr(self, name)])
+        return self
+
+
+_ARRAYS = ("w", "velocity", "lam", "first_moment", "second_moment", "best_lam", "direction", "curvature")
+_NUMBERS = tuple(name for name in SolverState.__dataclass_fields__ if name not in _ARRAYS)
+
+
+def initial_state(problem: BilevelProblem, config: SolveConfig) -> SolverState:
+    """The state before the first iteration: a fresh model, the initial λ, and the curvature for an automatic rate.
+
+    Raises:
+        ValueError: the problem has dropout, which no formula of the implicit estimator covers.
+    """
+    if problem.stochastic and isinstance(config.estimator, Implicit):
+        raise ValueError(
+            "implicit differentiates the solution of one objective, and dropout makes another of each step: "
+            "use one_step or unrolled, or no dropout"
+        )
+    dtype = problem.dtype
+    start, start_lam = problem.initial_w(config.rng("w")), problem.initial_lambda()
+    if config.warm_start:
+        start = fit(problem, start_lam, w=start).w
+    w = [device_array(a, dtype) for a in start]
+    lam = [device_array(a, dtype) for a in start_lam]
+    moments = initial_moments(config.upper.optimizer, lam)
+    state = SolverState(
+        w=w,
+        velocity=[jt.zeros_like(a) for a in w] if config.lower.momentum else [],
+        lam=lam,
+        first_moment=moments.first,
+        second_moment=moments.second,
+        best_lam=lam,
+        direction=[],
+        curvature=[],
+        dtype=dtype,
+    )
+    if config.lower.learning_rate == "auto":
+        objective = step_objective(problem, config, 0, 0, w[0])
+        first = first_curvature(config, objective, w, lam, state.radius_factor)
+        state.curvature, state.direction = [first.curvature.value], first.curvature.direction
+        state.radius_factor = first.radius_factor
+    return state.computed()
