@@ -82,10 +82,12 @@ def create_app(settings: Settings) -> FastAPI:
         engine.dispose()
         raise UnsafeAddressError(settings.host)
     quotas = defaults(settings)
+    store = Store(settings.store_url)
     held = Services(
         engine=engine,
         jobs=Jobs(engine, quotas=quotas),
-        datasets=Datasets(engine, Store(settings.store_url), settings.data_dir / "uploads", quotas=quotas),
+        datasets=Datasets(engine, store, settings.data_dir / "uploads", quotas=quotas),
+        store=store,
         metrics=ApiMetrics(lambda: counts.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
         live=Live(engine, settings.max_streams),
@@ -96,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(_tidy_up, held.datasets)
-        work = _background(held, Store(settings.store_url))
+        work = _background(held, store)
         for repeated in work:
             repeated.start()
         yield

@@ -20,6 +20,7 @@ from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
 from hposvc.schema.spec import JobSpec
+from hposvc.storage.store import Store
 
 LONGEST_WAIT = 60  # seconds; proxies give up on a response not much later
 
@@ -31,6 +32,7 @@ class Services:
     engine: sa.Engine
     jobs: Jobs
     datasets: Datasets
+    store: Store
     metrics: ApiMetrics
     gatekeeper: Gatekeeper
     live: Live
@@ -54,6 +56,10 @@ def _jobs(request: Request) -> Jobs:
 
 def _datasets(request: Request) -> Datasets:
     return services(request).datasets
+
+
+def _store(request: Request) -> Store:
+    return services(request).store
 
 
 def _metrics(request: Request) -> ApiMetrics:
@@ -112,6 +118,7 @@ IfMatch = Annotated[
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
 DatasetsService = Annotated[Datasets, Depends(_datasets)]
+ArtifactStore = Annotated[Store, Depends(_store)]
 Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]
 Held = Annotated[Services, Depends(services)]

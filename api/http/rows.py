@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from api.http.problem_details import HTTPProblem
 from hposvc.schema.job import ArtifactResource
 from hposvc.schema.numbers import to_json
-from hposvc.storage.store import locate, speaking_of
+from hposvc.storage.store import Store
 
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
@@ -25,17 +25,16 @@ Format = Literal["csv", "parquet", "json"]
 BATCH_ROWS = 4096
 
 
-def rows_response(artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None) -> Response:
+def rows_response(
+    store: Store, artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None
+) -> Response:
     """The rows of one part, the most suspicious first. Raises HTTPProblem: the store lost the file."""
-    filesystem, path = locate(artifact.url)
-    with speaking_of(artifact.url):
-        there = filesystem.exists(path)
-    if not there:
+    if not store.exists(artifact.url):
         raise HTTPProblem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 
     def pieces() -> Iterator[pa.RecordBatch]:
         left = limit
-        with filesystem.open(path, "rb") as stream:
+        with store.open(artifact.url) as stream:
             for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, use_threads=False):
                 chosen = batch if part == "all" else batch.filter(pc.equal(batch.column("part"), part))
                 chosen = chosen if left is None else chosen.slice(0, left)

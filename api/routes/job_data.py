@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from api import examples
 from api.dependencies import (
     Accept,
+    ArtifactStore,
     Engine,
     Held,
     LastEventId,
@@ -202,6 +203,7 @@ def get_artifact(
     job_id: JobId,
     name: Annotated[str, Path(max_length=200, description="The name of the file, as the list of files shows it.")],
     engine: Engine,
+    store: ArtifactStore,
     tenant: Tenant,
     range_: Annotated[
         str | None, Header(alias="Range", description="Only these bytes, such as `bytes=0-1023`. By default all.")
@@ -210,7 +212,7 @@ def get_artifact(
     """One file, or a range of its bytes, so that a download that broke can go on."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == name:
-            return file_response(artifact, range_)
+            return file_response(store, artifact, range_)
     raise HTTPProblem("artifact-not-found", f"Job {job_id} has no file {name!r}.")
 
 
@@ -225,6 +227,7 @@ def get_artifact(
 def get_rows(
     job_id: JobId,
     engine: Engine,
+    store: ArtifactStore,
     tenant: Tenant,
     format_: Annotated[rows.Format, Query(alias="format", description="The format of the response.")] = "csv",
     part: Annotated[
@@ -238,7 +241,7 @@ def get_rows(
     """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == rows.NAME:
-            return rows.rows_response(artifact, format_=format_, part=part, limit=limit)
+            return rows.rows_response(store, artifact, format_=format_, part=part, limit=limit)
     state = queries.get(engine, job_id, tenant=tenant).state
     raise HTTPProblem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
 

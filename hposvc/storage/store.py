@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 OBJECT_STORES = ("s3", "gs", "az")  # reached by obstore, the extra `s3`: s3fs cannot be installed beside DBOS
 
 
+PIECE_BYTES = 1024 * 1024
+
+
 class StoreError(OSError):
     """The store does not do what was asked, or its URL cannot be used here; the message says what it said."""
 
@@ -100,6 +103,25 @@ class Store:
         filesystem, source = locate(url)
         with speaking_of(url):
             return cast("BinaryIO", filesystem.open(source, "rb"))
+
+    def exists(self, url: str) -> bool:
+        """Whether there is a file at ``url``, or one below it. Raises StoreError: the store cannot say."""
+        filesystem, path = locate(url)
+        with speaking_of(url):
+            return bool(filesystem.exists(path))
+
+    def local_path(self, url: str) -> Path | None:
+        """The path of ``url`` where the store is on the local disk; None for other stores."""
+        filesystem, path = locate(url)
+        return Path(path) if isinstance(filesystem, LocalFileSystem) else None
+
+    def read(self, url: str, start: int, stop: int) -> Iterator[bytes]:
+        """The bytes from ``start`` up to ``stop``, in pieces of at most PIECE_BYTES. Raises FileNotFoundError."""
+        with self.open(url) as file:
+            file.seek(start)
+            while start < stop and (piece := file.read(min(PIECE_BYTES, stop - start))):
+                start += len(piece)
+                yield piece
 
     def remove(self, url: str) -> None:
         """Remove the file at ``url``; one that is not there is removed already."""
