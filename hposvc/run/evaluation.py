@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.folds import held_out_losses
+from hposvc.bilevel.losses import natural_loss
 from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
 from hposvc.bilevel.train import Scores, evaluate, fit, fit_rows, predict
-from hposvc.run.sentence import TITLES, SentenceParts, best_of_rivals, compose
+from hposvc.run.sentence import OURS, TITLES, SentenceParts, best_of_rivals, compose
 from hposvc.schema.result import Candidate, Noise, Suspect, WrongRows
+from hposvc.strengths.averaging import as_parameters, average
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +36,12 @@ PRECISIONS = np.geomspace(1e-2, 1e4, 31)
 """What a single strength is chosen from, as n e^λ: the precision of the prior that n rows stand beside. Weights on
 standardized features are then of the order of 10 at most and of 0.01 at least.
 """
+
+FORMS = ("ridge", "lasso", "adaptive lasso")
+"""The forms of penalty whose best models stand beside their average."""
+
+MOST_AVERAGED = 500_000
+"""Rows · features · outputs up to which linear models are averaged: some seconds."""
 
 FOLDS, ENOUGH_ROWS = 5, 1000
 """A single strength is cross-validated in so many folds where fewer validation rows than that would choose it."""
@@ -133,10 +141,14 @@ def reweighting(problem: ReweightingProblem, lam: Arrays, about: About) -> Repor
     )
 
 
-def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, single: float) -> Report:
+def regularization(
+    problem: RegularizationProblem, lam: Arrays, test: Rows, single: float, *, averaged: bool = False
+) -> Report:
     """Refit at λ, beside the λ it started with, no penalty, and the best ``single`` one (:func:`single_strengths`).
 
-    Every candidate learns from training and validation rows together, as whoever uses the answer would.
+    Every candidate learns from training and validation rows together, as whoever uses the answer would. ``averaged``
+    adds the models that few hyperparameters give a linear model, by cross-validation on all these rows, and hands over
+    their average (:mod:`hposvc.strengths.averaging`).
     """
     validation = stack(problem.upper_rows, problem.selection)
     everything = replace(problem, train=stack(problem.train, validation))
@@ -146,13 +158,30 @@ def regularization(problem: RegularizationProblem, lam: Arrays, test: Rows, sing
         "single_strength": [np.full(array.shape, single) for array in lam],
     }
     no_penalty = [np.full(array.shape, NO_PENALTY) for array in lam]
+    fits = {name: fit(everything, strengths).w for name, strengths in (recipes | {"no_penalty": no_penalty}).items()}
+    parts = SentenceParts("tuned strengths", reference="no_penalty", by="loss")
+    if averaged:
+        found = average(*everything.train)
+        fits |= {
+            each.form.replace(" ", "_"): as_parameters(each.model) for each in found.candidates if each.form in FORMS
+        }
+        fits["averaged"] = as_parameters(found.model)
+        return _handed_over(problem, fits, {"averaged": found.loss}, "averaged", test, parts)
     return _judge(
         problem,
-        {name: fit(everything, strengths).w for name, strengths in (recipes | {"no_penalty": no_penalty}).items()},
+        fits,
         {} if problem.selection is None else {name: fit(problem, strengths).w for name, strengths in recipes.items()},
         test,
-        SentenceParts("tuned strengths", reference="no_penalty", by="loss"),
+        parts,
     )
+
+
+def can_average(problem: RegularizationProblem) -> bool:
+    """Whether the averaged linear models fit the problem: a linear model, a natural loss, and not too much work."""
+    rows = len(problem.train[1]) + len(problem.upper_rows[1])
+    work = rows * problem.train[0].shape[1] * problem.outputs
+    natural = problem.loss is None or problem.loss == natural_loss(problem.n_classes)
+    return problem.convex and natural and work <= MOST_AVERAGED
 
 
 def single_strengths(problem: RegularizationProblem) -> SingleStrengths:
@@ -258,7 +287,17 @@ def _judge(
     losses: dict[str, float] = {}
     if problem.selection is not None:
         losses = {name: _evaluate(problem, w, problem.selection).loss for name, w in compared.items()}
-    chosen = min(losses, key=lambda name: losses[name], default="tuned")
+    return _handed_over(problem, fits, losses, min(losses, key=lambda name: losses[name], default="tuned"), test, parts)
+
+
+def _handed_over(
+    problem: Supervised,
+    fits: Mapping[str, Arrays],
+    losses: Mapping[str, float],
+    chosen: str,
+    test: Rows,
+    parts: SentenceParts,
+) -> Report:
     handed_over = {**fits, "tuned": fits[chosen]}
     models = score_candidates(problem, handed_over, test, losses, chosen)
     best_rival = best_of_rivals(models, parts.by)
@@ -279,7 +318,7 @@ def score_candidates(
     candidates = []
     for name, w in fits.items():
         train, held_out = (_evaluate(problem, w, rows) for rows in (problem.train, test))
-        label = TITLES[name] if name != "tuned" or chosen == "tuned" else f"tuned (nothing gained: {TITLES[chosen]})"
+        label = TITLES[name] if name != "tuned" or chosen == "tuned" else _instead(chosen)
         selection = selection_losses.get(chosen if name == "tuned" else name)
         candidates.append(
             Candidate(
@@ -336,3 +375,9 @@ def stack(rows: Rows, more: Rows | None) -> Rows:
     if more is None:
         return rows
     return np.concatenate([rows[0], more[0]]), np.concatenate([rows[1], more[1]])
+
+
+def _instead(chosen: str) -> str:
+    """The label of the model that is handed over in the place of the tuned one."""
+    title = TITLES[chosen]
+    return f"handed over: {title}" if chosen in OURS else f"tuned (nothing gained: {title})"

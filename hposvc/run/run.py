@@ -233,7 +233,9 @@ class Run:
         if isinstance(problem_, ReweightingProblem):
             return evaluation.reweighting(problem_, lam, about)
         if isinstance(problem_, RegularizationProblem):
-            return evaluation.regularization(problem_, lam, about.test, self._record.single)
+            settings = self.spec.hyperparameters
+            chosen_here = settings.per is None and settings.penalty == "l2" and evaluation.can_average(problem_)
+            return evaluation.regularization(problem_, lam, about.test, self._record.single, averaged=chosen_here)
         raise TypeError(problem_)
 
     def _cautions(self) -> Iterator[str]:

@@ -12,6 +12,11 @@ TITLES = {
     "tuned": "tuned",
     "start": "λ as it started",
     "corrected": "labels corrected by their analysis",
+    "per_feature": "a tuned strength for each feature",
+    "averaged": "average of ridge, lasso and adaptive lasso",
+    "ridge": "best ridge",
+    "lasso": "best lasso",
+    "adaptive_lasso": "best adaptive lasso",
     "all_rows": "all training rows as they came",
     "trusted_only": "trusted rows only",
     "both": "training and trusted rows together",
@@ -19,7 +24,7 @@ TITLES = {
     "single_strength": "best single strength",
 }
 
-OURS = ("tuned", "start", "corrected")
+OURS = ("tuned", "start", "corrected", "averaged", "per_feature")
 """The candidates that are not rivals: what people would do instead."""
 
 
@@ -46,6 +51,11 @@ def best_of_rivals(models: Sequence[Candidate], by: Literal["score", "loss"]) ->
 def compose(models: Sequence[Candidate], chosen: str, best_rival: str, parts: SentenceParts, score: str) -> str:
     """The sentence of a job that tuned weights or strengths."""
     what = parts.what
+    if chosen == "averaged":
+        models_ = "The average of ridge, lasso and adaptive lasso models, by how well they predict held-out rows,"
+        verdict = f"{_verdict(models, best_rival, parts.by)} ({_told(models, best_rival, score)})"
+        reference = _reference(models, best_rival, parts, score)
+        return f"{models_} gives a test {_told(models, 'tuned', score)}: {verdict}. {reference}".strip()
     if chosen != "tuned":
         return (
             f"Nothing was gained: on the selection rows the {what} were no better than {TITLES[chosen]}, "

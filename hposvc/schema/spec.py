@@ -226,7 +226,9 @@ class HyperparametersSpec(SpecModel):
 
     For regularization_tuning: `model`, `layer`, `feature` or `parameter`.
 
-    null: `auto` for data_reweighting; for regularization_tuning `feature`, and `layer` if the model is a cnn.
+    null: `auto` for data_reweighting; for regularization_tuning `feature`, and `layer` if the model is a cnn. With
+    null, a linear model is also regularized by few hyperparameters (ridge, lasso, adaptive lasso), and the average of
+    these models is handed over.
     """
     group_column: ColumnName | Annotated[list[ColumnName], Field(min_length=1, max_length=16)] | None = None
     """The column whose values are the groups, or several columns whose combinations are: 2 to 10,000 groups. Required

@@ -158,3 +158,19 @@ def test_a_network_is_analysed_with_its_own_opinions() -> None:
 def test_what_does_not_go_together_is_refused(fields: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         spec(**fields)
+
+
+def test_a_linear_job_hands_over_the_average_of_its_regularized_models() -> None:
+    wanted = JobSpec.model_validate(
+        {"kind": "regularization_tuning", "dataset": {"id": "sklearn:diabetes"}, "stop": {"iterations": 20}}
+    )
+    result = read_result(solved(wanted).finish().result)
+    by_name = {model.name: model for model in result.models}
+    assert result.handed_over == "averaged"
+    assert by_name["tuned"].test_loss == by_name["averaged"].test_loss
+    assert {"ridge", "lasso", "adaptive_lasso", "per_feature", "single_strength", "no_penalty"} <= set(by_name)
+    assert result.best_rival == min(
+        ("ridge", "lasso", "adaptive_lasso", "single_strength", "no_penalty"), key=lambda n: by_name[n].test_loss
+    )
+    chosen = wanted.model_copy(update={"hyperparameters": wanted.hyperparameters.model_copy(update={"per": "feature"})})
+    assert read_result(solved(chosen).finish().result).handed_over != "averaged"

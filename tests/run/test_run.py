@@ -42,6 +42,8 @@ def small(kind: str, **fields: Any) -> JobSpec:
     if kind == "data_reweighting":
         dataset["label_noise"] = {"rate": 0.3}
         fields = {"hyperparameters": {"per": "row"}} | fields
+    elif "per" not in fields.get("hyperparameters", {}):
+        fields["hyperparameters"] = {"per": "feature"} | fields.get("hyperparameters", {})
     return JobSpec.model_validate({"kind": kind, "dataset": dataset, "stop": {"iterations": 60}, **fields})
 
 

@@ -1,0 +1,1 @@
+"""How strongly to regularize linear models: few hyperparameters, judged on held-out rows, and averaged."""
