@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.folds import held_out_losses
-from hposvc.bilevel.losses import natural_loss
+from hposvc.bilevel.losses import CrossEntropy, SquaredError
 from hposvc.bilevel.problem import Rows, Supervised
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
@@ -162,9 +162,10 @@ def regularization(
     parts = SentenceParts("tuned strengths", reference="no_penalty", by="loss")
     if averaged:
         found = average(*everything.train)
-        fits |= {
-            each.form.replace(" ", "_"): as_parameters(each.model) for each in found.candidates if each.form in FORMS
-        }
+        fits["per_feature"] = fits["tuned"]
+        for each in found.candidates:
+            if each.form in FORMS:
+                fits[each.form.replace(" ", "_")] = as_parameters(each.model)
         fits["averaged"] = as_parameters(found.model)
         return _handed_over(problem, fits, {"averaged": found.loss}, "averaged", test, parts)
     return _judge(
@@ -179,8 +180,8 @@ def regularization(
 def can_average(problem: RegularizationProblem) -> bool:
     """Whether the averaged linear models fit the problem: a linear model, a natural loss, and not too much work."""
     rows = len(problem.train[1]) + len(problem.upper_rows[1])
-    work = rows * problem.train[0].shape[1] * problem.outputs
-    natural = problem.loss is None or problem.loss == natural_loss(problem.n_classes)
+    work = rows * problem.train[0].shape[1] * problem.n_outputs
+    natural = problem.loss is None or problem.loss in (CrossEntropy(), SquaredError())
     return problem.convex and natural and work <= MOST_AVERAGED
 
 
