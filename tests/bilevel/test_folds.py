@@ -9,8 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss, mean_squared_error
 
-from hposvc.bilevel import RegularizationProblem, report
+from hposvc.bilevel import RegularizationProblem
 from hposvc.bilevel.folds import assign_folds, held_out_losses
+from hposvc.run import evaluation
 
 FOLDS = 5
 GRID = np.array([-6.0, -4.0, -2.0])
@@ -79,17 +80,17 @@ def test_folds_are_even_in_size_and_in_classes() -> None:
 def test_all_rows_choose_the_strength_where_few_are_for_validation() -> None:
     rows = numbers(60)
     few = problem(rows, None)
-    grid = np.log(report.PRECISIONS / 60)
-    losses = held_out_losses(few, rows, grid, folds=report.FOLDS, seed=0, iterations=report.GRID_ITERATIONS)
-    found = report.single_strengths(few)
+    grid = np.log(evaluation.PRECISIONS / 60)
+    losses = held_out_losses(few, rows, grid, folds=evaluation.FOLDS, seed=0, iterations=evaluation.GRID_ITERATIONS)
+    found = evaluation.single_strengths(few)
     assert found.best == grid[losses.argmin()]
     assert grid[0] < found.mean < grid[-1]
 
 
 def test_validation_rows_choose_the_strength_where_there_are_many() -> None:
-    (x, y), (x_upper, y_upper) = numbers(40), numbers(report.ENOUGH_ROWS, seed=1)
+    (x, y), (x_upper, y_upper) = numbers(40), numbers(evaluation.ENOUGH_ROWS, seed=1)
     many = RegularizationProblem(train=(x, y), upper_rows=(x_upper, y_upper), n_classes=None, dtype="float64")
-    grid = np.log(report.PRECISIONS / (40 + report.ENOUGH_ROWS))
+    grid = np.log(evaluation.PRECISIONS / (40 + evaluation.ENOUGH_ROWS))
     models = [Ridge(alpha=strength * 40 / 2).fit(x, y) for strength in np.exp(grid)]
     losses = [mean_squared_error(y_upper, model.predict(x_upper)) for model in models]
-    assert report.single_strengths(many).best == grid[np.argmin(losses)]
+    assert evaluation.single_strengths(many).best == grid[np.argmin(losses)]

@@ -1,4 +1,4 @@
-"""What of the report needs no model: how well planted errors were found."""
+"""What of the evaluation needs no model: how well planted errors were found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, precision_score, recall_score, roc_auc_score
 
-from hposvc.bilevel.report import noise_scores
+from hposvc.run.evaluation import noise_scores
 
 
 @pytest.mark.parametrize("values", [3, 40, 10_000], ids=["many ties", "some ties", "hardly a tie"])
