@@ -61,7 +61,7 @@ class Effort:
 
 
 LINEAR = Effort()
-NETWORK = Effort(penalties=(10.0, 1.0), amounts=(1.0, 0.5, 0.0), turns=2, steps=40, final_steps=100, most_work=1e7)
+NETWORK = Effort(penalties=(1.0,), amounts=(1.0, 0.5, 0.0), turns=1, steps=25, final_steps=70, most_work=1e7)
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _climb(
     for turn in range(effort.turns):
         losses = forward(labels, noise)
         if turn == 0:
-            tried = [penalty * factor for factor in ((30, 10, 3, 1, 0.3) if len(effort.penalties) > 2 else (3, 1))]
+            tried = [penalty * factor for factor in ((30, 10, 3, 1, 0.3) if len(effort.penalties) > 1 else (1,))]
             penalty, opinion = best_penalty(
                 labels, classifier, tried, losses, noise, starts=opinion.models, patience=3.0
             )
@@ -317,9 +317,9 @@ def _refine(
     average.
     """
     posterior, penalty, opinion = average.posterior, start.penalty, start.opinion
-    for turn in range(turns if len(effort.penalties) > 2 else 1):
+    for turn in range(turns if len(effort.penalties) > 1 else 1):
         if turn == 0:
-            tried = [penalty * factor for factor in ((10, 3, 1, 0.3) if len(effort.penalties) > 2 else (1,))]
+            tried = [penalty * factor for factor in ((10, 3, 1, 0.3) if len(effort.penalties) > 1 else (1,))]
             penalty, opinion = best_penalty(
                 labels, classifier, tried, soft(posterior), average.noise, starts=opinion.models
             )

@@ -381,6 +381,7 @@ def test_a_convolutional_network_learns_digits_despite_wrong_labels() -> None:
                 "kind": "data_reweighting",
                 "dataset": {"id": "sklearn:digits", "label_noise": {"rate": 0.4}},
                 "model": {"type": "cnn", "channels": [8, 16], "hidden": []},
+                "hyperparameters": {"per": "row"},
                 "solver": {"lower": {"momentum": 0.9}},
                 "stop": {"iterations": 300},
             }
