@@ -118,7 +118,7 @@ def test_saturated_units_stay_finite(activation: Activation) -> None:
 
 
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
-    """The kernels' own sums never do. The products between them are oneDNN's, which on some processors do, by rounding."""
+    """The kernels' own sums never do. The products between them are oneDNN's, and on some processors they do."""
     openmp = ctypes.CDLL("libgomp.so.1")
     threads = openmp.omp_get_max_threads()
     rng = np.random.default_rng(0)
