@@ -18,9 +18,9 @@ from hposvc.settings import Settings
 
 EXAMPLE = "digits_reweighting.yaml"
 INTRODUCTION = (
-    "The 1,797 handwritten digits of scikit-learn, 60 % of the training labels replaced by wrong ones. hposvc gives "
-    "every training row a weight and tunes all the weights at once by gradient, so that a model trained on the "
-    "weighted rows does well on a few rows that are trusted. Rows whose weight ends up small are the suspects."
+    "The 1,797 handwritten digits of scikit-learn, 60 % of the training labels replaced by wrong ones. hposvc judges "
+    "every label by models that have not seen its row, and by a few rows that are trusted. Rows whose label is "
+    "probably wrong are the suspects. From there it tunes how far labels are believed, by gradient."
 )
 
 

@@ -362,7 +362,6 @@ def overrules(posterior: Floats, other: Floats) -> bool:
     return bool(difference.mean() > 2 * difference.std() / np.sqrt(len(difference)))
 
 
-def worth_checking(analysis: LabelAnalysis, count: int) -> Integers:
-    """The rows whose check would tell most: those whose label is most nearly as likely wrong as right."""
-    doubt = analysis.probability_wrong * (1 - analysis.probability_wrong)
-    return np.argsort(-doubt, kind="stable")[:count]
+def worth_checking(wrong: Floats, count: int) -> Integers:
+    """The rows whose check would tell most, (count,): those as likely wrong as right, by ``wrong`` (n,)."""
+    return np.argsort(-wrong * (1 - wrong), kind="stable")[:count]

@@ -6,7 +6,7 @@ import numpy as np
 
 from hposvc.bilevel import ReweightingProblem, fit_likelihoods, predict
 from hposvc.bilevel.arrays import Arrays
-from hposvc.labels.analysis import fit_candidate, overrules
+from hposvc.labels.analysis import fit_candidate, overrules, worth_checking
 from hposvc.labels.classifiers import one_hot
 from hposvc.run.evaluation import (
     LISTED,
@@ -195,6 +195,5 @@ def _check_next(labelling: Labelling, names: Names, trusted: int | None) -> list
     wanted = enough - (trusted or 0)
     if wanted <= 0:
         return []
-    wrong = labelling.found.probability_wrong
-    order = np.argsort(-wrong * (1 - wrong), kind="stable")[: min(wanted, LISTED)]
-    return [names.row_ids[row] for row in order]
+    rows = worth_checking(labelling.found.probability_wrong, min(wanted, LISTED))
+    return [names.row_ids[row] for row in rows]

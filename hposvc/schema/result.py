@@ -176,8 +176,8 @@ class JobResult(ResultPart):
     """What a finished job found."""
 
     stopped_by: Text = None
-    """The rule that ended the iterations: `iterations`, `max_seconds`, `patience`, `hypergradient_tolerance`,
-    `zero_hypergradient`, or `finish` when somebody asked for the result.
+    """The rule that ended the iterations: `iterations`, `max_seconds`, `patience`, `hypergradient_tolerance`
+    or `zero_hypergradient`.
     """
     iterations: Count = None
     """How many iterations were done."""
