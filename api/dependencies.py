@@ -135,7 +135,7 @@ IdempotencyKey = Annotated[
         "second job: it returns the first.",
     ),
 ]
-# OpenAPI says by the media types of the answers what it takes, and knows no parameter of this name.
+# OpenAPI says by the media types of the responses what it takes, and knows no parameter of this name.
 Accept = Annotated[str | None, Header(max_length=1000, include_in_schema=False)]
 Prefer = Annotated[
     str | None,

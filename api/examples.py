@@ -120,7 +120,7 @@ DATASET: dict[str, Any] = {
             "name": "customer",
             "dtype": "text",
             "role": "id",
-            "treatment": "names the rows in answers",
+            "treatment": "names the rows in results",
             "missing": 0,
             "distinct": 4000,
         },
@@ -339,7 +339,7 @@ LINKS: dict[str, Any] = {
 }
 
 
-def answers(by_type: dict[str, Any], description: str) -> dict[str, Any]:
+def responses(by_type: dict[str, Any], description: str) -> dict[str, Any]:
     """The OpenAPI description of a response in one of several formats; None for one that cannot be shown."""
     content = {media_type: {} if example is None else {"example": example} for media_type, example in by_type.items()}
     return {"description": description, "content": content}

@@ -47,7 +47,7 @@ class ApiMetrics:
         Info("hposvc_build", "The version that runs.", registry=self._registry).info({"version": __version__})
         self.requests = Counter(
             "hposvc_http_requests",
-            "Requests that were answered.",
+            "Requests that are done.",
             ["method", "route", "status"],
             registry=self._registry,
         )
@@ -59,7 +59,7 @@ class ApiMetrics:
             registry=self._registry,
         )
         self.in_progress = Gauge(
-            "hposvc_http_requests_in_progress", "Requests that are being answered.", registry=self._registry
+            "hposvc_http_requests_in_progress", "Requests that are under way.", registry=self._registry
         )
         self.submitted = Counter(
             "hposvc_jobs_submitted", "Jobs that this process has accepted.", registry=self._registry
@@ -89,7 +89,7 @@ class CountsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """All of them, at most FRESH_SECONDS old."""
         counts = self._fresh()
-        yield GaugeMetricFamily("hposvc_database_up", "1 when the database answered.", value=float(counts is not None))
+        yield GaugeMetricFamily("hposvc_database_up", "1 when the database responded.", value=float(counts is not None))
         if counts is not None:
             yield from _families(counts)
 

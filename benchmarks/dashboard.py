@@ -2,7 +2,7 @@
 
     python -m benchmarks.dashboard --iterations 1000000 --jobs 10000
 
-The real server answers a real Chromium on loopback. "Drawn" counts from the navigation to the frame after the last
+The real server serves a real Chromium on loopback. "Drawn" counts from the navigation to the frame after the last
 chart was drawn, as the page's own clock has it; "query" is what the database and Python need, without HTTP. Every
 figure is the median of ``--repeats`` with a fresh browser context (nothing cached) after one that is not counted.
 PostgreSQL is started for the benchmark, as the tests do it; ``--database sqlite`` leaves it out.
@@ -100,7 +100,7 @@ def fresh(browser: Browser, server: Server) -> Iterator[Page]:
 
 
 def in_browser(browser: Browser, server: Server, measure: Callable[[Page], list[float]], repeats: int) -> list[float]:
-    """The medians of what ``measure`` answers."""
+    """The medians of what ``measure`` returns."""
     runs = []
     for _ in range(repeats + 1):
         with fresh(browser, server) as page:

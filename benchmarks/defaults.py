@@ -1,4 +1,4 @@
-"""How good are the answers of jobs that name only the kind and the data?
+"""How good are the results of jobs that name only the kind and the data?
 
 Prints the tables of docs/decisions/guarding-the-upper-level.md.
 

@@ -231,7 +231,7 @@ def run(
 
 
 def replace_all(service: Service, apis: list[Api], crew: list[subprocess.Popen[bytes]], after: int) -> int:
-    """Replace every process, one after another, once ``after`` jobs are done; answers how many were met at work.
+    """Replace every process, one after another, once ``after`` jobs are done; returns how many were met at work.
 
     A worker is ended when the database has it within a job, and has to have handed that one back.
     """

@@ -127,7 +127,7 @@ def commands() -> str:
     root = typer.main.get_command(app)
     lines = [
         "# The commands\n",
-        "Each knows `--help`. Messages for people go to standard error, answers to standard output.\n",
+        "Each knows `--help`. Messages for people go to standard error, results to standard output.\n",
     ]
     lines += ["| exit status | name |", "|---|---|", *(f"| {code.value} | {code.name.lower()} |" for code in Exit)]
     lines.append(f"\n{app.info.epilog}")

@@ -11,7 +11,7 @@ class Exit(IntEnum):
     OK = 0
     FAILED = 1  # the job failed or was cancelled; doctor found a fault
     USAGE = 2  # a wrong option, a file that cannot be read, a specification that the service refused
-    UNREACHABLE = 3  # nothing answers at the service's address
+    UNREACHABLE = 3  # nothing responds at the service's address
     REFUSED = 4  # there is no such job, or its state does not allow the request
     ENVIRONMENT = 5  # this machine cannot do it: a port taken, a compiler missing, a database behind
     DENIED = 6  # a key is needed, or does not allow it, or a quota is used up

@@ -40,7 +40,7 @@ class MissingExtraError(ImportError):
 
 
 def start(service: Literal["api", "worker", "runner"]) -> Callable[[], None]:
-    """Record the traces of this process, if an endpoint is set; answers what to call before the process ends.
+    """Record the traces of this process, if an endpoint is set; returns what to call before the process ends.
 
     Raises MissingExtraError.
     """

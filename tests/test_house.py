@@ -89,6 +89,24 @@ def test_what_pages_and_docstrings_name_exists() -> None:
     assert {file.relative_to(ROOT).as_posix(): names for file, names in found.items() if names} == {}
 
 
+def test_pages_and_docstrings_use_the_words_of_the_glossary() -> None:
+    _, table = (ROOT / "docs/glossary.md").read_text().split("## Words that are not used")
+    unwanted = re.findall(r"^\| ([\w' -]+) \| (?!but)", table, re.MULTILINE)
+    assert len(unwanted) > 5
+    pattern = re.compile(rf"(?<![\w`])(?:{'|'.join(unwanted)})(?!\w)", re.IGNORECASE)
+    found = {file: pattern.findall("\n".join(docstrings(file))) for file in [*CODE, *TESTS]}
+    found |= {
+        page: pattern.findall(page.read_text()) for page in PAGES if page.name not in {"CHANGELOG.md", "glossary.md"}
+    }
+    assert {file.relative_to(ROOT).as_posix(): words for file, words in found.items() if words} == {}
+
+
+def test_modules_are_small() -> None:
+    """At most 400 lines; the specification, which is fields and their descriptions, may be longer."""
+    long = {file.relative_to(ROOT).as_posix() for file in CODE if len(file.read_text().splitlines()) > 400}
+    assert long == {"hposvc/schema/spec.py"}
+
+
 def test_tests_import_from_their_support_only() -> None:
     """What two test modules need lives in tests/support, or is a fixture of a conftest.py."""
     for file in TESTS:

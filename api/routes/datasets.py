@@ -125,7 +125,7 @@ def _format(request: Request, name: str | None) -> Format:
 
 
 async def _receive(request: Request, incoming: Incoming) -> str:
-    """Write the body down as it comes; answers its SHA-256. It is never wholly in memory."""
+    """Write the body down as it comes; returns its SHA-256. It is never wholly in memory."""
     digest = hashlib.sha256()
     with incoming.path.open("wb") as file:
         try:

@@ -28,13 +28,13 @@ OK: dict[int | str, dict[str, Any]] = {200: examples.answer({"status": "ok"}, "Y
 
 @router.get("/healthz", summary="Is the process alive?", responses=OK)
 def healthz() -> Health:
-    """Answers as long as the process serves requests; asks nothing of the database."""
+    """Responds as long as the process serves requests; asks nothing of the database."""
     return Health()
 
 
 @router.get("/readyz", summary="Can it take jobs?", responses=OK)
 def readyz(engine: Engine) -> Health:
-    """The database answers and its tables are those of this version."""
+    """The database responds and its tables are those of this version."""
     with read(engine) as connection:
         revision = migrate.current(connection)
     if revision != migrate.head():

@@ -49,7 +49,7 @@ class ArtifactList(Resource):
     summary="Get what the iterations recorded",
     response_model=IterationColumns,
     responses={
-        200: examples.answers(
+        200: examples.responses(
             {
                 columns.JSON: examples.ITERATIONS,
                 columns.CSV: examples.ITERATIONS_CSV,
@@ -129,7 +129,7 @@ def get_iterations(
     summary="Get a job's history",
     response_model=EventPage,
     responses={
-        200: examples.answers(
+        200: examples.responses(
             {columns.JSON: examples.EVENTS, EVENT_STREAM: examples.STREAM}, "Events in order, or a stream of them."
         ),
         204: {"description": "As a stream: the job has ended, and there is nothing beyond Last-Event-ID."},

@@ -18,5 +18,5 @@ router = APIRouter(tags=["health"])
     responses={200: examples.answer(examples.METRICS, "In Prometheus's text format.", media_type="text/plain")},
 )
 def get_metrics(metrics: Metrics) -> Response:
-    """Of this process, and of the whole service as its database knows it. Answers even when the database does not."""
+    """Of this process, and of the whole service as its database knows it. Responds even when the database does not."""
     return Response(metrics.text(), media_type=CONTENT_TYPE)

@@ -51,7 +51,7 @@ def list_webhooks(engine: Engine, tenant: Tenant) -> WebhookList:
 def add_webhook(held: Held, tenant: Tenant, request: Annotated[WebhookRequest, body(WebhookRequest)]) -> Response:
     """Tell the end of every job of the tenant to a URL, signed as standardwebhooks.com has it. Takes the scope admin.
 
-    A message that is not answered by a status of 2xx within 15 seconds is sent again, over two days.
+    A message that is not accepted with a status of 2xx within 15 seconds is sent again, over two days.
     """
     made = service.Webhooks(held.engine).add(tenant, request.url, secret=request.secret, private=held.webhooks_private)
     headers = {"Location": f"/v1/webhooks/{made.id}/deliveries", "Cache-Control": "no-store"}
@@ -78,5 +78,5 @@ def list_deliveries(
     tenant: Tenant,
     limit: Annotated[int, Query(ge=1, le=1000, description="At most this many messages, the newest.")] = 50,
 ) -> DeliveryList:
-    """Each message: whether it was accepted, what the receiver answered, when it is sent again. Takes scope admin."""
+    """Each message: whether it was accepted, what the receiver returned, when it is sent again. Takes scope admin."""
     return DeliveryList(items=service.deliveries(engine, tenant, webhook_id, limit=limit))

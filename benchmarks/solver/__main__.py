@@ -76,7 +76,7 @@ CONTENDERS = (
 
 
 class Running:
-    """A contender's process, which answers ``run N`` with the seconds that N iterations took."""
+    """A contender's process, which replies to ``run N`` with the seconds that N iterations took."""
 
     def __init__(self, contender: Contender, case: dict[str, Any]) -> None:
         self.contender = contender

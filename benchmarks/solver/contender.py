@@ -1,6 +1,6 @@
 """What every contender does around its own iteration: read the case, answer the driver's lines on standard input.
 
-The driver writes ``run N``; the contender does N iterations, waits for the device, and answers one line of JSON
+The driver writes ``run N``; the contender does N iterations, waits for the device, and returns one line of JSON
 with the seconds that they took, its peak resident size, and the last upper loss and hypergradient norm.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-# Runs n iterations to the end, and answers the upper loss and the norm of the hypergradient of the last.
+# Runs n iterations to the end, and returns the upper loss and the norm of the hypergradient of the last.
 Iterate = Callable[[int], tuple[float, float]]
 
 
@@ -30,7 +30,7 @@ def layers(arrays: Arrays) -> list[np.ndarray[Any, Any]]:
 def serve(prepare: Callable[[Arrays, dict[str, Any]], Iterate]) -> None:
     """Load the case named on the command line, prepare, and serve the driver until standard input ends."""
     case = json.loads(sys.argv[1])
-    # Answers go to a private copy of standard output: some contenders print while they work.
+    # Results go to a private copy of standard output: some contenders print while they work.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     with np.load(case["path"]) as file:
@@ -49,7 +49,7 @@ def serve(prepare: Callable[[Arrays, dict[str, Any]], Iterate]) -> None:
 
 
 def batches(rows: int, size: int | None, seed: int = 0) -> Callable[[], np.ndarray[Any, Any] | None]:
-    """A function that answers the next mini-batch's rows, or ``None`` for full batches."""
+    """A function that returns the next mini-batch's rows, or ``None`` for full batches."""
     if size is None:
         return lambda: None
     random, order = np.random.default_rng(seed), np.empty(0, dtype=np.int64)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
+from hposvc import shapes
 from hposvc.bilevel import fused
 from hposvc.bilevel.arrays import Arrays, Var, constant
 from hposvc.bilevel.models import (
@@ -56,7 +56,7 @@ class CNN(Model):
 
     def __post_init__(self) -> None:
         height, width, _ = self.image
-        if min(height, width) >> len(self.channels) == 0:
+        if len(self.channels) > shapes.halvings(self.image):
             raise ValueError(f"{len(self.channels)} convolutions halve {height} × {width} pixels to nothing: use fewer")
         if self.kernel % 2 == 0:
             raise ValueError(f"a kernel of {self.kernel} has no middle: use an odd one")
@@ -69,17 +69,14 @@ class CNN(Model):
     @property
     def flattened(self) -> int:
         """How many numbers the last map of an image has."""
-        height, width, _ = self.image
-        times = len(self.channels)
-        return (height >> times) * (width >> times) * self.channels[-1]
+        return shapes.flattened(self.image, self.channels)
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """As for an MLP; the fan-in of a convolution is k²·c_in."""
         if features != math.prod(self.image):
             raise ValueError(f"images of {self.image} have {math.prod(self.image)} pixels, not {features}")
-        convolutions = [(self.kernel**2 * c_in, c_out) for c_in, c_out in pairwise((self.image[2], *self.channels))]
-        dense = pairwise((self.flattened, *self.hidden, outputs))
-        return random_layers([*convolutions, *dense], self.activation, rng)
+        matrices = shapes.convolutional(self.image, self.channels, self.kernel, self.hidden, outputs)
+        return random_layers(matrices, self.activation, rng)
 
     def lift(self, w: list[Var], x: Var) -> list[Var]:
         """``[x ∗ W₀, *w]``, the first of shape (n, H, W, c)."""

@@ -14,6 +14,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+from hposvc.files.durable import replacing
+
 # What every kernel for the CPU begins with.
 PRELUDE = """\
 #define JIT 1
@@ -39,7 +41,8 @@ def include_prelude(cache: Path, compiler: str, flags: str) -> str:
     """
     header = cache / "kernel_prelude.h"
     if not header.exists() or header.read_text() != PRELUDE:
-        _put(header, PRELUDE.encode())
+        with replacing(header) as stream:
+            stream.write(PRELUDE.encode())
     precompiled = header.with_name(f"{header.name}.gch")
     if not precompiled.exists():
         _precompile(header, precompiled, compiler, flags)
@@ -57,9 +60,3 @@ def _precompile(header: Path, target: Path, compiler: str, flags: str) -> None:
             fresh.replace(target)
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def _put(path: Path, content: bytes) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_bytes(content)
-    fresh.replace(path)

@@ -16,6 +16,7 @@ from hposvc.bilevel.optimizers import initial_moments
 from hposvc.bilevel.problem import BilevelProblem
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.train import fit
+from hposvc.files.tensors import metadata
 
 
 @dataclass
@@ -61,8 +62,7 @@ class SolverState:
     def from_bytes(cls, data: bytes) -> SolverState:
         """The state that :meth:`to_bytes` saved. Raises ValueError if ``data`` is not one."""
         try:
-            header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            numbers = json.loads(header["__metadata__"]["numbers"])
+            numbers = json.loads(metadata(data)["numbers"])
             arrays = load(data)
         except Exception as error:
             raise ValueError(f"not a saved solver state: {error}") from error

@@ -32,7 +32,7 @@ Numbers = dict[tuple[str, str], float]
 class Glance:
     """What is known at one moment; ``numbers`` are those of /metrics, by name and by the value of their one label.
 
-    ``url`` is where the service is; ``silent`` for how many seconds it has not answered, when this is all there is.
+    ``url`` is where the service is; ``silent`` for how many seconds it has not responded, when this is all there is.
     """
 
     at: float
@@ -54,7 +54,7 @@ class Glance:
 def glances(client: Client, interval: float, *, limit: int) -> Iterator[Glance]:
     """A glance every ``interval`` seconds, with at most ``limit`` jobs; without end.
 
-    Raises ServerUnreachableError when nothing answers at first; later the last glance is given again.
+    Raises ServerUnreachableError when nothing responds at first; later the last glance is given again.
     """
     last = glance(client, limit=limit)
     while True:
@@ -109,7 +109,7 @@ def _headlines(now: Glance, before: Glance | None) -> Iterator[Text]:
     if now.url:
         yield Text(f"hposvc at {now.url}", "dim")
     if now.silent is not None:
-        yield Text(f"It has not answered for {duration(now.silent)}; this is what it said last.", "bold red")
+        yield Text(f"It has not responded for {duration(now.silent)}; this is what it said last.", "bold red")
     yield Text.assemble(
         ("jobs        ", "dim"), f"{running:,.0f} running, {queued}, ",
         (f"{states.get('succeeded', 0):,.0f} succeeded", "green"), ", ",

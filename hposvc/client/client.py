@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from hposvc.client.bodies import Spec, encode, media_type, pieces
 from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
 from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
+from hposvc.files.durable import replacing
 from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
 from hposvc.schema.datasets import DatasetPage, DatasetResource
 from hposvc.schema.iterations import IterationColumns
@@ -169,10 +169,9 @@ class Client:
         folder.mkdir(parents=True, exist_ok=True)
         for artifact in self.artifacts(job_id):
             target = folder / Path(artifact.name).name
-            partial = target.with_name(f".{target.name}.{os.getpid()}")
             digest = hashlib.sha256()
-            try:
-                with self._http.stream(artifact.url) as response, partial.open("wb") as file:
+            with replacing(target) as file:
+                with self._http.stream(artifact.url) as response:
                     for chunk in response.iter_bytes():
                         digest.update(chunk)
                         if progress is not None:
@@ -180,9 +179,6 @@ class Client:
                         file.write(chunk)
                 if digest.hexdigest() != artifact.sha256:
                     raise ClientError(f"{artifact.name} arrived damaged; download it again")
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
             yield target
 
     def datasets(self) -> list[DatasetResource]:

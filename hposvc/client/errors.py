@@ -46,7 +46,7 @@ class Repeated(Exception):
 
 
 def document_of(response: httpx.Response) -> Mapping[str, Any]:
-    """The problem document of an error, or what can be said when something else than the service answered."""
+    """The problem document of an error, or what can be said when something else than the service responded."""
     if response.headers.get("Content-Type", "").startswith("application/problem+json"):
         document = response.json()
         if isinstance(document, dict):

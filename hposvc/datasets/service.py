@@ -100,7 +100,7 @@ class Datasets:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def sweep(self) -> int:
-        """Remove what processes that died left half done; answers how many data sets that was."""
+        """Remove what processes that died left half done; returns how many data sets that was."""
         removed = 0
         for directory in [] if self._work is None or not self._work.is_dir() else sorted(self._work.glob("ds_*")):
             try:
@@ -129,7 +129,7 @@ class Datasets:
         options: UploadOptions,
         tenant: str = DEFAULT_TENANT,
     ) -> tuple[DatasetResource, bool]:
-        """Check the file that came in, and keep it; answers the data set and whether it is new.
+        """Check the file that came in, and keep it; returns the data set and whether it is new.
 
         The same content of one tenant is one data set. Raises DataError: what is wrong with the file or what was said
         about it; DatasetConflict.
@@ -260,7 +260,7 @@ class Datasets:
         )
 
     def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Checked:
-        """Check ``spec`` against its data sets; answers it with what they say filled in, and with cautions.
+        """Check ``spec`` against its data sets; returns it with what they say filled in, and with cautions.
 
         Raises DataError.
         """

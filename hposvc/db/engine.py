@@ -59,7 +59,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")  # first: the next line may have to wait
         connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")  # what was answered survives a power cut
+        connection.execute("PRAGMA synchronous=FULL")  # what was confirmed survives a power cut
         connection.execute("PRAGMA foreign_keys=ON")
 
     @sa.event.listens_for(engine, "begin")

@@ -163,4 +163,4 @@ def _run_client(program: str, url: sa.URL, *arguments: str) -> None:
     command = [found, f"--dbname={shown}", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Fault(f"{program} failed: {done.stderr.strip()}", "See whether the database answers: `hposvc doctor`.")
+        raise Fault(f"{program} failed: {done.stderr.strip()}", "See whether the database responds: `hposvc doctor`.")

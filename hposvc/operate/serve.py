@@ -17,6 +17,7 @@ import structlog
 
 from hposvc import logs, tracing
 from hposvc.faults import Exit, Fault
+from hposvc.files.durable import replacing
 from hposvc.settings import Settings
 
 
@@ -155,9 +156,8 @@ def _announced(file: Path, url: str) -> Iterator[None]:
     """Leave the address where the commands look for it; take it away at the end unless another server wrote its own."""
     file.parent.mkdir(parents=True, exist_ok=True)
     content = json.dumps({"url": url, "pid": os.getpid()})
-    fresh = file.with_suffix(f".{os.getpid()}")
-    fresh.write_text(content)
-    fresh.replace(file)  # atomic: a reader sees the old address or the new one
+    with replacing(file) as stream:
+        stream.write(content.encode())
     try:
         yield
     finally:

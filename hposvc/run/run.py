@@ -35,6 +35,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.stopping import FLUSH_ITERATIONS
+from hposvc.files.tensors import metadata
 from hposvc.run import evaluation
 from hposvc.run.artifacts import HyperparameterTable, Problem, lightest, model_file, parquet, rows_table, strongest
 from hposvc.run.corrected import corrected
@@ -296,7 +297,6 @@ def _with_per(spec: JobSpec, per: str) -> JobSpec:
 
 def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:
     try:
-        header = json.loads(checkpoint[8 : 8 + int.from_bytes(checkpoint[:8], "little")])
-        return load(checkpoint)["state"].tobytes(), json.loads(header["__metadata__"]["progress"])
+        return load(checkpoint)["state"].tobytes(), json.loads(metadata(checkpoint)["progress"])
     except Exception as error:
         raise ValueError(f"not a checkpoint of a run: {error}") from error

@@ -79,7 +79,7 @@ class Store:
         self._url = url.rstrip("/")
 
     def put(self, path: Path, key: str) -> str:
-        """Copy a local file in under ``key``; answers its URL. It survives a crash once this returns."""
+        """Copy a local file in under ``key``; returns its URL. It survives a crash once this returns."""
         url = f"{self._url}/{key}"
         filesystem, target = locate(url)
         if isinstance(filesystem, LocalFileSystem):

@@ -51,7 +51,7 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
     if id_column is not None:
         _check_ids(id_column, columns[id_column], total, asked=options.id_column is not None)
         if columns[id_column]["distinct"] == total:
-            columns[id_column] |= {"role": "id", "treatment": "names the rows in answers"}
+            columns[id_column] |= {"role": "id", "treatment": "names the rows in results"}
         else:
             id_column = None
     described = [{"name": name} | column for name, column in columns.items()]

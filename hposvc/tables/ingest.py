@@ -27,7 +27,7 @@ KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINT
 
 
 def ingest(source: Path, format_: Format, target: Path, options: UploadOptions) -> dict[str, Any]:
-    """Check the file ``source`` and write it to ``target``; answers its description (see ``describe``).
+    """Check the file ``source`` and write it to ``target``; returns its description (see ``describe``).
 
     Raises DataError: what is wrong, where, and what to do.
     """

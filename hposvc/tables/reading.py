@@ -40,7 +40,7 @@ def read(path: Path, format_: Format) -> RowReader:
 
 
 def write(rows: RowReader, target: Path) -> int:
-    """Write ``rows`` to a Parquet file, in row groups of some megabytes; answers how many. Raises DataError."""
+    """Write ``rows`` to a Parquet file, in row groups of some megabytes; returns how many. Raises DataError."""
     writer: pq.ParquetWriter | None = None
     pending: list[pa.RecordBatch] = []
     total = 0

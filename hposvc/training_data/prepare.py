@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
+from hposvc import shapes
 from hposvc.schema import cautions
 from hposvc.schema.spec import DatasetSpec, FilesSplit, JobSpec
 from hposvc.tables.defects import DataError, Defect
@@ -128,9 +128,7 @@ def _hyperparameters(dataset: Dataset, spec: JobSpec) -> int:
 def _matrices(dataset: Dataset, spec: JobSpec) -> list[tuple[int, int]]:
     """The shapes of the model's weight matrices; a convolution's has a row for each weight of the kernel."""
     model, outputs = spec.model, len(dataset.classes or "1")
-    if model.type != "cnn":
-        return list(pairwise([dataset.width, *([] if model.type == "linear" else model.hidden), outputs]))
-    height, width, channels = dataset.image_shape or (0, 0, 0)
-    convolutions = [(model.kernel**2 * a, b) for a, b in pairwise([channels, *model.channels])]
-    flattened = (height >> len(convolutions)) * (width >> len(convolutions)) * model.channels[-1]
-    return [*convolutions, *pairwise([flattened, *model.hidden, outputs])]
+    if model.type == "cnn":
+        image = dataset.image_shape or (0, 0, 0)
+        return shapes.convolutional(image, model.channels, model.kernel, model.hidden, outputs)
+    return shapes.dense([dataset.width, *([] if model.type == "linear" else model.hidden), outputs])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 
 import numpy as np
 
+from hposvc import shapes
 from hposvc.schema.spec import JobSpec
 from hposvc.tables.defects import Defect
 from hposvc.training_data.dataset import Dataset, listed
@@ -113,8 +114,9 @@ def _image_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
             "use type: mlp, or a data set of images with its own label and all of its features, like sklearn:digits",
         )
         return
-    height, width, channels = dataset.image_shape
-    most = min(height, width).bit_length() - 1
+    image = dataset.image_shape
+    height, width, _ = image
+    most = shapes.halvings(image)
     if len(model.channels) > most:
         yield Defect(
             "model.channels",
@@ -122,11 +124,11 @@ def _image_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
             f"use at most {most}",
         )
         return
-    maps = [(height >> i) * (width >> i) * maps_ for i, maps_ in enumerate(model.channels)]
-    flattened = (height >> len(maps)) * (width >> len(maps)) * model.channels[-1]
-    widths = [flattened, *model.hidden, len(dataset.classes or "1")]
-    convolutions = sum((model.kernel**2 * a + 1) * b for a, b in pairwise([channels, *model.channels]))
-    yield from _too_many_parameters(convolutions + _dense_parameters(widths))
+    outputs = len(dataset.classes or "1")
+    matrices = shapes.convolutional(image, model.channels, model.kernel, model.hidden, outputs)
+    yield from _too_many_parameters(shapes.parameters(matrices))
+    maps = [math.prod(shapes.pooled(image, i)) * made for i, made in enumerate(model.channels)]
+    widths = [shapes.flattened(image, model.channels), *model.hidden, outputs]
     # Refits and the upper loss take all rows at once, whatever the batch size; each map is kept, then pooled.
     rows, values = len(dataset.targets), sum(maps) * 5 // 4 + sum(widths)
     if rows * values > MOST_ACTIVATIONS:
@@ -142,7 +144,7 @@ def _size_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
         return
     hidden = [] if spec.model.type == "linear" else spec.model.hidden
     widths = [dataset.width, *hidden, len(dataset.classes or "1")]
-    yield from _too_many_parameters(_dense_parameters(widths))
+    yield from _too_many_parameters(shapes.parameters(shapes.dense(widths)))
     batch = min(spec.solver.lower.batch_size or len(dataset.targets), len(dataset.targets))
     if batch * max(widths) > MOST_ACTIVATIONS:
         yield Defect(
@@ -150,10 +152,6 @@ def _size_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
             f"a batch of {batch:,} rows by {max(widths):,} units does not fit in memory",
             f"use a batch_size of at most {max(2, MOST_ACTIVATIONS // max(widths)):,}",
         )
-
-
-def _dense_parameters(widths: list[int]) -> int:
-    return sum((inputs + 1) * outputs for inputs, outputs in pairwise(widths))
 
 
 def _too_many_parameters(parameters: int) -> Iterator[Defect]:

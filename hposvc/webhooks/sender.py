@@ -149,7 +149,7 @@ async def _post(message: _Message, private: bool) -> _Outcome:
     if 200 <= status < 300:
         return _Outcome(status, None)
     hint = "; redirects are not followed" if 300 <= status < 400 else ""
-    return _Outcome(status, f"the receiver answered {status}{hint}")
+    return _Outcome(status, f"the receiver returned {status}{hint}")
 
 
 async def _send(message: _Message, private: bool) -> int:

@@ -314,7 +314,7 @@ def two(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> tuple
 def test_nothing_of_another_tenant_is_there(
     client: httpx.Client, two: tuple[Owner, Owner], subtests: pytest.Subtests
 ) -> None:
-    """Every call of the OpenAPI document: with another's ids it answers 404, without ids it shows nothing of theirs."""
+    """Every call of the OpenAPI document: with another's ids it returns 404, without ids it shows nothing of theirs."""
     owner, stranger = two
     for method, path, _ in operations():
         if path in OPEN or (method, path) in SHARED:

@@ -126,7 +126,7 @@ def test_many_who_watch_cost_one_query_and_no_thread_each(database_url: str, tmp
                 assert refused.headers["Retry-After"]
             assert client.get(f"/v1/jobs/{job.id}").status_code == 200  # others are served meanwhile
             waited = client.get(f"/v1/jobs/{job.id}", headers={"Prefer": "wait=30"}, timeout=5)
-            assert "Preference-Applied" not in waited.headers  # answered at once instead
+            assert "Preference-Applied" not in waited.headers  # responded at once instead
             attempt.succeed(RESULT, [])
             for reader in readers:
                 assert list(reader)[-1]["event"] == "end"

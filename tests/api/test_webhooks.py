@@ -31,7 +31,7 @@ Received = tuple[str, dict[str, str], bytes]
 
 
 class Receiver:
-    """A server on loopback that keeps what it is told, and answers what the test wants."""
+    """A server on loopback that keeps what it is told, and returns what the test wants."""
 
     def __init__(self) -> None:
         self.received: list[Received] = []

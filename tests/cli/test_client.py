@@ -17,7 +17,7 @@ SPEC = {"kind": "data_reweighting", "dataset": {"id": "sklearn:wine"}}
 
 
 class LosesAnswers(httpx.BaseTransport):
-    """Delivers every request, and drops the answers to the first ``count`` of them."""
+    """Delivers every request, and drops the responses to the first ``count`` of them."""
 
     def __init__(self, count: int) -> None:
         self._inner = httpx.HTTPTransport()

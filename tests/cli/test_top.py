@@ -106,7 +106,7 @@ def test_a_service_that_goes_away_is_said_and_what_it_said_last_is_kept(api: Ser
         later = next(seen)
     assert later.silent is not None
     assert later.numbers == first.numbers
-    assert "It has not answered for" in drawn(first, later)
+    assert "It has not responded for" in drawn(first, later)
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_pages_migrations_examples_and_types_are_inside(wheel: Path) -> None:
 
 
 def install(wheel: Path, home: Path, *, without: tuple[str, ...] = ()) -> Path:
-    """An environment with the wheel and what it depends on, but for packages ``without``; answers its Python."""
+    """An environment with the wheel and what it depends on, but for packages ``without``; returns its Python."""
     venv.create(home, with_pip=False)
     python = home / "bin" / "python"
     # what it depends on is taken from this environment: downloading it again would test the index, not the wheel

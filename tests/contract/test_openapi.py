@@ -1,4 +1,4 @@
-"""The committed OpenAPI document is what the code answers, and what the service really answers fits it."""
+"""The committed OpenAPI document is what the code generates, and what the service really returns fits it."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def struck(directory: Path) -> set[str]:
 
 
 def run_through(service: Service, job_id: str, environment: dict[str, str]) -> int:
-    """Run workers, each as soon as the one before has died, until the job is over; answers how many died."""
+    """Run workers, each as soon as the one before has died, until the job is over; returns how many died."""
     deaths = 0
     worker = service.worker(environment=environment, **LEASE)
 

@@ -56,7 +56,7 @@ class UncheckedJobs(Jobs):
 
 
 def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """Wait until ``condition()`` is true, and answer what it answered."""
+    """Wait until ``condition()`` is true, and return what it returned."""
     deadline = time.monotonic() + patience
     while True:
         answer = condition()
@@ -193,7 +193,7 @@ class Service:
             [pytest.approx(losses[row.iteration], rel=1e-6), row.iteration] for row in rows
         ]
         for before, after in pairwise(row.iteration for row in rows):
-            assert 0 < after - before <= stretch(after) + 5  # the tiny runner answers five at a time
+            assert 0 < after - before <= stretch(after) + 5  # the tiny runner reports five at a time
         assert [row.detail is not None for row in rows] == [False] * (len(rows) - 1) + [True]
 
     def assert_history_is_sound(self, job_ids: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Independent answers, in NumPy and float64, that the solver is held against."""
+"""Independent results, in NumPy and float64, that the solver is held against."""
 
 from __future__ import annotations
 

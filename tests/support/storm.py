@@ -94,7 +94,7 @@ def submit(service: Service, chance: random.Random, number: int) -> str:
 def killed_while_submitting(service: Service, chance: random.Random, number: int) -> tuple[str, bool]:
     """Submit from a process that is killed at any moment of it, then submit the same again.
 
-    Answers the one job, and whether the process died before it was done.
+    Returns the one job, and whether the process died before it was done.
     """
     spec_chance = random.Random(number)
     child = os.fork()
@@ -127,7 +127,7 @@ def kill_one(service: Service, workers: list[subprocess.Popen[bytes]], victim: s
 
 
 def retry_what_failed(service: Service) -> int:
-    """Retry jobs whose attempts are used up, which is the only way in which one may fail; answers how many."""
+    """Retry jobs whose attempts are used up, which is the only way in which one may fail; returns how many."""
     with read(service.engine) as connection:
         failed = connection.execute(sa.select(jobs).where(jobs.c.state == State.FAILED)).all()
     for row in failed:

@@ -103,7 +103,7 @@ def clocks(settings: Settings) -> Finding:
             there = connection.execute(sa.select(now())).scalar_one()
             here = (before + time.time()) / 2
     except sa.exc.SQLAlchemyError as error:
-        remedy = "See whether the database answers now, and look again."
+        remedy = "See whether the database responds now, and look again."
         return note("clock", Cause.CLOCK_UNKNOWN, f"the database did not tell its time: {error}", remedy)
     finally:
         engine.dispose()
