@@ -131,6 +131,18 @@ def watch_lambda(attempt: attempts.Attempt, iterations: Iterable[int], name: str
         attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: entry(name, place)))
 
 
+def take_lambda(
+    attempt: attempts.Attempt,
+    iteration: int,
+    lam: NDArray[np.float64],
+    sizes: dict[str, int],
+    scale: snapshots.Scale,
+) -> None:
+    """Report λ at an iteration, in groups of these names and sizes."""
+    groups = [snapshots.Group(name, size) for name, size in sizes.items()]
+    attempt.snapshot(snapshots.take(iteration, lam, groups, scale, lambda place: {"name": f"entry {place}"}))
+
+
 def answer(folder: Path, columns: dict[str, Any], name: str = "hyperparameters") -> attempts.StoredFile:
     """A table of a finished job, in a store below ``folder``."""
     path = folder / f"{secrets.token_hex(4)}.parquet"

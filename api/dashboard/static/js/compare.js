@@ -49,7 +49,7 @@ async function refresh() {
   const stretch = range ? `&from=${range[0]}&to=${range[1]}` : "";
   try {
     const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
-    plotlyReady(); // it loads while the service responds
+    plotlyReady().catch(() => {}); // it loads while the service responds; below, a failure is said
     comparison = await answer;
   } catch (error) {
     if (!(error instanceof ApiProblem)) throw error;

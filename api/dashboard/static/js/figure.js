@@ -1,5 +1,6 @@
 // A figure of the page: plotly's canvas, and around it a legend, a caption, a data table and downloads.
 
+import { Unreachable } from "./api.js";
 import { $, download, h, icon } from "./dom.js";
 import { count, csv, number } from "./format.js";
 
@@ -11,7 +12,11 @@ let plotly = null;
  */
 export function plotlyReady() {
   plotly ??= new Promise((resolve, reject) => {
-    document.head.append(h("script", { src: $("#plotly").href, onload: resolve, onerror: () => reject(new Error("plotly.js did not load")) }));
+    const failed = () => {
+      plotly = null; // the next call tries again
+      reject(new Unreachable("plotly.js did not load"));
+    };
+    document.head.append(h("script", { src: $("#plotly").href, onload: resolve, onerror: failed }));
   });
   return plotly;
 }

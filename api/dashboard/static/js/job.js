@@ -21,6 +21,7 @@ const lambda = new Lambda(id);
 let job = null;
 let etag = null;
 let lastEvent = 0;
+const undrawn = { series: false, lambda: false }; // what came, and could not be drawn yet
 
 const charts = [
   new Chart(
@@ -88,17 +89,8 @@ async function refresh() {
     render();
   }
   if (series.empty || changed) {
-    const coming = series.advance();
-    if (job.progress.iteration > 0) plotlyReady(); // it loads while the service responds
-    const news = await coming;
-    const moved = await lambda.advance({ suspects: Boolean(job.result?.suspects?.length), ended: job.result !== null });
-    if ((news && !series.empty) || moved) await plotlyReady();
-    if (news) draw();
-    if (moved) await lambda.draw();
-    glance();
-    notice();
-    if (job.result) await completeResult(job);
-    await history();
+    if (job.progress.iteration > 0) plotlyReady().catch(() => {}); // it loads while the service responds; a failure is said below
+    await each(curves, values, glance, notice, () => job.result && completeResult(job), history);
     if (changed) ({ etag } = answer); // only now: what failed on the way is asked for again
   }
   if (job.state === "queued") await waiting();
@@ -107,6 +99,44 @@ async function refresh() {
     return "done";
   }
   return ACTIVE.has(job.state) ? "live" : "idle";
+}
+
+/** Takes all steps, although one fails: a part that cannot be drawn keeps no other part from the page. */
+async function each(...steps) {
+  let failure = null;
+  for (const step of steps) {
+    try {
+      await step();
+    } catch (error) {
+      if (error instanceof Unreachable) throw error; // so are the others
+      failure ??= error;
+    }
+  }
+  if (failure) throw failure;
+}
+
+/** Draws the iterations that are new. */
+async function curves() {
+  undrawn.series = (await series.advance()) || undrawn.series;
+  if (!undrawn.series) return;
+  if (!series.empty) await plotlyReady();
+  draw();
+  undrawn.series = false;
+}
+
+/** Draws λ if it moved. */
+async function values() {
+  const suspects = Boolean(job.result?.suspects?.length);
+  try {
+    undrawn.lambda = (await lambda.advance({ suspects, ended: job.result !== null })) || undrawn.lambda;
+    if (!undrawn.lambda) return;
+    await plotlyReady();
+    await lambda.draw();
+    undrawn.lambda = false;
+  } catch (error) {
+    if (!(error instanceof Unreachable)) lambda.restart(); // what is held may be the cause
+    throw error;
+  }
 }
 
 function render() {
@@ -248,7 +278,10 @@ async function specification() {
 }
 
 const askNow = poll(async () => {
-  const next = await refresh();
-  if (job && !$("#spec").textContent) await specification();
+  let next = "idle";
+  await each(
+    async () => (next = await refresh()),
+    () => job && !$("#spec").textContent && specification(),
+  );
   return next;
 });

@@ -76,7 +76,7 @@ export class Lambda {
   async advance({ suspects = false, ended = false } = {}) {
     const after = this.past?.next_after ?? -1;
     const tail = await get(jobPath(this.jobId, `/hyperparameters/history?after=${after}`));
-    if (this.past === null) this.past = tail;
+    if (!this.past?.iteration.length) this.past = tail; // before the first snapshot, a history has no groups
     else if (tail.iteration.length) this.#append(tail);
     const before = this.now;
     if (before !== null && !tail.iteration.length && before.final === ended) return false;

@@ -8,8 +8,8 @@ const SLOWEST = 15_000;
 
 /**
  * Calls `ask` until it returns "done". `ask` returns "live" (ask again in a second), "idle" (ask again after longer and
- * longer pauses, up to 15 s) or "done". While the service does not respond, or returns an error, the page keeps its data
- * and shows how old they are.
+ * longer pauses, up to 15 s) or "done". While the service does not respond or returns an error, or the page itself fails,
+ * the page keeps its data, shows how old they are, and asks again.
  * Returns a function that asks now.
  */
 export function poll(ask) {
@@ -36,7 +36,7 @@ export function poll(ask) {
       finished = next === "done";
       sayLive(!finished);
     } catch (error) {
-      if (!(error instanceof Unreachable || error instanceof ApiProblem)) throw error;
+      finished = false;
       sayTrouble(error, answeredAt);
     } finally {
       busy = false;
@@ -77,13 +77,21 @@ function sayLive(live) {
 }
 
 function sayTrouble(error, answeredAt) {
-  const refused = error instanceof ApiProblem;
+  const [word, title, detail] = trouble(error);
   const pill = $("#connection");
   pill.className = "connection down";
-  pill.replaceChildren(icon("cross"), refused ? "Refused" : "Offline");
+  pill.replaceChildren(icon("cross"), word);
   show(pill);
   const time = new Date(answeredAt).toLocaleTimeString();
-  $("#unreachable strong").textContent = refused ? `${error.problem.title}.` : "The service does not respond.";
-  $("#unreachable-age").textContent = `${refused ? `${error.message} ` : ""}This page shows the data of ${time}. It tries again by itself.`;
+  $("#unreachable strong").textContent = title;
+  $("#unreachable-age").textContent = `${detail}This page shows the data of ${time}. It tries again by itself.`;
   show($("#unreachable"));
+}
+
+/** A word for the bar, a title, and what else is known. */
+function trouble(error) {
+  if (error instanceof Unreachable) return ["Offline", "The service does not respond.", ""];
+  if (error instanceof ApiProblem) return ["Refused", `${error.problem.title}.`, `${error.message} `];
+  console.error(error); // for who mends it
+  return ["Fault", "This page has a fault.", `A part of it could not be shown (${error.message}). `];
 }
