@@ -259,6 +259,19 @@ def test_rows_are_ranked_with_ones_own_columns(tmp_path: Path) -> None:
     assert pc.sum(changed).as_py() == round(0.2 * train.num_rows)
 
 
+@pytest.mark.parametrize("per", ["row", "posterior"])
+def test_suspects_of_numbers_have_the_unit_of_their_labels(per: str, tmp_path: Path) -> None:
+    path = people(tmp_path / "people.csv")
+    upload = uploaded(path, label="income", id_column="customer")
+    outcome = solved(upload, dataset={"features": ["age", "city"]}, hyperparameters={"per": per})
+    rows = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"]))
+    known = {row["row_id"]: row for row in rows.to_pylist()}
+    assert outcome.result["suspects"]
+    for suspect in outcome.result["suspects"]:
+        row = known[suspect["row_id"]]
+        assert (suspect["label"], suspect["predicted"]) == (f"{row['label']:.6g}", f"{row['predicted']:.6g}")
+
+
 def test_what_cannot_be_predicted_is_said_with_its_place(tmp_path: Path) -> None:
     path = people(tmp_path / "people.csv")
     model = solved(uploaded(path, label="churned"), dataset={"features": ["age", "city"]}).artifacts[

@@ -90,8 +90,8 @@ async def upload(
     task: Annotated[
         Task | None,
         Query(
-            description="Whether the label holds classes or numbers. By default text, truth values and integers of "
-            "at most 50 different values are classes, other numbers are numbers."
+            description="Whether the label holds classes or numbers. By default text, truth values and at most 50 "
+            "different whole numbers, also written 1.0, are classes; other numbers are numbers."
         ),
     ] = None,
 ) -> Response:

@@ -120,6 +120,7 @@ def dataset(found: DatasetResource) -> RenderableType:
         parts.append(Text(f"and {len(found.columns or []) - len(shown):,} columns more", "dim"))
     if found.target is None:
         parts.append(Text("No column is the label yet: name it in the job, as dataset.label.", "yellow"))
+    parts += [Text(f"! {caution}", "yellow") for caution in found.cautions]
     return Group(*parts)
 
 

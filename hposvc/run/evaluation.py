@@ -339,7 +339,7 @@ def _suspects(weights: Floats, lost: NDArray[np.bool_], opinion: Floats, names: 
     found = []
     for rank, row in enumerate(order[: min(LISTED, int(lost.sum()))], start=1):
         if names.classes is None:
-            predicted, probability = f"{opinion[row, 0]:.6g}", None
+            predicted, probability = names.number(float(opinion[row, 0])), None
         else:
             best = int(opinion[row].argmax())
             predicted, probability = names.classes[best], float(opinion[row, best])

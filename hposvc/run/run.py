@@ -211,7 +211,7 @@ class Run:
             suspects=report.suspects,
             check_next=report.check_next,
             noise=report.noise,
-            warnings=[*report.warnings, *self._cautions()],
+            warnings=[*self._dataset.cautions, *report.warnings, *self._cautions()],
         ).model_dump(mode="python")
         path = json.dumps({**result, "path": record.path}, indent=2, ensure_ascii=False)
         rows = rows_table(problem_, self._dataset, self._splits, report.w, report.weights, self._labelling)

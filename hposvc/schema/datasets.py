@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
+from pydantic import Field
+
 from hposvc.schema.resource import Resource
 
 
@@ -67,6 +69,8 @@ class DatasetResource(Resource):
     """When it was uploaded. null: it is bundled."""
     content_sha256: str | None
     """SHA-256 of the uploaded file, in hexadecimal. null: it is bundled."""
+    cautions: list[str] = Field([])
+    """What to know of the file before it is used, a sentence each; jobs and results repeat it."""
     links: DatasetLinks
     """Where it and its first rows are found."""
 

@@ -134,7 +134,7 @@ class Checked(Resource):
     spec: JobSpec
     """The spec, with every default filled in."""
     warnings: list[str] = Field([])
-    """Settings that can run and are doubtful all the same, a sentence each."""
+    """What is doubtful about the data and the settings, which can run all the same; a sentence each."""
 
 
 class JobUpdate(Resource):

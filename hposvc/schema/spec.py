@@ -105,7 +105,7 @@ class DatasetSpec(SpecModel):
     label: ColumnName | None = None
     """The column to predict. null: the label of the data set; a data set without one is refused."""
     task: Literal["classification", "regression"] | None = None
-    """Whether the label holds classes or numbers. null: text, booleans and integers of at most 50 different values are
+    """Whether the label holds classes or numbers. null: text, booleans and at most 50 different whole numbers are
     classes; other numbers are numbers.
     """
     features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None

@@ -12,13 +12,11 @@ import pyarrow.parquet as pq
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tables.kinds import Kind
+from hposvc.tables.label import Label, are_whole, cautions, judge, treatment
 from hposvc.tables.options import UploadOptions
 from hposvc.tables.rows import RowReader
 
 FEWEST_ROWS = 10
-FEWEST_TO_A_CLASS = 3
-MOST_CLASSES = 1000
-MOST_CODES = 50  # an integer label with more values than this is a number
 LARGEST_VALUE = 1e100  # beyond it a variance overflows float64
 LABEL_NAMES = ("target", "label", "class", "y")
 ID_NAMES = ("id", "row_id")
@@ -29,7 +27,8 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
     """The description of the file at ``path``, as written from ``rows``, ready for JSON.
 
     ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
-    dtype, role, treatment, missing, distinct``. The label and the column of ids are those that were asked for, or
+    dtype, role, treatment, missing, distinct``; and what to know of the file, ``cautions``, and of its label,
+    ``label_cautions``. The label and the column of ids are those that were asked for, or
     those whose names say so. Raises DataError: too few rows, a label that cannot be learned, values that are infinite.
     """
     if total < FEWEST_ROWS:
@@ -44,10 +43,12 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
     id_column = options.id_column or _named(rows, columns, "id", ID_NAMES)
     if label is not None and label == id_column:
         _refuse("id_column", f"column {label!r} is the label too", "name another column, or leave it out")
-    task, classes = None, None
+    task, classes, label_cautions = None, None, []
     if label is not None:
-        task, classes = judge_label(label, columns[label], file, total, options.task)
-        columns[label] |= {"role": "label", "treatment": _of_label(task, classes)}
+        told, values = _label(file, label, columns[label])
+        task, classes = judge(told, values, options.task)
+        columns[label] |= {"role": "label", "treatment": treatment(task, classes)}
+        label_cautions = list(cautions(told, classes, asked=options.task is not None))
     if id_column is not None:
         _check_ids(id_column, columns[id_column], total, asked=options.id_column is not None)
         if columns[id_column]["distinct"] == total:
@@ -74,6 +75,9 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
         "id_column": id_column,
         "image_shape": rows.image_shape,
         "arrays": rows.arrays,
+        "cautions": [],
+        "label_cautions": label_cautions,
+        "task_was_said": options.task is not None,
         "columns": described,
     }
 
@@ -84,6 +88,14 @@ def _check_options(rows: RowReader, options: UploadOptions) -> None:
             _refuse(role, f"column {name!r} holds {rows.unread[name]}", "name a column of numbers, text or truth")
         if name is not None and name not in rows.kinds:
             _refuse(role, f"there is no column {name!r}", f"choose one of {_listed(rows.kinds)}")
+        if name in rows.arrays:
+            _refuse(role, f"column {name!r} holds arrays", "name a column of numbers, text or truth")
+
+
+def _label(file: pq.ParquetFile, name: str, column: dict[str, Any]) -> tuple[Label, pa.ChunkedArray]:
+    values = file.read([name], use_threads=False).column(0)
+    kind = column["dtype"]
+    return Label(name, kind, column["distinct"], column["missing"], are_whole(values, kind)), values
 
 
 def _refuse(field: str, message: str, remedy: str) -> None:
@@ -178,56 +190,6 @@ def _named(rows: RowReader, columns: dict[str, dict[str, Any]], role: str, names
     by_name = [name for name in columns if name.strip().lower() in names]
     found = by_format or by_name
     return found[0] if len(found) == 1 else None
-
-
-def judge_label(
-    label: str, column: dict[str, Any], file: pq.ParquetFile, total: int, wanted: str | None
-) -> tuple[str, list[str] | None]:
-    """Whether the label holds classes or numbers, and the classes. Raises DataError if nothing can learn it."""
-    kind, distinct, missing = column["dtype"], column["distinct"], column["missing"]
-    if kind not in ("integer", "number", "boolean", "text"):
-        _refuse("label", f"column {label!r} holds {'nothing' if kind == 'empty' else kind}", "name another column")
-    if missing:
-        values = file.read([label]).column(0)
-        row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
-        _refuse(
-            "label",
-            f"column {label!r} is missing in {missing} rows, the first is row {row}",
-            "fill it in, drop those rows, or predict them later with the finished job",
-        )
-    task = wanted or task_of(kind, distinct, total)
-    if task == "regression":
-        if kind in ("text", "boolean"):
-            _refuse("task", f"column {label!r} holds {kind}, which has no distances", "use task=classification")
-        if distinct < 2:
-            _refuse("label", f"column {label!r} has the same value in every row", "name a column that varies")
-        return task, None
-    if distinct < 2:
-        _refuse("label", f"column {label!r} holds a single class", "name a column with at least two")
-    if distinct > min(MOST_CLASSES, total // FEWEST_TO_A_CLASS):
-        remedy = "name another column" + (", or use task=regression" if kind in ("integer", "number") else "")
-        _refuse("label", f"column {label!r} has {distinct} classes in {total} rows", remedy)
-    values = pc.unique(file.read([label]).column(0)).to_pylist()
-    return task, [class_name(value) for value in sorted(values)]
-
-
-def task_of(kind: str, distinct: int, total: int) -> str:
-    """What a label of this kind asks for: text, truth and a few integers are classes, everything else is a number."""
-    if kind in ("text", "boolean"):
-        return "classification"
-    few = distinct <= min(MOST_CODES, total // FEWEST_TO_A_CLASS)
-    return "classification" if kind == "integer" and few else "regression"
-
-
-def class_name(value: Any) -> str:
-    """How a class is called: 3 for 3.0, true for True."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _of_label(task: str, classes: list[str] | None) -> str:
-    return "what is predicted" + (f": {len(classes)} classes" if classes else ", standardized by the training rows")
 
 
 def _check_ids(name: str, column: dict[str, Any], total: int, *, asked: bool) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
-from hposvc.tables.describe import class_name, task_of
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
 from hposvc.tables.kinds import Column, Kind
+from hposvc.tables.label import Label, are_whole, cautions, class_name
 
 Array = NDArray[Any]
 Floats = NDArray[np.float64]
@@ -30,7 +30,8 @@ class UploadedColumns:
 
     ``columns`` are read when they are asked for. ``features`` are those without another role. ``missing`` and
     ``distinct`` count values. ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says which part each
-    row belongs to, when each part is a file of its own.
+    row belongs to, when each part is a file of its own. ``cautions`` are what to know of the files;
+    ``task_was_said``: whoever sent them said what the label holds.
     """
 
     columns: Mapping[str, Column]
@@ -43,6 +44,8 @@ class UploadedColumns:
     id_column: str | None
     rows: int
     parts: Array | None = None
+    cautions: tuple[str, ...] = ()
+    task_was_said: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class Dataset:
     ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
     last. Features that are made of the columns of a ``source`` are empty (n, 0) until :meth:`encoded`; afterwards
     ``encoding`` says how each was made, and ``scaled`` (d,) which of them are to be standardized: all, if it is None.
+    ``cautions`` are what a person should know of it, in sentences.
     """
 
     id: str
@@ -117,6 +121,7 @@ class Dataset:
     source: Source | None = None
     encoding: Encoding | None = None
     scaled: NDArray[np.bool_] | None = None
+    cautions: tuple[str, ...] = ()
 
     @property
     def width(self) -> int:
@@ -228,6 +233,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         image_shape=table.image_shape if all_pixels else None,
         id_name=spec.id_column,
         source=source,
+        cautions=_cautions(table, label, classes),
     )
 
 
@@ -345,7 +351,7 @@ def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[s
     wanted = "regression" if _holds_numbers(table, label) else "classification"
     if uploaded is not None:
         own = uploaded.task if label == table.label else None
-        wanted = own or task_of(uploaded.kinds[label], uploaded.distinct[label] or 0, table.rows)
+        wanted = own or _described(uploaded, label).task(table.rows)
     wanted = task or wanted
     if wanted == "regression":
         if not np.issubdtype(values.dtype, np.number):
@@ -353,6 +359,21 @@ def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[s
             raise DataError([Defect("dataset.task", message, "use task: classification")])
         return values.astype(np.float64), None
     return _coded(table, label)
+
+
+def _described(uploaded: UploadedColumns, label: str) -> Label:
+    kind = uploaded.kinds[label]
+    whole = are_whole(uploaded.columns[label], kind)
+    return Label(label, kind, uploaded.distinct[label] or 0, uploaded.missing[label], whole)
+
+
+def _cautions(table: Table, label: str, classes: tuple[str, ...] | None) -> tuple[str, ...]:
+    """What to know of the files, and of this label where nobody said what it holds."""
+    uploaded = table.uploaded
+    if uploaded is None:
+        return ()
+    asked = uploaded.task_was_said and label == table.label
+    return (*uploaded.cautions, *cautions(_described(uploaded, label), classes, asked=asked))
 
 
 def _combined(table: Table, columns: Sequence[str]) -> tuple[Integers | None, tuple[str, ...]]:

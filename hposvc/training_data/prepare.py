@@ -77,7 +77,7 @@ def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
 
 class Checked(NamedTuple):
     """A spec that can run: with what the data set itself says filled in, its label, column of ids and task; and what
-    is doubtful about its settings, in sentences.
+    is doubtful about the data and its settings, in sentences.
     """
 
     spec: JobSpec
@@ -93,7 +93,7 @@ def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked
     said = {"label": dataset.target_name, "id_column": dataset.id_name, "task": dataset.task}
     checked = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
     sizes = cautions.Sizes(len(rows.validation), _hyperparameters(dataset, spec))
-    return Checked(checked, tuple(cautions.of_spec(spec, sizes)))
+    return Checked(checked, (*dataset.cautions, *cautions.of_spec(spec, sizes)))
 
 
 def defects(dataset: Dataset, spec: JobSpec) -> list[Defect]:

@@ -126,8 +126,16 @@ def table(uploads: Sequence[Upload]) -> Table:
             id_column=first.description["id_column"] if not others else None,
             rows=sum(rows),
             parts=np.repeat(["train", "validation", "test"][: len(rows)], rows) if others else None,
+            cautions=_cautions(uploads),
+            task_was_said=bool(first.description.get("task_was_said")),
         ),
     )
+
+
+def _cautions(uploads: Sequence[Upload]) -> tuple[str, ...]:
+    """What to know of the files; of several, with the name of each. Those of earlier releases say nothing."""
+    said = [(upload.name, text) for upload in uploads for text in upload.description.get("cautions", ())]
+    return tuple(text if len(uploads) == 1 else f"{name}: {text}" for name, text in said)
 
 
 def _kinds(upload: Upload) -> dict[str, Kind]:

@@ -167,6 +167,7 @@ def test_a_data_set_stays_while_a_job_needs_it(client: httpx.Client, server: Ser
         "categorical": None,
         "id_column": None,
         "split": None,
+        "trusted": "split",
         "label_noise": None,
     }
     refusal = problem(client.delete(found["links"]["self"]), 409, "dataset-in-use")
