@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from hposvc.training_data.dataset import Table
+from hposvc.training_data.table import Table
 
 _LABEL = "target"
 _LOADERS: dict[str, tuple[str, str]] = {

@@ -1,11 +1,11 @@
-"""Tables of named columns, and the arrays that a job takes out of them."""
+"""The arrays that a job takes out of a table."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,60 +14,11 @@ from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
 from hposvc.tables.kinds import Column, Kind
-from hposvc.tables.label import Label, are_whole, cautions, class_name
-
-Array = NDArray[Any]
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
+from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns
+from hposvc.training_data.targets import cautions_of, combined, holds_numbers, targets_of
 
 # Beyond this a variance overflows float64.
 LARGEST_VALUE = 1e100
-
-
-@dataclass(frozen=True)
-class UploadedColumns:
-    """The columns of uploaded data sets, before they become numbers, and what is known of them.
-
-    ``columns`` are read when they are asked for. ``features`` are those without another role. ``missing`` and
-    ``distinct`` count values. ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says which part each
-    row belongs to, when each part is a file of its own. ``cautions`` are what to know of the files;
-    ``task_was_said``: whoever sent them said what the label holds.
-    """
-
-    columns: Mapping[str, Column]
-    kinds: Mapping[str, Kind]
-    arrays: Mapping[str, Sequence[str]]
-    features: tuple[str, ...]
-    missing: Mapping[str, int]
-    distinct: Mapping[str, int | None]
-    task: Literal["classification", "regression"] | None
-    id_column: str | None
-    rows: int
-    parts: Array | None = None
-    cautions: tuple[str, ...] = ()
-    task_was_said: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Named columns of equal length, as they came. ``categories`` names the values of integer-coded columns.
-
-    All features are numbers, unless the table was ``uploaded``: then its columns become features once it is known which
-    rows are for training. ``label`` is None where nobody said which column is to be predicted.
-    """
-
-    id: str
-    name: str
-    columns: Mapping[str, Array]
-    categories: Mapping[str, tuple[str, ...]]
-    label: str | None
-    image_shape: tuple[int, int, int] | None = None
-    uploaded: UploadedColumns | None = None
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has."""
-        return len(next(iter(self.columns.values()))) if self.uploaded is None else self.uploaded.rows
 
 
 @dataclass(frozen=True)
@@ -202,13 +153,13 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         [
             *(defect for name in features if uploaded is None for defect in _unusable(table, name, "dataset.features")),
             *(_bad_label(uploaded, label) if uploaded is not None else ()),
-            *(_unusable(table, label, "dataset.label") if uploaded is None and _holds_numbers(table, label) else ()),
+            *(_unusable(table, label, "dataset.label") if uploaded is None and holds_numbers(table, label) else ()),
             *_ambiguous(row_ids, spec.id_column),
         ]
     )
 
-    targets, classes = _targets(table, label, spec.task)
-    groups, group_names = _combined(table, group_columns)
+    targets, classes = targets_of(table, label, spec.task)
+    groups, group_names = combined(table, group_columns)
     all_pixels = spec.features in (None, ["X"]) and label == table.label and {*group_columns} <= {table.label}
     arrays = [] if uploaded is None else [name for name in features if uploaded.kinds[name] == "array"]
     source = None
@@ -233,7 +184,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         image_shape=table.image_shape if all_pixels else None,
         id_name=spec.id_column,
         source=source,
-        cautions=_cautions(table, label, classes),
+        cautions=cautions_of(table, label, classes),
     )
 
 
@@ -340,59 +291,6 @@ def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Defect]:
             f"some values of column {column!r} stand in more than one row",
             "name a column of unique values, or leave it out",
         )
-
-
-def _holds_numbers(table: Table, column: str) -> bool:
-    return np.issubdtype(table.columns[column].dtype, np.floating)
-
-
-def _targets(table: Table, label: str, task: str | None) -> tuple[Array, tuple[str, ...] | None]:
-    values, uploaded = table.columns[label], table.uploaded
-    wanted = "regression" if _holds_numbers(table, label) else "classification"
-    if uploaded is not None:
-        own = uploaded.task if label == table.label else None
-        wanted = own or _described(uploaded, label).task(table.rows)
-    wanted = task or wanted
-    if wanted == "regression":
-        if not np.issubdtype(values.dtype, np.number):
-            message = f"column {label!r} holds {values.dtype.name}, which has no distances"
-            raise DataError([Defect("dataset.task", message, "use task: classification")])
-        return values.astype(np.float64), None
-    return _coded(table, label)
-
-
-def _described(uploaded: UploadedColumns, label: str) -> Label:
-    kind = uploaded.kinds[label]
-    whole = are_whole(uploaded.columns[label], kind)
-    return Label(label, kind, uploaded.distinct[label] or 0, uploaded.missing[label], whole)
-
-
-def _cautions(table: Table, label: str, classes: tuple[str, ...] | None) -> tuple[str, ...]:
-    """What to know of the files, and of this label where nobody said what it holds."""
-    uploaded = table.uploaded
-    if uploaded is None:
-        return ()
-    asked = uploaded.task_was_said and label == table.label
-    return (*uploaded.cautions, *cautions(_described(uploaded, label), classes, asked=asked))
-
-
-def _combined(table: Table, columns: Sequence[str]) -> tuple[Integers | None, tuple[str, ...]]:
-    """The combinations of values of ``columns`` that there are, as indices and names; nothing without columns."""
-    if len(columns) < 2:
-        return _coded(table, columns[0]) if columns else (None, ())
-    coded = [_coded(table, column) for column in columns]
-    found, codes = np.unique(np.column_stack([values for values, _ in coded]), axis=0, return_inverse=True)
-    names = [" · ".join(known[value] for value, (_, known) in zip(row, coded, strict=True)) for row in found.tolist()]
-    return codes.reshape(-1).astype(np.int64), tuple(names)
-
-
-def _coded(table: Table, column: str) -> tuple[Integers, tuple[str, ...]]:
-    """The values of a column as indices, and what they stand for."""
-    values = table.columns[column]
-    if column in table.categories:
-        return values.astype(np.int64), table.categories[column]
-    known, codes = np.unique(values.astype(str) if values.dtype == object else values, return_inverse=True)
-    return codes.astype(np.int64), tuple(class_name(value) for value in known.tolist())
 
 
 def _unusable(table: Table, name: str, field: str) -> Iterator[Defect]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.schema.spec import LabelNoise
-from hposvc.training_data.dataset import Integers
+from hposvc.training_data.table import Integers
 
 
 @dataclass(frozen=True)

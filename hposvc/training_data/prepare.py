@@ -11,10 +11,11 @@ from hposvc.schema import cautions
 from hposvc.schema.spec import DatasetSpec, FilesSplit, JobSpec
 from hposvc.tables.defects import DataError, Defect
 from hposvc.training_data import bundled, uploaded
-from hposvc.training_data.dataset import Dataset, Table, listed, select
+from hposvc.training_data.dataset import Dataset, listed, select
 from hposvc.training_data.noise import PlantedNoise, plant
 from hposvc.training_data.rules import RULES, batch_defects, noise_defects
 from hposvc.training_data.splits import RowIndices, Splits, divide, standardize
+from hposvc.training_data.table import Table
 from hposvc.training_data.uploaded import Upload
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hposvc.training_data.dataset import Array, Dataset, Floats
+from hposvc.training_data.dataset import Dataset
 from hposvc.training_data.splits import Splits
+from hposvc.training_data.table import Array, Floats
 
 
 def ranked(

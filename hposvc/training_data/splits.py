@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, FilesSplit, JobSpec, RandomSplit
 from hposvc.tables.defects import DataError, Defect
-from hposvc.training_data.dataset import Array, Dataset, Floats, Integers
+from hposvc.training_data.dataset import Dataset
+from hposvc.training_data.table import Array, Floats, Integers
 
 # Fewer rows than this cannot say which of two hyperparameters is better.
 FEWEST_ROWS = 4

@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import Column, Kind, as_text, kind_of
-from hposvc.training_data.dataset import Array, Table, UploadedColumns, listed
+from hposvc.training_data.dataset import listed
+from hposvc.training_data.table import Array, Table, UploadedColumns
 
 STRETCH = 10_000  # rows
 
