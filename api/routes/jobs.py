@@ -34,6 +34,7 @@ from api.http.responses import holds, tagged
 from hposvc import tracing
 from hposvc.jobs import queries
 from hposvc.jobs.queries import Order
+from hposvc.schema.corrections import calmer
 from hposvc.schema.job import Checked, JobPage, JobResource, JobUpdate
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
 from hposvc.schema.spec import Kind, Tag
@@ -228,10 +229,25 @@ def delete_job(job_id: JobId, service: JobsService, tenant: Tenant, version: Ver
     response_class=Response,
     responses={200: examples.answer(examples.SPEC_YAML, "Ready to be submitted.", media_type="application/yaml")},
 )
-def get_spec(job_id: JobId, engine: Engine, tenant: Tenant) -> Response:
+def get_spec(
+    job_id: JobId,
+    engine: Engine,
+    tenant: Tenant,
+    corrected: Annotated[
+        bool,
+        Query(
+            description="true: with steps that do not diverge, for a new job in the place of one that diverged; a "
+            "comment in its first lines says what was changed."
+        ),
+    ] = False,
+) -> Response:
     """The specification with every default filled in, as a file for `hposvc submit`."""
-    spec: dict[str, Any] = queries.get(engine, job_id, tenant=tenant).spec.model_dump(mode="json", exclude_none=True)
-    text = yaml.safe_dump(spec, sort_keys=False, allow_unicode=True)
+    spec, head = queries.get(engine, job_id, tenant=tenant).spec, ""
+    if corrected:
+        spec, changes = calmer(spec)
+        head = "".join(f"# {line}\n" for line in (f"Corrected from {job_id}:", *changes))
+    document: dict[str, Any] = spec.model_dump(mode="json", exclude_none=True)
+    text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     headers = {"Content-Disposition": f'inline; filename="{job_id}.yaml"'}
     return Response(text, media_type="application/yaml; charset=utf-8", headers=headers)
 

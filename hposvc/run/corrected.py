@@ -51,9 +51,7 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
         losses["tuned"] = float(ours.mean())
         if overrules(theirs, ours):
             chosen = "tuned"
-    models = score_candidates(
-        problem, {"tuned": fits[chosen], **{k: w for k, w in fits.items() if k != "tuned"}}, about.test, losses, chosen
-    )
+    models = score_candidates(problem, fits, about.test, losses, chosen)
     models[0] = models[0].model_copy(update={"label": f"handed over: {TITLES[chosen]}"})
     found = labelling.found
     wrong = WrongRows(
@@ -80,6 +78,7 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
         ),
         w=fits[chosen],
         weights=1 - found.probability_wrong[: problem.lower_rows],
+        opinion="models that have not seen the row",
         suspects=_most_suspicious(labelling, about.names),
         suspects_total=int(found.suspects.sum()),
         noise=None

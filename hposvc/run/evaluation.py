@@ -95,6 +95,7 @@ class Report:
     sentence: str
     w: Arrays
     weights: Floats | None = None
+    opinion: str | None = None
     suspects: list[Suspect] | None = None
     suspects_total: int = 0
     noise: Noise | None = None
@@ -122,7 +123,6 @@ def reweighting(problem: ReweightingProblem, lam: Arrays, about: About) -> Repor
         return {name: fit_weighted(problem, row_weights, extra) for name, row_weights in recipes.items()}
 
     fits = refits(trusted)
-    opinion = predict(problem.model, fits["tuned"], problem.train[0], problem.dtype)
     judged = _judge(
         problem,
         fits | {"all_rows": fit_weighted(problem, ones, None)},
@@ -132,9 +132,11 @@ def reweighting(problem: ReweightingProblem, lam: Arrays, about: About) -> Repor
     )
     if problem.per != "row":
         return replace(judged, weights=weights)
+    opinion = predict(problem.model, judged.w, problem.train[0], problem.dtype)
     return replace(
         judged,
         weights=weights,
+        opinion=f"the model that is handed over ({TITLES[judged.handed_over]})",
         suspects=_suspects(weights, lost, opinion, names),
         suspects_total=int(lost.sum()),
         noise=None if wrong is None else noise_scores(weights, lost, wrong),
@@ -299,8 +301,7 @@ def _handed_over(
     test: Rows,
     parts: SentenceParts,
 ) -> Report:
-    handed_over = {**fits, "tuned": fits[chosen]}
-    models = score_candidates(problem, handed_over, test, losses, chosen)
+    models = score_candidates(problem, fits, test, losses, chosen)
     best_rival = best_of_rivals(models, parts.by)
     return Report(
         models=models,
@@ -313,11 +314,22 @@ def _handed_over(
 
 
 def score_candidates(
-    problem: Supervised, fits: Mapping[str, Arrays], test: Rows, selection_losses: Mapping[str, float], chosen: str
+    problem: Supervised,
+    fits: Mapping[str, Arrays],
+    test: Rows,
+    selection_losses: Mapping[str, float | None],
+    chosen: str,
 ) -> list[Candidate]:
-    """Losses and scores of trained candidates; the first of them stands for whichever was chosen."""
+    """Losses and scores of trained candidates, first the ``chosen`` one, which is handed over as ``tuned``.
+
+    Where that is another than the tuned λ, the tuned λ keeps a row of its own.
+    """
+    shown = {**fits, "tuned": fits[chosen]}
+    if chosen not in ("tuned", "averaged"):  # the average has it as ``per_feature``
+        shown["tuned_lambda"] = fits["tuned"]
+        selection_losses = {**selection_losses, "tuned_lambda": selection_losses.get("tuned")}
     candidates = []
-    for name, w in fits.items():
+    for name, w in shown.items():
         train, held_out = (_evaluate(problem, w, rows) for rows in (problem.train, test))
         label = TITLES[name] if name != "tuned" or chosen == "tuned" else _instead(chosen)
         selection = selection_losses.get(chosen if name == "tuned" else name)

@@ -209,6 +209,7 @@ class Run:
             wrong_rows=report.wrong_rows,
             suspects_total=report.suspects_total,
             suspects=report.suspects,
+            opinion=report.opinion,
             check_next=report.check_next,
             noise=report.noise,
             warnings=[*self._dataset.cautions, *report.warnings, *self._cautions()],
@@ -242,7 +243,10 @@ class Run:
     def _cautions(self) -> Iterator[str]:
         upper = self._problem
         sizes = cautions.Sizes(len(upper.upper_rows[1]), sum(array.size for array in upper.initial_lambda()))
-        return cautions.of_run(self.spec, sizes, self._record.seen, self._state.stopped_by)
+        yield from cautions.of_run(self.spec, sizes, self._record.seen, self._state.stopped_by)
+        first, last = ((each or {}).get("selection_loss") for each in (self._record.first, self._record.last))
+        if first is not None and last is not None:
+            yield from cautions.of_selection(self._state.best_iteration, first, self._state.best_value, last)
 
     def _note(self, batch: list[Iteration]) -> None:
         for iteration in batch:

@@ -10,6 +10,7 @@ from hposvc.schema.result import Candidate, WrongRows
 
 TITLES = {
     "tuned": "tuned",
+    "tuned_lambda": "the tuned λ",
     "start": "λ as it started",
     "corrected": "labels corrected by their analysis",
     "per_feature": "a tuned strength for each feature",
@@ -24,7 +25,7 @@ TITLES = {
     "single_strength": "best single strength",
 }
 
-OURS = ("tuned", "start", "corrected", "averaged", "per_feature")
+OURS = ("tuned", "tuned_lambda", "start", "corrected", "averaged", "per_feature")
 """The candidates that are not rivals: what people would do instead."""
 
 

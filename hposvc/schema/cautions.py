@@ -14,8 +14,14 @@ from hposvc.schema.spec import JobSpec
 # λ is on a logarithmic scale: a step of 5 multiplies a strength by 150, and takes a weight from 1/2 to 0.007.
 LARGEST_STEP = 5.0
 
+# Features are standardized, so the curvature of the lower loss is about 1, and the largest stable step about 2.
+LARGEST_LOWER_RATE = 100.0
+
 # An error of so much of the hypergradient is more than its direction can be trusted with.
 LARGEST_ERROR = 0.05
+
+# So much above its lowest value, the selection loss says that λ overfits: of its fall, and of the value itself.
+RISE_OF_FALL, RISE_OF_VALUE = 0.1, 0.01
 
 # What the solver says when it ends a run for want of influence.
 ZERO = "zero_hypergradient"
@@ -83,11 +89,27 @@ def of_spec(spec: JobSpec, sizes: Sizes) -> Iterator[str]:
             f"solver.upper.learning_rate: with adam, {rate:g} moves λ by up to {rate:g} in a step, which is on a "
             "logarithmic scale; use 0.1, or leave it automatic."
         )
+    lower = spec.solver.lower.learning_rate
+    if lower != "auto" and lower > LARGEST_LOWER_RATE:
+        yield (
+            f"solver.lower.learning_rate: {lower:g} is far above the largest stable step, which is about 2 for "
+            "features of the usual scale; the job will probably diverge. Leave it automatic."
+        )
     few = sizes.upper_rows < sizes.hyperparameters
     if spec.kind == "regularization_tuning" and spec.hyperparameters.shrinkage == 0 and few:
         yield (
             f"hyperparameters.shrinkage: {sizes.upper_rows:,} validation rows judge {sizes.hyperparameters:,} "
             "strengths, which without shrinkage will fit those rows; leave it automatic, or tune fewer strengths."
+        )
+
+
+def of_selection(best_iteration: int, first: float, best: float, last: float) -> Iterator[str]:
+    """What the selection loss shows at its ``first``, ``best`` and ``last`` iteration: whether λ overfits."""
+    if last - best > max(RISE_OF_FALL * (first - best), RISE_OF_VALUE * abs(best)):
+        yield (
+            f"λ overfits the validation rows since iteration {best_iteration:,}: the selection loss rose from "
+            f"{best:.4g} to {last:.4g}. The tuned λ is that of iteration {best_iteration:,}. Fewer iterations "
+            "(stop.iterations) or more hyperparameters.shrinkage would give as much in less time."
         )
 
 
@@ -128,7 +150,7 @@ def _of_influence(spec: JobSpec, seen: Seen, stopped_by: str | None) -> Iterator
 def _of_steps(spec: JobSpec, sizes: Sizes, seen: Seen) -> Iterator[str]:
     lower, upper = spec.solver.lower.learning_rate, spec.solver.upper.learning_rate
     stable = seen.largest_stable_rate
-    if lower != "auto" and stable is not None and lower > stable:
+    if lower != "auto" and stable is not None and stable < lower <= LARGEST_LOWER_RATE:
         yield (
             f"solver.lower.learning_rate: {lower:g} is above {stable:.2g}, the largest stable step by the curvature "
             "at the start; use half of that, or leave it automatic."

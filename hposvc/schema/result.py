@@ -53,7 +53,9 @@ class Candidate(ResultPart):
     """A way to train the model, trained from scratch, with its losses and its score."""
 
     name: Text = None
-    """Which candidate: `tuned` is the model that is handed over, whichever candidate that turned out to be."""
+    """Which candidate: `tuned` is the model that is handed over, whichever candidate that turned out to be. Where it is
+    another one, `tuned_lambda` is the model of the tuned λ.
+    """
     label: Text = None
     """The candidate in words."""
     train_loss: Number = None
@@ -78,7 +80,7 @@ class Suspect(ResultPart):
     weight: Number = None
     """How much the row counts, 0 to 1."""
     predicted: Text = None
-    """What a model that has not seen the row says."""
+    """What the model says, which `opinion` of the result names."""
     predicted_probability: Number = None
     """The probability of that class, 0 to 1. null for numbers."""
     probability_wrong: Number = None
@@ -221,6 +223,8 @@ class JobResult(ResultPart):
     """How many rows are suspects."""
     suspects: Annotated[list[Suspect] | None, BeforeValidator(_some_parts)] = None
     """The most suspicious rows, at most 50. null where rows have no weights of their own."""
+    opinion: Text = None
+    """Which model predicts the suspects, and the training rows of `rows.parquet`, in words. null: no suspects."""
     check_next: list[str] = Field(default_factory=list)
     """Ids of the rows whose check by a person would tell most, where few or no rows are known to be right."""
     noise: Noise | None = None

@@ -170,11 +170,68 @@ def test_a_start_that_tuning_made_worse_is_the_answer() -> None:
     run, _ = solved(spec)
     outcome = run.finish()
     candidates = models(outcome)
-    assert {"tuned", "start", "single_strength", "no_penalty"} == set(candidates)
+    assert {"tuned", "tuned_lambda", "start", "single_strength", "no_penalty"} == set(candidates)
     best = min(("start", "single_strength"), key=lambda name: candidates[name]["selection_loss"])
     assert candidates["tuned"]["selection_loss"] <= candidates[best]["selection_loss"]
     said = " ".join(outcome.result["warnings"])
     assert "moves λ by up to 6" in said
+
+
+def test_the_tuned_lambda_keeps_a_row_where_another_candidate_is_handed_over() -> None:
+    """λ moved by 6 in each of two steps is worse than before: its own row says by how much."""
+    spec = small("regularization_tuning", hyperparameters={"initial": 8.0}, stop={"iterations": 2})
+    outcome = solved(spec)[0].finish()
+    candidates = models(outcome)
+    assert candidates["tuned_lambda"]["selection_loss"] > candidates["tuned"]["selection_loss"]
+    assert candidates["tuned_lambda"]["test_loss"] > candidates["tuned"]["test_loss"]
+    assert outcome.result["best_rival"] == "single_strength"  # not one of ours
+
+
+@pytest.mark.parametrize("dataset", ["sklearn:breast_cancer", "sklearn:diabetes"])
+def test_the_list_of_suspects_and_the_table_of_rows_say_the_same(dataset: str) -> None:
+    """A weight for each of few rows hardly moves in five iterations: another candidate is handed over."""
+    spec = small("data_reweighting", stop={"iterations": 5})
+    changes: dict[str, Any] = {"id": dataset}
+    if dataset == "sklearn:diabetes":
+        changes["label_noise"] = None
+    spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=changes)})
+    outcome = solved(spec)[0].finish()
+    assert outcome.result["opinion"].startswith("the model that is handed over")
+    table = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"])).to_pydict()
+    said = {
+        str(row): (predicted, probability)
+        for row, predicted, probability in zip(
+            table["row_id"], table["predicted"], table.get("probability", table["predicted"]), strict=True
+        )
+    }
+    assert outcome.result["suspects"]
+    for suspect in outcome.result["suspects"]:
+        predicted, probability = said[suspect["row_id"]]
+        if suspect["predicted_probability"] is None:
+            assert float(suspect["predicted"]) == pytest.approx(predicted, rel=1e-4)
+        else:
+            assert (suspect["predicted"], suspect["predicted_probability"]) == (predicted, pytest.approx(probability))
+
+
+def test_a_lambda_that_overfits_is_said_with_the_iteration_of_the_result() -> None:
+    spec = JobSpec.model_validate(
+        {
+            "kind": "regularization_tuning",
+            "dataset": {"id": "sklearn:wine", "split": {"train": 0.3, "validation": 0.4, "test": 0.3}},
+            "hyperparameters": {"per": "parameter", "shrinkage": 0, "selection": 0.5},
+            "solver": {"upper": {"learning_rate": 2}},
+            "stop": {"iterations": 40},
+        }
+    )
+    run, iterations = solved(spec)
+    result = run.finish().result
+    losses = [i.selection_loss for i in iterations if i.selection_loss is not None]
+    lowest = iterations[int(np.argmin(losses))].iteration
+    assert losses[-1] > 1.1 * min(losses)
+    assert result["best_iteration"] == lowest
+    said = [warning for warning in result["warnings"] if "overfits" in warning]
+    assert len(said) == 1
+    assert f"since iteration {lowest}:" in said[0]
 
 
 def test_a_run_without_influence_ends_and_says_why() -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hposvc.schema.cautions import Seen, Sizes, of_run, of_spec
+from hposvc.schema.cautions import Seen, Sizes, of_run, of_selection, of_spec
 from hposvc.schema.spec import JobSpec
 
 ENOUGH = Sizes(upper_rows=100, hyperparameters=30)
@@ -50,6 +50,24 @@ CONSTANT = [Record(1 / k, 0.5) for k in range(1, 21)]
 def test_what_can_be_seen_is_said(settings: dict[str, Any], sizes: Sizes, what_was_seen: Seen, said: str) -> None:
     (sentence,) = of_run(spec(solver=settings), sizes, what_was_seen, "iterations")
     assert said in sentence
+
+
+@pytest.mark.parametrize("level", ["lower", "upper"])
+def test_a_learning_rate_of_a_thousand_is_doubted_before_the_job_runs(level: str) -> None:
+    doubtful = spec(solver={level: {"learning_rate": 1000}})
+    (sentence,) = of_spec(doubtful, ENOUGH)
+    assert f"solver.{level}.learning_rate" in sentence
+    assert "1000" in sentence
+    again = list(of_run(doubtful, ENOUGH, seen(*CHANGING, largest_stable_rate=0.5), "iterations"))
+    assert again == [sentence]
+
+
+def test_a_selection_loss_that_rose_is_overfitting_and_one_that_trembles_is_not() -> None:
+    (sentence,) = of_selection(22, 0.5, 0.4, 0.6)
+    assert "since iteration 22" in sentence
+    assert "rose from 0.4 to 0.6" in sentence
+    assert not list(of_selection(495, 0.5, 0.4, 0.401))
+    assert not list(of_selection(22, 0.4001, 0.4, 0.4002))
 
 
 def test_few_rows_for_many_strengths_are_a_caution_only_without_shrinkage() -> None:

@@ -12,16 +12,18 @@ const MARKS = 100; // a hundred marks of values that are not finite say it as we
 
 /**
  * A chart in the figure `element` of the given lines: `{ metric, label, colour, dash, points }`, colour being a custom
- * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null for the whole run; `note(series)` adds to the caption.
+ * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null for the whole run; `note(series)` adds to the caption,
+ * `marks(series)` are iterations to mark: `{ x, text, colour }`.
  */
 export class Chart {
-  constructor(element, lines, { log = false, name, zoomed, note = () => null }) {
+  constructor(element, lines, { log = false, name, zoomed, note = () => null, marks = () => [] }) {
     this.element = element;
     this.lines = lines;
     this.key = element.id;
     this.log = { log: true, linear: false }[chosen(this.key)] ?? log;
     this.zoomed = zoomed;
     this.note = note;
+    this.marks = marks;
     this.series = null;
     this.figure = new Figure(element, { name, redraw: () => this.draw(this.series) });
     this.scale = h("button", { type: "button", class: "button small", "aria-label": "Log scale", title: "Log scale" }, "Log");
@@ -103,8 +105,8 @@ export class Chart {
 
   #layout() {
     const log = this.log === true;
-    const breaks = this.#breaks;
-    const bad = css("--bad");
+    const breaks = this.#breaks.map((x, place) => ({ x, text: place ? "" : "NaN or ∞", colour: "--bad" }));
+    const marks = [...breaks, ...this.marks(this.series)];
     const [low, high] = this.#extent();
     // An almost constant line would get ticks with many digits.
     const whole = log && high > 0 && high < 20 * low;
@@ -112,17 +114,17 @@ export class Chart {
       horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
       axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : undefined }),
       {
-        ...(breaks.length ? ROOM_ABOVE : {}),
-        shapes: breaks.map((x) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: bad, width: 1.5, dash: "dot" } })),
-        annotations: breaks.slice(0, 1).map((x) => ({
+        ...(marks.length ? ROOM_ABOVE : {}),
+        shapes: marks.map(({ x, colour }) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: css(colour), width: 1.5, dash: "dot" } })),
+        annotations: marks.filter(({ text }) => text).map(({ x, text, colour }) => ({
           x,
           y: 1,
           yref: "paper",
-          text: "NaN or ∞",
+          text,
           showarrow: false,
           xanchor: x > (this.series.view.iteration.at(-1) ?? 0) / 2 ? "right" : "left",
           yanchor: "bottom",
-          font: { color: bad, size: 12 },
+          font: { color: css(colour), size: 12 },
         })),
       },
     );

@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { age, count, duration, number, percent, toNumber } from "./format.js";
 import { bestCandidate, byLoss, gain } from "./gain.js";
+import { hardlyMoved } from "./lambda.js";
 import { TERMINAL, progressBar } from "./states.js";
 
 const BROKEN = new Set(["NaN", "∞", "−∞"]);
@@ -41,6 +42,11 @@ function progress(job, { seconds }) {
 
 function loss(job, series) {
   const best = job.best.iteration === null ? "no iteration yet" : `best ${number(job.best.upper_loss)} at ${count(job.best.iteration)}`;
+  const since = series.overfitsSince(job.result);
+  if (since !== null) {
+    const which = job.result ? "the tuned λ is that of" : "the best λ so far is that of";
+    return tile("Upper loss", number(job.latest.upper_loss), [h("strong", { class: "warn" }, `overfits since ${count(since)}`), ` · ${which} ${count(since)}`]);
+  }
   const verdict = trend(series);
   return tile("Upper loss", number(job.latest.upper_loss), [verdict && h("strong", { class: verdict.tone }, verdict.text), verdict && " · ", best].filter(Boolean));
 }
@@ -91,8 +97,10 @@ function hyperparameters(lambda, ended) {
   if (!now.size) return tile("λ", "–", ended ? "none was stored" : "none yet");
   const lam = now.groups.flatMap(({ quantiles }) => [quantiles.value[0], quantiles.value.at(-1)]).map(toNumber);
   const [low, high] = [Math.min(...lam), Math.max(...lam)];
+  if (lam.some((value) => !Number.isFinite(value))) return tile("λ", "NaN", now.iteration === null ? "not finite" : `not finite after iteration ${count(now.iteration)}`);
   const median = number(now.groups[0].quantiles.value[3]);
   if (now.scale === "log") {
+    if (now.size > 1 && hardlyMoved(low, high)) return tile(`Strengths: ${count(now.size)}`, short(low), "they hardly differ");
     return tile(`Strengths: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "of the whole model" : `median ${median}`);
   }
   const { counts } = now.groups[0].histogram;
@@ -113,7 +121,8 @@ function gained(job) {
   if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no result" : "known at the end");
   const { models, score_name: name } = job.result;
   const tuned = models.find((model) => model.name === "tuned");
-  const candidates = models.filter((model) => model.name !== "tuned");
+  const rival = models.find((model) => model.name === job.result.best_rival); // a result of an older release names none
+  const candidates = rival ? [rival] : models.filter((model) => model.name !== "tuned");
   if (/nothing gained/i.test(tuned.label)) return tile(label, "None", tuned.label.replace(/^tuned \(nothing gained: (.*)\)$/, "the result is: $1"), "warn");
   const loss = byLoss(job.kind, name);
   const candidate = bestCandidate(candidates, job.kind, name);

@@ -31,7 +31,7 @@ const charts = [
       { metric: "lower_loss", label: "Lower loss", colour: "--lower" },
       { metric: "selection_loss", label: "Selection loss", colour: "--upper", dash: "dot" },
     ],
-    { name: `${id}-losses`, log: "auto", zoomed },
+    { name: `${id}-losses`, log: "auto", zoomed, note: overfitting, marks: overfittingMark },
   ),
   new Chart($("#norm"), [{ metric: "hypergradient_norm", label: "Hypergradient norm", colour: "--norm" }], {
     name: `${id}-hypergradient-norm`,
@@ -60,6 +60,16 @@ async function zoomed(range) {
 function noteRange(range) {
   choose("from", range && String(range[0]));
   choose("to", range && String(range[1]));
+}
+
+function overfitting() {
+  const since = series.overfitsSince(job.result);
+  return since === null ? null : `λ overfits the validation rows since iteration ${count(since)}: the selection loss rises`;
+}
+
+function overfittingMark() {
+  const since = series.overfitsSince(job.result);
+  return since === null ? [] : [{ x: since, text: `overfits from ${count(since)}`, colour: "--warn" }];
 }
 
 function draw() {
@@ -178,7 +188,9 @@ function notice() {
   const place = job.worker ? ` on ${job.worker}` : "";
   if (job.error) {
     const at = job.error.iteration === null || job.error.iteration === undefined ? "" : ` at iteration ${count(job.error.iteration)}`;
-    say("bad", "cross", `${stateText(job)}${at}`, h("p", {}, job.error.message), h("p", {}, h("strong", {}, "What to do: "), job.error.remedy));
+    const diverged = job.error.reason === "diverged";
+    const correct = h("a", { class: "button small", href: `/new?from=${encodeURIComponent(id)}&corrected=true` }, "Correct it in a new job");
+    say("bad", "cross", `${stateText(job)}${at}`, h("p", {}, job.error.message), diverged && h("p", {}, settings()), h("p", {}, h("strong", {}, "What to do: "), job.error.remedy), diverged && h("p", {}, correct));
   } else if (job.state === "starting" || (job.state === "running" && (series.empty || job.phase !== "solving"))) {
     say("live", "spinner", `${stateText(job)}${place}`, h("p", {}, PHASES[job.phase] ?? "The worker begins."));
   } else if (job.state === "paused") {
@@ -188,6 +200,20 @@ function notice() {
   } else if (job.state !== "queued") {
     $("#notice").replaceChildren();
   }
+}
+
+/** The settings that decide whether a job diverges. */
+function settings() {
+  const { lower, upper, radius } = job.spec.solver;
+  const parts = [
+    ["solver.lower.learning_rate", lower.learning_rate],
+    lower.momentum > 0 && ["solver.lower.momentum", lower.momentum],
+    ["solver.upper.learning_rate", `${upper.learning_rate} (${upper.optimizer})`],
+    ["solver.upper.bounds", upper.bounds ? upper.bounds.join(" to ") : "none"],
+    upper.clip_norm !== null && ["solver.upper.clip_norm", upper.clip_norm],
+    radius !== "auto" && ["solver.radius", radius],
+  ].filter(Boolean);
+  return ["It ran with ", ...parts.flatMap(([field, value], place) => [place ? ", " : "", h("code", {}, field), ` ${value}`]), "."];
 }
 
 /** Why a queued job is not running, from the list of workers. */

@@ -4,11 +4,12 @@ import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
 import { ROOM_ABOVE } from "./chart.js";
 import { $, bar, h, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plottable } from "./figure.js";
-import { count, number, sentenceCase, toNumber } from "./format.js";
+import { count, number, percent, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 import { choose, chosen } from "./view.js";
 
 const FEW = 10;
+const ALIKE = 1.05; // strengths of which none is more than 5 % stronger than another
 const MOST = 50; // entries of one page, and of what a snapshot has of each end
 const ORDERS = ["lowest", "highest"];
 
@@ -17,6 +18,9 @@ const NOUNS = {
   logistic: { one: "weight", many: "weights", lam: "λ (logit)" },
   log: { one: "strength", many: "strengths", lam: "λ (log)" },
 };
+
+/** Whether strengths from `low` to `high` are as good as one. */
+export const hardlyMoved = (low, high) => low > 0 && high / low < ALIKE;
 
 /** Pages of every value, all of one iteration. Pages that were shown are kept, so that going back never mixes two iterations. */
 class Walk {
@@ -109,7 +113,9 @@ export class Lambda {
     }
     if (this.past.iteration.length) this.#drawHistory();
     show($("#history"), this.past.iteration.length > 0);
-    this.#drawHistogram();
+    const counted = this.now.groups[this.group].histogram.counts.some((many) => many > 0);
+    show($("#histogram"), counted); // nothing is counted where no value is finite
+    if (counted) this.#drawHistogram();
     await this.#drawEntries();
   }
 
@@ -193,7 +199,8 @@ export class Lambda {
     const colour = css("--upper");
     const x = log ? middles.map(Math.log10) : middles;
     const [low, high] = [edges[0], edges.at(-1)];
-    const ticks = log ? logTicks(low, high) : null;
+    const alike = log && size > 1 && hardlyMoved(low, high);
+    const ticks = log ? (alike ? [Math.sqrt(low * high)] : logTicks(low, high)) : null;
     const margin = log ? 0.02 * Math.log10(high / low) : 0; // so that the ticks at both ends are inside
     $("#histogram-title").textContent = this.now.final ? "λ of the result" : "λ now";
     this.histogram.render({
@@ -214,7 +221,7 @@ export class Lambda {
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
       legend: [{ label: `How many${name === "all" ? "" : ` ${name}`} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
-      caption: `${count(size)} ${size === 1 ? this.noun.one : this.noun.many}${this.now.iteration === null ? "" : ` after iteration ${count(this.now.iteration)}`}`,
+      caption: `${count(size)} ${size === 1 ? this.noun.one : this.noun.many}${this.now.iteration === null ? "" : ` after iteration ${count(this.now.iteration)}`}${alike ? ` · they hardly moved apart: the strongest is ${percent(high / low - 1)} above the weakest` : ""}`,
       columns: [
         { key: "from", label: "From" },
         { key: "to", label: "To" },

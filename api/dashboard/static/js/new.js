@@ -86,7 +86,7 @@ $("#check").addEventListener("click", () => send(true));
 const wanted = new URLSearchParams(location.search);
 if (wanted.has("from")) {
   try {
-    text.value = await get(jobPath(wanted.get("from"), "/spec"));
+    text.value = await get(jobPath(wanted.get("from"), wanted.has("corrected") ? "/spec?corrected=true" : "/spec"));
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
     explain(error);

@@ -27,7 +27,8 @@ export async function completeResult(job) {
 const heading = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
 const figure = (text) => h("td", { class: "right figures" }, text);
 
-function models({ models: all, score_name: name }) {
+function models(result) {
+  const { models: all, score_name: name } = result;
   const selection = all.some((model) => model.selection_loss !== null);
   const ranked = [...all].sort((a, b) => toNumber(b.test_score) - toNumber(a.test_score));
   return h(
@@ -42,7 +43,7 @@ function models({ models: all, score_name: name }) {
         h(
           "tr",
           { class: model.name === "tuned" ? "chosen" : null },
-          h("th", { scope: "row" }, sentenceCase(model.label), model.name === "tuned" && model.label !== "tuned" && h("span", { class: "tag accent" }, "tuned")),
+          h("th", { scope: "row" }, sentenceCase(model.label), model.name === "tuned" && model.label !== "tuned" && h("span", { class: "tag accent" }, (result.handed_over ?? "tuned") === "tuned" ? "tuned" : "handed over")),
           figure(score(model.test_score, name)),
           h("td", { class: "bar-cell" }, bar(toNumber(model.test_score), model.name === "tuned" ? "accent" : "")),
           figure(number(model.test_loss)),
@@ -111,6 +112,7 @@ function suspects(job) {
       `About ${count(Math.round(wrong.expected))} labels are wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`
     : `${count(total)} of ${count(rows)} training rows have low weight: with them, the model does worse on the trusted rows. ` +
       "Check their labels first, starting with the lowest weight.";
+  if (job.result.opinion) $("#suspects-about").textContent += ` Predicted by ${job.result.opinion}, here and in the CSV files.`;
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability", ...(wrong ? ["probability_wrong"] : [])];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
   button.addEventListener("click", () =>

@@ -6,6 +6,10 @@ import { toNumber } from "./format.js";
 export const METRICS = ["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "fd_relative_error"];
 const MAX_POINTS = 1000;
 
+// So much above its lowest value, the selection loss says that λ overfits: of its fall, and of the value itself.
+const RISE_OF_FALL = 0.1;
+const RISE_OF_VALUE = 0.01;
+
 /** Columns of the API as numbers; `null` stays null, "NaN" becomes NaN. */
 function decode(columns) {
   const decoded = { ...columns };
@@ -47,6 +51,25 @@ export class Series {
   /** The errors of the hypergradient, the largest of each bucket; in the whole run, or in a view. */
   certificates({ buckets, fd_relative_error: errors } = this.whole) {
     return (buckets?.fd_relative_error.max ?? errors).filter((value) => value !== null);
+  }
+
+  /**
+   * The iteration since which λ overfits: where the selection loss was lowest, if it has clearly risen since; else null.
+   * `result` is that of the job, if there is one: it knows the iteration exactly.
+   */
+  overfitsSince(result) {
+    const found = result?.selection_loss ? { ...result.selection_loss, at: result.best_iteration } : this.#selection();
+    const [first, best, last] = [found?.first, found?.best, found?.last].map(toNumber);
+    if ([first, best, last].some((value) => value === null || !Number.isFinite(value))) return null;
+    return last - best > Math.max(RISE_OF_FALL * (first - best), RISE_OF_VALUE * Math.abs(best)) ? found.at : null;
+  }
+
+  #selection() {
+    if (this.empty) return null;
+    const { iteration, buckets, selection_loss: values } = this.whole;
+    const lows = buckets?.selection_loss?.min ?? values;
+    const best = Math.min(...lows.filter((value) => value !== null && Number.isFinite(value)));
+    return { first: this.first("selection_loss"), best, last: values.at(-1), at: iteration[lows.indexOf(best)] };
   }
 
   /** A new attempt may write earlier iterations again, so everything is fetched again. */
