@@ -26,6 +26,7 @@ from api.middleware.auth import COOKIE, OPEN, Access, Gatekeeper
 from api.middleware.guard import Guard, is_loopback
 from api.middleware.observing import Observing
 from api.routes import access, compare, datasets, health, hyperparameters, job_data, jobs, metrics, webhooks, workers
+from api.turns import Work
 from hposvc import __version__
 from hposvc.access import keys
 from hposvc.access.tenants import defaults
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
         raise UnsafeAddressError(settings.host)
     quotas = defaults(settings)
     store = Store(settings.store_url)
+    work = Work()
     held = Services(
         engine=engine,
         jobs=Jobs(engine, quotas=quotas),
@@ -91,6 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         metrics=ApiMetrics(lambda: counts.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
         live=Live(engine, settings.max_streams),
+        work=work,
         quotas=quotas,
         webhooks_private=settings.webhooks_private,
     )
@@ -98,11 +101,11 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await to_thread.run_sync(_tidy_up, held.datasets)
-        work = _background(held, store)
-        for repeated in work:
+        background = _background(held, store)
+        for repeated in background:
             repeated.start()
         yield
-        for repeated in work:
+        for repeated in background:
             await to_thread.run_sync(repeated.stop)
         with suppress(sa.exc.SQLAlchemyError):
             await to_thread.run_sync(held.gatekeeper.note_use)

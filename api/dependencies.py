@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Depends, Header, Request
 
-from api.http.body import read_document
+from api.http.body import Body, read, receive
 from api.http.problem_details import invalid_body
 from api.http.validation import Model, parse_body, parse_spec
 from api.live import Live
 from api.metrics import ApiMetrics
 from api.middleware.auth import Gatekeeper
+from api.turns import Work
 from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
@@ -36,6 +38,7 @@ class Services:
     metrics: ApiMetrics
     gatekeeper: Gatekeeper
     live: Live
+    work: Work
     quotas: Quotas
     webhooks_private: bool
 
@@ -46,23 +49,28 @@ def services(request: Request) -> Services:
     return held
 
 
-def _engine(request: Request) -> sa.Engine:
+# Those that only pick something out are async: FastAPI calls others on a thread.
+async def _services(request: Request) -> Services:
+    return services(request)
+
+
+async def _engine(request: Request) -> sa.Engine:
     return services(request).engine
 
 
-def _jobs(request: Request) -> Jobs:
+async def _jobs(request: Request) -> Jobs:
     return services(request).jobs
 
 
-def _datasets(request: Request) -> Datasets:
+async def _datasets(request: Request) -> Datasets:
     return services(request).datasets
 
 
-def _store(request: Request) -> Store:
+async def _store(request: Request) -> Store:
     return services(request).store
 
 
-def _metrics(request: Request) -> ApiMetrics:
+async def _metrics(request: Request) -> ApiMetrics:
     return services(request).metrics
 
 
@@ -72,11 +80,15 @@ def caller(request: Request) -> Identity:
     return identity
 
 
-def _tenant(request: Request) -> str:
+async def _tenant(request: Request) -> str:
     return caller(request).tenant
 
 
-def _version(if_match: IfMatch = None) -> int | None:
+async def _caller(request: Request) -> Identity:
+    return caller(request)
+
+
+async def _version(if_match: IfMatch = None) -> int | None:
     """The version that a change is meant for; None for whichever there is, -1 for what is the ETag of no job."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -98,13 +110,20 @@ def body(model: type[Model]) -> Any:
     """A dependency: the request's JSON or YAML body as ``model``, wrong fields explained."""
 
     async def parsed(request: Request) -> Model:
-        return parse_body(model, await read_document(request, invalid_body))
+        received = await receive(request)
+        read_ = partial(_body, model, received)
+        return await services(request).work.documents.run(caller(request).tenant, read_)
 
     return Depends(parsed)
 
 
+def _body(model: type[Model], received: Body) -> Model:
+    return parse_body(model, read(received, invalid_body))
+
+
 async def _spec(request: Request) -> JobSpec:
-    return parse_spec(await read_document(request))
+    received = await receive(request)
+    return await services(request).work.documents.run(caller(request).tenant, lambda: parse_spec(read(received)))
 
 
 IfMatch = Annotated[
@@ -121,8 +140,8 @@ DatasetsService = Annotated[Datasets, Depends(_datasets)]
 ArtifactStore = Annotated[Store, Depends(_store)]
 Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]
-Held = Annotated[Services, Depends(services)]
-Caller = Annotated[Identity, Depends(caller)]
+Held = Annotated[Services, Depends(_services)]
+Caller = Annotated[Identity, Depends(_caller)]
 Tenant = Annotated[str, Depends(_tenant)]
 Version = Annotated[int | None, Depends(_version)]
 IdempotencyKey = Annotated[

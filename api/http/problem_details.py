@@ -37,6 +37,8 @@ from hposvc.webhooks.service import TooManyWebhooks, WebhookNotFound
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 20  # that one problem lists
+LONGEST = 1000  # characters of a message or a remedy
 
 
 class FieldError(Described):
@@ -68,7 +70,7 @@ class ProblemDocument(Described):
     instance: str | None = None
     """The path of the request."""
     errors: list[FieldError] = Field([])
-    """Everything that is wrong, field by field. Absent where no field is to blame."""
+    """What is wrong, field by field: the first twenty errors. Absent where no field is to blame."""
 
 
 class HTTPProblem(Exception):
@@ -87,7 +89,7 @@ class HTTPProblem(Exception):
         super().__init__(detail)
         self.kind = TYPES[slug]
         self.detail = detail
-        self.errors = list(errors)
+        self.errors = list(errors[:MOST_ERRORS])
         self.status = status or self.kind.status
         self.headers = dict(headers or {})
         self.extra = extra
@@ -108,9 +110,9 @@ class HTTPProblem(Exception):
 
 def field_error(field: str, message: str, remedy: str, value: object = None) -> FieldError:
     """A field error that shows the offending value, if it is a scalar, in a form that JSON can hold."""
+    field, message, remedy = _short(field, 200), _short(message, LONGEST), _short(remedy, LONGEST)
     if isinstance(value, str):
-        value = value.encode("utf-8", "backslashreplace").decode()
-        value = value if len(value) <= 100 else value[:99] + "…"
+        value = _short(value, 100)
     elif isinstance(value, float) and not math.isfinite(value):
         value = {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
     if isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**53):
@@ -118,24 +120,34 @@ def field_error(field: str, message: str, remedy: str, value: object = None) -> 
     return FieldError(field=field, message=message, remedy=remedy)
 
 
+def _short(text: str, most: int) -> str:
+    """The text cut off, in characters that JSON can hold."""
+    text = text[: most + 1].encode("utf-8", "backslashreplace").decode()
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _first_of(errors: Sequence[FieldError]) -> str:
+    """The first error in words, and how many there are beside it."""
+    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
+    if len(errors) > MOST_ERRORS:
+        return f"{first} (and more; the first {MOST_ERRORS} errors are listed)"
+    return first + (f" (and {len(errors) - 1} more)" if len(errors) > 1 else "")
+
+
 def invalid_spec(errors: Sequence[FieldError]) -> HTTPProblem:
     """The job cannot be accepted as it stands."""
-    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return HTTPProblem("invalid-spec", first + more, errors=errors)
+    return HTTPProblem("invalid-spec", _first_of(errors), errors=errors)
 
 
 def invalid_dataset(error: DataError) -> HTTPProblem:
     """The file cannot be kept as a data set."""
-    errors = [field_error(found.field, found.message, found.remedy) for found in error.defects]
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return HTTPProblem("invalid-dataset", f"{errors[0].field}: {errors[0].message}{more}", errors=errors)
+    errors = [field_error(found.field, found.message, found.remedy) for found in error.defects[: MOST_ERRORS + 1]]
+    return HTTPProblem("invalid-dataset", _first_of(errors), errors=errors)
 
 
 def invalid_body(errors: Sequence[FieldError]) -> HTTPProblem:
     """A body other than a job's cannot be accepted as it stands."""
-    first = f"{errors[0].field}: {errors[0].message}" if errors[0].field else errors[0].message
-    return HTTPProblem("invalid-body", first, errors=errors)
+    return HTTPProblem("invalid-body", _first_of(errors), errors=errors)
 
 
 def to_problem(request: Request, error: Exception) -> HTTPProblem:
@@ -158,7 +170,9 @@ def install(app: FastAPI) -> None:
 
 
 def _from_data(_: Request, error: DataError) -> HTTPProblem:
-    return invalid_spec([field_error(found.field, found.message, found.remedy) for found in error.defects])
+    return invalid_spec(
+        [field_error(found.field, found.message, found.remedy) for found in error.defects[: MOST_ERRORS + 1]]
+    )
 
 
 def _from_parameters(_: Request, error: RequestValidationError) -> HTTPProblem:
@@ -169,7 +183,7 @@ def _from_parameters(_: Request, error: RequestValidationError) -> HTTPProblem:
             "See /docs for what it takes.",
             item["input"],
         )
-        for item in error.errors()
+        for item in error.errors()[:MOST_ERRORS]
     ]
     return HTTPProblem(
         "invalid-parameter", "; ".join(f"{item.field}: {item.message}" for item in errors), errors=errors

@@ -5,12 +5,13 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.http.problem_details import FieldError, field_error, invalid_body, invalid_spec
+from api.http.problem_details import MOST_ERRORS, FieldError, field_error, invalid_body, invalid_spec
 from hposvc.schema.spec import JobSpec
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -36,6 +37,7 @@ WORDS = {
     "union_tag_not_found": ("is required", "Add the field."),
     "union_tag_invalid": ("must be one of {expected_tags}", "Send one of {expected_tags}."),
 }
+LONGEST_MISSPELT = 50  # characters of a field's name; looking for one alike takes their square
 ABOUT_TAG = ("union_tag_not_found", "union_tag_invalid")
 
 
@@ -56,21 +58,25 @@ def parse_body(model: type[Model], document: Any) -> Model:
 
 
 def explain(errors: Sequence[ErrorDetails], document: Any, model: type[BaseModel] = JobSpec) -> list[FieldError]:
-    """Field errors for what pydantic found. Of the branches of a union, the one that was most likely meant counts."""
+    """Field errors for what pydantic found, at most one more than a problem lists. Of the branches of a union, the one
+    that was most likely meant counts.
+    """
     found = [(*_locate(error, document), error) for error in errors]
     meant = _likeliest_branches((branch, error["type"]) for _, branch, error in found)
-    by_field: dict[str, list[ErrorDetails]] = {}
+    by_field: dict[Path, list[ErrorDetails]] = {}
     for field, branch, error in found:
         if not branch or branch in meant:
             by_field.setdefault(field, []).append(error)
-    return [_field_error(field, group, model) for field, group in by_field.items()]
+    first = islice(by_field.items(), MOST_ERRORS + 1)
+    return [_field_error(".".join(field), group, model) for field, group in first]
 
 
-Branch = tuple[str, str]  # where a union stands, and which of its models was tried
+Path = tuple[str, ...]
+Branch = tuple[Path, str]  # where a union stands, and which of its models was tried
 
 
-def _locate(error: ErrorDetails, document: Any) -> tuple[str, Branch | None]:
-    """The dotted field that an error is about, without the names of union branches that pydantic adds."""
+def _locate(error: ErrorDetails, document: Any) -> tuple[Path, Branch | None]:
+    """The path to the field that an error is about, without the names of union branches that pydantic adds."""
     path: list[str] = []
     branch: Branch | None = None
     value = document
@@ -84,10 +90,10 @@ def _locate(error: ErrorDetails, document: Any) -> tuple[str, Branch | None]:
             pass
         else:
             if isinstance(value, dict):
-                branch = branch or (".".join(path), str(part))
+                branch = branch or (tuple(path), str(part))
             continue
         path.append(str(part))
-    return ".".join(path), branch
+    return tuple(path), branch
 
 
 def _likeliest_branches(tried: Iterable[tuple[Branch | None, str]]) -> set[Branch]:
@@ -97,7 +103,7 @@ def _likeliest_branches(tried: Iterable[tuple[Branch | None, str]]) -> set[Branc
         if branch:
             misfits, count = scores.get(branch, (0, 0))
             scores[branch] = (misfits + (kind in ("missing", "extra_forbidden")), count + 1)
-    best: dict[str, Branch] = {}
+    best: dict[Path, Branch] = {}
     for branch in scores:
         current = best.setdefault(branch[0], branch)
         best[branch[0]] = min(current, branch, key=scores.__getitem__)
@@ -136,7 +142,7 @@ def _words(error: ErrorDetails) -> tuple[str, str]:
 def _suggestion(field: str, model: type[BaseModel]) -> str:
     *parents, name = field.split(".")
     known = _fields_at(model, parents)
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(name, known, n=1) if len(name) <= LONGEST_MISSPELT else []
     hint = f"Did you mean {near[0]!r}? " if near else "Remove it. "
     return f"{hint}Known here: {', '.join(sorted(known))}."
 

@@ -108,9 +108,9 @@ class DatasetSpec(SpecModel):
     """Whether the label holds classes or numbers. null: text, booleans and at most 50 different whole numbers are
     classes; other numbers are numbers.
     """
-    features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000)] | None = None
+    features: Annotated[list[ColumnName], Field(min_length=1, max_length=100_000, fail_fast=True)] | None = None
     """The columns to learn from. null: all columns that have no other role."""
-    categorical: Annotated[list[ColumnName], Field(min_length=1, max_length=10_000)] | None = None
+    categorical: Annotated[list[ColumnName], Field(min_length=1, max_length=10_000, fail_fast=True)] | None = None
     """Features of an uploaded data set whose numbers are codes, such as of places or products: each value becomes a
     feature of its own. null: numbers are amounts.
     """

@@ -1,0 +1,99 @@
+"""Threads for the work of requests: each kind of work has its own, and the tenants take turns at them.
+
+So nobody waits for another kind of work, and nobody for more than what a tenant may do at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from api.http.problem_details import HTTPProblem
+
+Result = TypeVar("Result")
+
+MOST_WAITING = 300  # requests of one tenant for one kind of work
+
+
+class Turns:
+    """``places`` threads for one kind of work, of which a tenant has at most ``each`` at a time.
+
+    What more it asks for waits; as soon as a thread is free, the tenant has it that has waited longest for a turn.
+    Belongs to one event loop.
+    """
+
+    def __init__(self, places: int, each: int) -> None:
+        self._threads = CapacityLimiter(places)
+        self._free = places
+        self._each = each
+        self._running: Counter[str] = Counter()
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}  # who had a turn stands at the end
+
+    async def run(self, tenant: str, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns, called on a thread when it is the tenant's turn.
+
+        Raises HTTPProblem when the tenant has too much waiting already.
+        """
+        await self._enter(tenant)
+        try:
+            return await to_thread.run_sync(work, limiter=self._threads)
+        finally:
+            self._leave(tenant)
+
+    async def _enter(self, tenant: str) -> None:
+        waiting = self._waiting.setdefault(tenant, deque())
+        if len(waiting) >= MOST_WAITING:
+            detail = f"{MOST_WAITING} requests of yours wait for the same kind of work."
+            raise HTTPProblem("too-many-requests", detail, headers={"Retry-After": "2"})
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        self._grant()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # it was granted in the same moment
+                self._leave(tenant)
+            raise
+
+    def _leave(self, tenant: str) -> None:
+        self._free += 1
+        self._running[tenant] -= 1
+        self._running = +self._running  # forgets who has nothing here
+        self._grant()
+
+    def _grant(self) -> None:
+        """Give the free threads to those whose turn it is."""
+        granted = True
+        while self._free and granted:
+            granted = False
+            for tenant, waiting in list(self._waiting.items()):
+                while waiting and waiting[0].done():
+                    waiting.popleft()  # its request gave up
+                takes = bool(waiting) and self._free > 0 and self._running[tenant] < self._each
+                if takes:
+                    self._free -= 1
+                    self._running[tenant] += 1
+                    waiting.popleft().set_result(None)
+                    granted = True
+                if takes or not waiting:
+                    del self._waiting[tenant]
+                if takes and waiting:
+                    self._waiting[tenant] = waiting
+
+
+@dataclass(frozen=True)
+class Work:
+    """The kinds of work of one API process. The database has connections for all of their threads together."""
+
+    access: Turns = field(default_factory=lambda: Turns(2, 1))  # whose a key is; the "tenant" is an address
+    health: Turns = field(default_factory=lambda: Turns(1, 1))
+    live: Turns = field(default_factory=lambda: Turns(2, 1))
+    documents: Turns = field(default_factory=lambda: Turns(2, 1))
+    reads: Turns = field(default_factory=lambda: Turns(8, 4))
+    changes: Turns = field(default_factory=lambda: Turns(4, 2))
+    uploads: Turns = field(default_factory=lambda: Turns(3, 1))
