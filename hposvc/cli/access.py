@@ -264,7 +264,9 @@ def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], empty: str) -
     if not rows:
         typer.echo(empty)
         return
-    table = Table(*headings, box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in ("id", "message", "job"), overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     console().print(table)

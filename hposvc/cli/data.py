@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hposvc.cli.naming import DatasetId, dataset_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 
-DatasetId = Annotated[str, typer.Argument(metavar="DATASET", help="The data set's id, as `hposvc data list` shows it.")]
 DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file.")]
 Label = Annotated[
     str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
@@ -65,7 +65,7 @@ def show(dataset_id: DatasetId, url: Url = None, as_json: Json = False) -> None:
     from hposvc.cli.render import console, dataset
 
     with client_of(url) as client:
-        found = client.dataset(dataset_id)
+        found = client.dataset(dataset_of(client, dataset_id))
     if as_json:
         print_json(found)
     else:
@@ -73,9 +73,15 @@ def show(dataset_id: DatasetId, url: Url = None, as_json: Json = False) -> None:
 
 
 @commands.command()
-def rm(dataset_id: DatasetId, url: Url = None) -> None:
+def rm(
+    dataset_id: DatasetId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    url: Url = None,
+) -> None:
     """Remove an uploaded data set; finished jobs keep their results."""
     with client_of(url) as client:
+        dataset_id = dataset_of(client, dataset_id)
+        sure(f"Remove {dataset_id} for good?", yes=yes)
         client.remove_dataset(dataset_id)
     typer.echo(f"{dataset_id} is removed")
 

@@ -12,18 +12,20 @@ import typer
 
 from hposvc.cli.data import DataFile, IdColumn, Label, Task, upload
 from hposvc.cli.field_help import of_field
+from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
     from hposvc.client import Client
     from hposvc.prediction import Predictions
+    from hposvc.schema.datasets import DatasetResource
     from hposvc.schema.job import JobResource
 
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, as `hposvc jobs` shows it.")]
 KINDS = ["data_reweighting", "regularization_tuning"]
 ORDERS = ["newest", "oldest", "priority", "best_upper_loss"]
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+MOST_LEFT_OUT = 10  # columns that are named
 SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to list.")
 
 
@@ -97,6 +99,8 @@ def tune(
         raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
     with client_of(url) as client:
         added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
+        if not as_json:
+            _say_left_out(added)
         whom: dict[str, Any] = {}
         if kind == "data_reweighting":
             whom = {"trusted": trusted if trusted_column is None else {"column": trusted_column}}
@@ -158,7 +162,7 @@ def jobs(
 def watch(job_id: JobId, url: Url = None, as_json: Json = False) -> None:
     """Follow a job until it ends: progress, upper loss, hypergradient norm."""
     with client_of(url) as client:
-        _follow(client, job_id, as_json=as_json, then_results=False)
+        _follow(client, job_of(client, job_id), as_json=as_json, then_results=False)
 
 
 def results(
@@ -172,6 +176,7 @@ def results(
     from hposvc.cli.watching import downloading
 
     with client_of(url) as client:
+        job_id = job_of(client, job_id)
         job = client.job(job_id)
         if job.result is None and job.error is None:
             raise Fault(
@@ -190,7 +195,7 @@ def _action(name: str, doc: str) -> Callable[..., None]:
 
     def command(job_id: JobId, url: Url = None, as_json: Json = False) -> None:
         with client_of(url) as client:
-            job: JobResource = getattr(client, name)(job_id)
+            job: JobResource = getattr(client, name)(job_of(client, job_id))
         print_json(job) if as_json else typer.echo(f"{job.id} is {job.state}")
 
     command.__name__, command.__doc__ = name, doc
@@ -213,7 +218,7 @@ def retry(
 ) -> None:
     """Queue a failed or cancelled job again, from its last checkpoint if it has one."""
     with client_of(url) as client:
-        job = client.retry(job_id, from_start=from_start)
+        job = client.retry(job_of(client, job_id), from_start=from_start)
     print_json(job) if as_json else typer.echo(f"{job.id} is {job.state}")
 
 
@@ -234,20 +239,20 @@ def edit(
     if not changes:
         raise Fault("nothing to change", "Give --name, --tag or --priority.", code=Exit.USAGE)
     with client_of(url) as client:
-        job = client.update(job_id, **changes)
+        job = client.update(job_of(client, job_id), **changes)
     print_json(job) if as_json else typer.echo(f"{job.id} is changed")
 
 
 def rm(
-    job_ids: Annotated[list[str], typer.Argument(metavar="JOB...", help="Jobs that have ended.")],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    job_ids: JobIds,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
     url: Url = None,
 ) -> None:
     """Delete jobs that have ended, with their iterations, history and files."""
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete {', '.join(job_ids)} for good?", abort=True, err=True)
     with client_of(url) as client:
-        for job_id in job_ids:
+        doomed = [job_of(client, job_id) for job_id in job_ids]
+        sure(f"Delete {', '.join(doomed)} for good?", yes=yes)
+        for job_id in doomed:
             client.delete(job_id)
             typer.echo(f"{job_id} is deleted")
 
@@ -264,7 +269,7 @@ def iterations(
     if format_ not in ("csv", "ndjson", "json"):
         raise Fault(f"there is no format {format_!r}", "Choose csv, ndjson or json.", code=Exit.USAGE)
     with client_of(url) as client:
-        for chunk in client.iterations_as(job_id, format_, after=after):
+        for chunk in client.iterations_as(job_of(client, job_id), format_, after=after):
             sys.stdout.buffer.write(chunk)
     sys.stdout.flush()
 
@@ -284,7 +289,7 @@ def predict(
 
     with client_of(url) as client:
         try:
-            found = client.predict(job_id, file)
+            found = client.predict(job_of(client, job_id), file)
         except DataError as error:
             raise Fault(f"{file}: {error}", code=Exit.USAGE) from error
         except OSError as error:
@@ -319,15 +324,20 @@ def _follow(client: Client, job_id: str, *, as_json: bool, then_results: bool) -
     from hposvc.cli.watching import follow
     from hposvc.cli.watching import watch as show
 
+    try:
+        job = client.wait(job_id) if as_json else show(follow(client, job_id), console())
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\n{job_id} goes on without you. Follow it again: hposvc watch {job_id}   Stop it: hposvc cancel {job_id}",
+            err=True,
+        )
+        raise
     if as_json:
-        job = client.wait(job_id)
         print_json(job)
-    else:
-        job = show(follow(client, job_id), console())
-        if job.state == "paused":
-            typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
-        elif then_results or job.error is not None:
-            _show_outcome(job, as_json=False)
+    elif job.state == "paused":
+        typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
+    elif then_results or job.error is not None:
+        _show_outcome(job, as_json=False)
     _exit_like(job)
 
 
@@ -351,6 +361,15 @@ def _exit_like(job: JobResource) -> None:
 def _say_submitted(client: Client, job: JobResource) -> None:
     typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
     _warn(job.notice)
+
+
+def _say_left_out(added: DatasetResource) -> None:
+    """Which columns the model will not see, and why."""
+    left = [f"{column.name} ({column.treatment})" for column in added.columns or [] if column.role == "ignored"]
+    if left:
+        more = f", and {len(left) - MOST_LEFT_OUT:,} more" if len(left) > MOST_LEFT_OUT else ""
+        many = "1 column is" if len(left) == 1 else f"{len(left):,} columns are"
+        _warn(f"{many} left out: {', '.join(left[:MOST_LEFT_OUT])}{more}. All columns: hposvc data show {added.id}")
 
 
 def _warn(text: str | None) -> None:

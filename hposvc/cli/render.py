@@ -63,8 +63,11 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
     """A line a worker."""
-    names = ("id", "state", "device", "offers", "job", "heard of")
-    table = Table(*names, box=None, pad_edge=False, header_style="dim")
+    workers = list(workers)
+    busy = any(worker.job_id for worker in workers)  # an id stays on one line; what a worker prepares may wrap
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("id", "state", "device", "offers", "job", "heard of"):
+        table.add_column(heading, no_wrap=heading == "id" or (heading == "job" and busy), overflow="fold")
     for worker in workers:
         state = worker.state + (f" (asked to {worker.asked})" if worker.asked else "")
         doing = worker.job_id or worker.progress_message or ""
@@ -77,16 +80,17 @@ def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
 def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:
     """A line a job."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("job", "name", "state"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("iterations", "best upper loss", "age"):
+    table.add_column("job", no_wrap=True)  # an id in two pieces cannot be copied
+    table.add_column("name", overflow="fold", min_width=8)
+    table.add_column("state", no_wrap=True)
+    for heading in ("iterations", "best loss", "age"):
         table.add_column(heading, justify="right", no_wrap=True)
     for job in jobs:
         table.add_row(
             job.id,
             job.name or job.kind,
             Text(job.state, STATE_STYLES[job.state]),
-            f"{job.progress.iteration:,} / {job.progress.iterations:,}",
+            f"{job.progress.iteration:,}/{job.progress.iterations:,}",
             number(job.best.upper_loss),
             age(job.created_at),
         )
@@ -96,8 +100,9 @@ def jobs_table(jobs: Iterable[JobResource]) -> RenderableType:
 def datasets_table(found: Iterable[DatasetResource]) -> RenderableType:
     """A line a data set."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("id", "name", "task", "target"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("id", no_wrap=True)
+    for heading in ("name", "task", "target"):
+        table.add_column(heading, overflow="fold", min_width=6)
     for heading in ("rows", "features"):
         table.add_column(heading, justify="right", no_wrap=True)
     for item in found:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from hposvc.schema.notebook import job_html
 from hposvc.schema.numbers import Number
 from hposvc.schema.resource import Resource
 from hposvc.schema.spec import JobName, JobSpec, Kind, Priority, Tags
@@ -124,6 +125,10 @@ class JobResource(Resource):
     """Only in the response to a submission: why the job will have to wait, and which of its settings are doubtful.
     null: neither.
     """
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows of the job."""
+        return job_html(self)
 
 
 class Checked(Resource):

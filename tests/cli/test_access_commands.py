@@ -130,12 +130,12 @@ def test_jobs_are_changed_listed_and_deleted() -> None:
     assert run("iterations", job_id).output.startswith("iteration,upper_loss")
     assert json.loads(run("iterations", job_id, "--format", "json").output)["total"] == 0
     assert run("iterations", job_id, "--format", "xml").exit_code == Exit.USAGE
-    refused = run("rm", job_id)
+    refused = run("rm", job_id, "--yes")
     assert refused.exit_code == Exit.REFUSED
     assert "cancel it first" in refused.stderr
     run("cancel", job_id)
     assert run("rm", job_id, "--yes").output == f"{job_id} is deleted\n"
-    assert run("rm", job_id).exit_code == Exit.REFUSED
+    assert run("rm", job_id, "--yes").exit_code == Exit.REFUSED
     assert "No workers" in run("worker", "list").output
     assert json.loads(run("worker", "list", "--json").stdout) == []
 
