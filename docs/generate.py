@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,20 @@ def _docstring(member: Any) -> str:
     return inspect.cleandoc(member.__doc__ or "").replace("``", "`")
 
 
+def glossary() -> str:
+    """The words of docs/glossary.md, for the dashboard."""
+    parts: list[dict[str, Any]] = []
+    for line in (Path(__file__).parent / "glossary.md").read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            parts.append({"title": line[3:], "terms": []})
+        elif line.startswith("| **"):
+            term, meaning = (cell.strip() for cell in line.strip("|").split("|", 1))
+            names = re.findall(r"\*\*(.+?)\*\*", term)
+            ids = [name.replace(" ", "-") for name in names]
+            parts[-1]["terms"].append({"ids": ids, "term": term.replace("**", ""), "meaning": meaning})
+    return json.dumps([part for part in parts if part["terms"]], indent=1, ensure_ascii=False) + "\n"
+
+
 PAGES = {
     "job.md": job,
     "settings.md": settings,
@@ -296,6 +311,7 @@ PAGES = {
     "http.md": http,
     "problems.md": problems,
     "client.md": client,
+    "../../api/dashboard/glossary.json": glossary,
 }
 
 

@@ -96,6 +96,12 @@ def install(app: FastAPI) -> None:
     plain("workers.html", "/workers")
     plain("login.html", "/login")
 
+    @app.get("/glossary", include_in_schema=False)
+    def glossary() -> HTMLResponse:
+        return page(
+            "glossary.html", "/glossary", parts=json.loads((HERE / "glossary.json").read_text(encoding="utf-8"))
+        )
+
     @app.get("/jobs/{job_id}", include_in_schema=False)
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)

@@ -198,7 +198,7 @@ def test_jobs_are_compared(page: Page, server: Server) -> None:
     jobs = [running(server.engine, 30, name=name) for name in ("one", "two", "three")]
     page.goto("/")
     for name in ("three", "two", "one"):
-        box = page.get_by_label(f"Compare {name}")
+        box = page.get_by_label(f"Choose {name}")
         tab_to(page, box)
         page.keyboard.press("Space")
         expect(box).to_be_checked()

@@ -127,6 +127,7 @@ def stage(server: Server) -> dict[str, str]:
         "datasets": "/datasets",
         "workers": "/workers",
         "login": "/login",
+        "glossary": "/glossary",
     }
 
 

@@ -33,13 +33,14 @@ export function call(path, options = {}) {
   return (options.method ?? "GET") === "GET" ? inTurn(() => send(path, options)) : send(path, options);
 }
 
-async function send(path, { method = "GET", headers = {}, body, etag } = {}) {
+async function send(path, { method = "GET", headers = {}, body, etag, keepalive = false } = {}) {
   let response;
   let data = null;
   try {
     response = await fetch(path, {
       method,
       body,
+      keepalive,
       headers: { Accept: "application/json", ...(etag ? { "If-None-Match": etag } : {}), ...headers },
       cache: "no-store",
       signal: AbortSignal.timeout(TIMEOUT),
@@ -58,6 +59,18 @@ async function send(path, { method = "GET", headers = {}, body, etag } = {}) {
   if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
   if (response.status >= 400) throw new ApiProblem(data?.title ? data : { title: `Status ${response.status}`, status: response.status });
   return { status: response.status, data, etag: response.headers.get("ETag"), headers: response.headers };
+}
+
+/** Who is signed in, or null. Unlike with `call`, it is no error that nobody is. */
+export function session() {
+  return inTurn(async () => {
+    try {
+      const response = await fetch("/v1/session", { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+      return response.ok ? await response.json() : null;
+    } catch {
+      return null; // the page says itself that the service does not respond
+    }
+  });
 }
 
 const held = new Map(); // path → the newest answer, by its entity tag

@@ -48,6 +48,7 @@ export function keepFocus(container, redraw) {
 /** Asks in a dialog, and calls `agreed` when its button of the value "yes" is pressed. */
 export function ask(dialog, agreed) {
   $('button[value="yes"]', dialog).onclick = agreed;
+  for (const button of dialog.querySelectorAll('button[value="no"][type="button"]')) button.onclick = () => dialog.close();
   dialog.showModal();
 }
 

@@ -6,6 +6,7 @@ import { bestCandidate, byLoss, gain } from "./gain.js";
 import { hardlyMoved } from "./lambda.js";
 import { TERMINAL, progressBar } from "./states.js";
 
+const WORDS = { "Upper loss": "upper-loss", "Hypergradient norm": "hypergradient", "Hypergradient error": "certificate", λ: "hyperparameters", "Gain over the best other candidate": "candidate" };
 const BROKEN = new Set(["NaN", "∞", "−∞"]);
 const rate3 = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
@@ -18,11 +19,14 @@ export function tiles(job, series, lambda) {
   return [progress(job, series), loss(job, series), norm(job, series), certificate(job, series), hyperparameters(lambda, TERMINAL.has(job.state)), gained(job)];
 }
 
-const tile = (label, value, under, tone = "") =>
+/** Where the glossary says what a word means. */
+const meaning = (word) => `/glossary#${word}`;
+
+const tile = (label, value, under, tone = "", word = WORDS[label]) =>
   h(
     "div",
     { class: "tile" },
-    h("span", { class: "label" }, label),
+    h("span", { class: "label" }, word ? h("a", { class: "term", href: meaning(word) }, label) : label),
     h("span", { class: `value figures ${BROKEN.has(value) ? "broken" : tone}` }, value),
     h("span", { class: "under figures" }, ...[under].flat()),
   );
@@ -101,12 +105,12 @@ function hyperparameters(lambda, ended) {
   const median = number(now.groups[0].quantiles.value[3]);
   if (now.scale === "log") {
     if (now.size > 1 && hardlyMoved(low, high)) return tile(`Strengths: ${count(now.size)}`, short(low), "they hardly differ");
-    return tile(`Strengths: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "of the whole model" : `median ${median}`);
+    return tile(`Strengths: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "of the whole model" : `median ${median}`, "", "strength");
   }
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
   const { name } = now.groups[0]; // "all" where it is not known what they are of
-  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all started at ½ · now ${short(low)} to ${short(high)}, median ${median}`);
+  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all started at ½ · now ${short(low)} to ${short(high)}, median ${median}`, "", "weight");
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */

@@ -169,7 +169,7 @@ function render() {
 
 /** Its state in six figures. */
 function glance() {
-  $("#tiles").replaceChildren(...tiles(job, series, lambda));
+  keepFocus($("#tiles"), () => $("#tiles").replaceChildren(...tiles(job, series, lambda)));
 }
 
 const PHASES = {
@@ -239,28 +239,54 @@ const ACTION_TEXT = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: 
 
 function actions() {
   const legal = Object.keys(ACTION_TEXT).filter((action) => ACTIONS[action].has(job.state));
-  const key = legal.join();
+  const ended = TERMINAL.has(job.state);
+  const key = [...legal, ended, Boolean(job.result)].join();
   const box = $("#actions");
   if (box.dataset.legal === key) return; // keep the focus where it is
   box.dataset.legal = key;
-  const buttons = legal.map((action) =>
-    h("button", { type: "button", class: `button ${action === "cancel" ? "danger" : ""}`, onclick: () => (action === "cancel" ? ask($("#confirm"), () => act(action)) : act(action)) }, ACTION_TEXT[action]),
+  const button = (text, onclick, tone = "") => h("button", { type: "button", class: `button ${tone}`, onclick }, text);
+  keepFocus(box, () =>
+    box.replaceChildren(
+      ...legal.map((action) => (action === "cancel" ? button(ACTION_TEXT.cancel, () => ask($("#confirm"), () => act("/cancel")), "danger") : button(ACTION_TEXT[action], () => act(`/${action}`)))),
+      ...(job.result ? [h("a", { class: "button", href: jobPath(id, "/report") }, "Report to print")] : []),
+      button("Edit", edit),
+      ...(ended ? [button("Delete", () => ask($("#delete"), remove), "danger")] : []),
+    ),
   );
-  keepFocus(box, () => box.replaceChildren(...buttons));
 }
 
-async function act(action) {
+/** Asks the service for something, and says what it refuses. Returns whether it did it. */
+async function act(path, options = { method: "POST" }) {
   const refusal = $("#refusal");
   refusal.replaceChildren();
+  let done = true;
   try {
-    await call(jobPath(id, `/${action}`), { method: "POST" });
+    await call(jobPath(id, path), options);
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
     const text = error instanceof Unreachable ? "The service did not respond. The request may have had no effect." : error.message;
     refusal.replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, text)));
+    done = false;
   }
   etag = null;
   askNow();
+  return done;
+}
+
+/** Asks for another name and other tags. */
+function edit() {
+  const dialog = $("#edit");
+  const { name, tags } = $("form", dialog).elements;
+  name.value = job.name ?? "";
+  tags.value = job.tags.join(", ");
+  ask(dialog, () => {
+    const changes = { name: name.value.trim() || null, tags: tags.value.split(",").map((tag) => tag.trim()).filter(Boolean) };
+    act("", { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(changes) });
+  });
+}
+
+async function remove() {
+  if (await act("", { method: "DELETE" })) location.assign("/");
 }
 
 async function history() {

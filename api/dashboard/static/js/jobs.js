@@ -3,8 +3,9 @@
 import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
 import { age, count, jobName, kind, local, number, toNumber } from "./format.js";
+import { Bulk } from "./bulk.js";
 import { poll } from "./poll.js";
-import { ACTIVE, progressBar, stateBadge } from "./states.js";
+import { ACTIONS, ACTIVE, TERMINAL, progressBar, stateBadge } from "./states.js";
 
 const PAGE = 50;
 const LARGEST = 1000; // jobs in one answer
@@ -14,7 +15,12 @@ const form = $("#filter");
 const body = $("#jobs tbody");
 const more = $("#more");
 const rows = new Map(); // job id → { version, row }
-const chosen = new Set(); // ids to compare
+const chosen = new Map(); // job id → the job, of those that are ticked
+const bulk = new Bulk($("#bulk"), () => {
+  chosen.clear();
+  rows.clear();
+  now();
+});
 let pages = 1;
 
 const parameters = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -47,7 +53,9 @@ async function refresh() {
 
 function render(items, next) {
   const filtered = [...parameters().keys()].some((name) => name !== "order");
+  items = items.filter(({ id }) => !bulk.hides(id));
   for (const job of items) {
+    if (chosen.has(job.id)) chosen.set(job.id, job);
     if (rows.get(job.id)?.version !== job.version) rows.set(job.id, { version: job.version, row: jobRow(job) });
   }
   const wanted = items.map((job) => rows.get(job.id).row);
@@ -58,6 +66,7 @@ function render(items, next) {
   show($("#empty"), items.length === 0 && !filtered);
   show($("#none"), items.length === 0 && filtered);
   show(more, next !== null);
+  offer();
 }
 
 function jobRow(job) {
@@ -66,7 +75,7 @@ function jobRow(job) {
   return h(
     "tr",
     { "data-job": job.id },
-    cell("Compare", { class: "choose" }, choice(job)),
+    cell("Choose", { class: "choose" }, choice(job)),
     cell("State", { class: "state-cell" }, stateBadge(job)),
     h(
       "th",
@@ -113,21 +122,32 @@ function sparkline(job) {
 }
 
 function choice(job) {
-  const box = h("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": `Compare ${jobName(job)}` });
+  const box = h("input", { type: "checkbox", checked: chosen.has(job.id), "aria-label": `Choose ${jobName(job)}` });
   box.addEventListener("change", () => {
-    if (box.checked && chosen.size === MOST_COMPARED) box.checked = false;
-    else if (box.checked) chosen.add(job.id);
+    if (box.checked) chosen.set(job.id, job);
     else chosen.delete(job.id);
-    offerComparison();
+    offer();
   });
   return box;
 }
 
-function offerComparison() {
+/** What can be done with the chosen jobs. */
+function offer() {
   const link = $("#compare");
-  link.textContent = chosen.size === MOST_COMPARED ? `Compare ${MOST_COMPARED} jobs (the most)` : `Compare ${chosen.size} jobs`;
-  link.href = `/compare?jobs=${[...chosen].map(encodeURIComponent).join(",")}`;
-  show(link, chosen.size > 1);
+  link.textContent = `Compare ${chosen.size} jobs`;
+  link.href = `/compare?jobs=${[...chosen.keys()].map(encodeURIComponent).join(",")}`;
+  show(link, chosen.size > 1 && chosen.size <= MOST_COMPARED);
+  show($("#too-many"), chosen.size > MOST_COMPARED);
+  for (const [name, word, can] of [
+    ["cancel", "Cancel", ({ state }) => ACTIONS.cancel.has(state)],
+    ["delete", "Delete", ({ state }) => TERMINAL.has(state)],
+  ]) {
+    const able = [...chosen.values()].filter(can);
+    const button = $(`#${name}-chosen`);
+    button.textContent = `${word} ${able.length === 1 ? "1 job" : `${able.length} jobs`}`;
+    button.onclick = () => bulk.offer(name, able);
+    show(button, able.length > 0);
+  }
 }
 
 readUrl();

@@ -1,6 +1,6 @@
 // Exchanges a key for a session. The key is in no page, no URL and no storage.
 
-import { ApiProblem, Unreachable, call } from "./api.js";
+import { ApiProblem, Unreachable, call, session } from "./api.js";
 import { $, h, icon } from "./dom.js";
 
 /** Where to go afterwards: always a path of this service, whatever the address bar contained. */
@@ -38,10 +38,9 @@ $("#out").addEventListener("click", () =>
   }),
 );
 
-// Without `call`: here it is no error that nobody is signed in.
-const response = await fetch("/v1/session", { headers: { Accept: "application/json" }, cache: "no-store" });
-if (response.ok) {
-  const { tenant, key, scopes } = await response.json();
+const known = await session();
+if (known) {
+  const { tenant, key, scopes } = known;
   $("#login").hidden = true;
   $("#who").hidden = false;
   $("#out").hidden = key === null;

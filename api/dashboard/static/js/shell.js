@@ -1,6 +1,7 @@
-// What every page has: the theme switch, ages that are kept up to date, and keyboard shortcuts.
+// What every page has: who is signed in, the theme switch, ages that are kept up to date, and keyboard shortcuts.
 
-import { $ } from "./dom.js";
+import { call, session } from "./api.js";
+import { $, show } from "./dom.js";
 import { age } from "./format.js";
 
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
@@ -24,6 +25,21 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () =>
   document.dispatchEvent(new Event("themechange")),
 );
 labelTheme();
+
+/** Whose key it is that opened the session, with a way to end it; nothing where the service asks for no key. */
+async function showSession() {
+  const known = await session();
+  if (!known?.key) return;
+  $("#session-key").textContent = known.key;
+  $("#session-key").title = `Signed in with the key “${known.key}” of ${known.tenant}`;
+  $("#sign-out").addEventListener("click", async () => {
+    await call("/v1/session", { method: "DELETE" });
+    location.assign("/login");
+  });
+  show($("#session"));
+}
+
+if (location.pathname !== "/login") showSession(); // that page has its own
 
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-age]")) time.textContent = age(time.dateTime);

@@ -1,0 +1,160 @@
+"""What is done to jobs in the dashboard: rename, tag, delete, several at once, the report, the words, signing out."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from hposvc.access import keys
+from hposvc.jobs import queries
+from tests.support.browser import Watch
+from tests.support.serving import RESULT, Server, running, submit, succeeded
+
+pytestmark = pytest.mark.browser
+
+DASHBOARD = Path(__file__).parents[2] / "api" / "dashboard"
+
+
+def names(server: Server) -> dict[str, str]:
+    return {str(job.name): job.state for job in queries.list_(server.engine).items}
+
+
+def test_a_job_is_renamed_tagged_and_deleted(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT, name="before", tags=["old"])
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("button", name="Edit").click()
+    dialog = page.get_by_role("dialog", name="Name and tags")
+    expect(dialog.get_by_label("Name")).to_have_value("before")
+    dialog.get_by_role("button", name="Leave as it is").click()
+    expect(dialog).to_be_hidden()
+    page.get_by_role("button", name="Edit").click()
+    dialog.get_by_label("Name").fill("<i>after</i>")
+    dialog.get_by_label("Tags").fill("new, second one,")
+    dialog.get_by_label("Tags").press("Enter")
+    expect(page.get_by_role("heading", name="<i>after</i>", exact=True)).to_be_visible()
+    expect(page.locator("#about .tag")).to_have_text(["new", "second one"])
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Keep it").click()
+    assert names(server) == {"<i>after</i>": "succeeded"}
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete the job").click()
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    assert names(server) == {}
+
+
+def test_a_job_that_runs_cannot_be_deleted_but_edited(page: Page, server: Server, watch: Watch) -> None:
+    job, _ = running(server.engine, 5, name="runs")
+    page.goto(f"/jobs/{job.id}")
+    expect(page.get_by_role("button", name="Edit")).to_be_visible()
+    expect(page.get_by_role("button", name="Delete")).to_be_hidden()
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Tags, with commas").fill("x" * 65)
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#refusal")).to_contain_text("tags")
+    watch.forgive("422")
+
+
+def test_the_report_is_one_click_away(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT, name="to print")
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("link", name="Report to print").click()
+    expect(page.get_by_role("heading", name="to print")).to_be_visible()
+    expect(page.get_by_text(RESULT["sentence"])).to_be_visible()
+
+
+def test_several_jobs_are_deleted_unless_it_is_taken_back(page: Page, server: Server) -> None:
+    page.clock.install()
+    for name in ("one", "two"):
+        succeeded(server.engine, RESULT, name=name)
+    submit(server.engine, name="waits")
+    page.goto("/")
+    for name in ("one", "two", "waits"):
+        page.get_by_label(f"Choose {name}").check()
+    expect(page.get_by_role("button", name="Cancel 1 job")).to_be_visible()
+    page.get_by_role("button", name="Delete 2 jobs").click()
+    rows = page.locator("#jobs tbody tr")
+    expect(page.locator("#bulk")).to_contain_text("2 jobs will be deleted in a moment.")
+    expect(rows).to_have_count(1)
+    expect(page.get_by_role("button", name="Undo")).to_be_focused()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#bulk")).to_contain_text("Nothing was changed.")
+    expect(rows).to_have_count(3)
+    page.clock.fast_forward(20_000)
+    assert names(server) == {"one": "succeeded", "two": "succeeded", "waits": "queued"}
+    for name in ("one", "two"):
+        page.get_by_label(f"Choose {name}").check()
+    page.get_by_role("button", name="Delete 2 jobs").click()
+    expect(rows).to_have_count(1)
+    page.clock.fast_forward(20_000)
+    expect(page.locator("#bulk")).to_contain_text("2 jobs are deleted.")
+    assert names(server) == {"waits": "queued"}
+
+
+def test_what_waits_happens_when_the_page_is_left(page: Page, server: Server) -> None:
+    submit(server.engine, name="waits")
+    page.goto("/")
+    page.get_by_label("Choose waits").check()
+    page.get_by_role("button", name="Cancel 1 job").click()
+    expect(page.locator("#bulk")).to_contain_text("1 job will be cancelled in a moment.")
+    page.goto("/workers")
+    expect(page.get_by_role("heading", name="Workers")).to_be_visible()
+    page.goto("/")
+    expect(page.locator("#jobs tbody tr")).to_contain_text("Cancelled")
+
+
+def test_what_is_refused_is_said_job_by_job(page: Page, server: Server, watch: Watch) -> None:
+    page.clock.install()
+    job, attempt = running(server.engine, 5, name="ended meanwhile")
+    submit(server.engine, name="still there")
+    page.goto("/")
+    for name in ("ended meanwhile", "still there"):
+        page.get_by_label(f"Choose {name}").check()
+    page.get_by_role("button", name="Cancel 2 jobs").click()
+    attempt.succeed(RESULT, [])
+    page.clock.fast_forward(20_000)
+    expect(page.locator("#bulk")).to_contain_text("1 of 2 jobs is cancelled.")
+    expect(page.locator("#bulk li")).to_contain_text(f"ended meanwhile: cannot cancel job {job.id}")
+    watch.forgive("409")
+
+
+def test_every_link_to_a_word_leads_to_its_meaning(page: Page, server: Server) -> None:
+    known = {
+        id_
+        for part in json.loads((DASHBOARD / "glossary.json").read_text())
+        for term in part["terms"]
+        for id_ in term["ids"]
+    }
+    assert {"upper-loss", "lower-level", "trusted-rows", "worker"} <= known
+    templates = "".join(file.read_text() for file in (DASHBOARD / "templates").glob("*.html"))
+    linked = set(re.findall(r'/glossary#([\w-]+)"', templates)) | set(
+        re.findall(r'chart\("\w+", "[^"]+", "([\w-]+)"\)', templates)
+    )
+    assert linked
+    assert linked <= known
+    job, _ = running(server.engine, 20)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#losses .caption")).to_have_text("20 points")
+    for link in page.locator("a.term").all():
+        assert (link.get_attribute("href") or "").removeprefix("/glossary#") in known
+    page.locator("#tiles").get_by_role("link", name="Upper loss").click()
+    expect(page.locator("#upper-loss + dd")).to_contain_text("λ moves to reduce it")
+    expect(page.locator("#upper-loss")).to_be_in_viewport()
+
+
+def test_the_header_says_who_is_signed_in_and_signs_out(page: Page, server: Server, watch: Watch) -> None:
+    token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")[1]
+    page.goto("/login")
+    expect(page.get_by_role("button", name="Sign out")).to_be_hidden()
+    page.get_by_label("Your key").fill(token)
+    page.get_by_label("Your key").press("Enter")
+    expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
+    expect(page.get_by_role("banner")).to_contain_text("my laptop")
+    page.get_by_role("banner").get_by_role("button", name="Sign out").click()
+    expect(page).to_have_url(re.compile("/login$"))
+    page.goto("/workers")
+    expect(page).to_have_url(re.compile("/login"))
+    watch.forgive("401")
