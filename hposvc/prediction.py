@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +20,18 @@ from safetensors.numpy import load
 from hposvc.files.tensors import metadata
 from hposvc.tables import DataError, Defect, Encoding
 from hposvc.tables.encoding import Numeric
-from hposvc.tables.kinds import Column, Floats, UnfitValueError, as_numbers, as_text
+from hposvc.tables.kinds import (
+    Column,
+    Floats,
+    Kind,
+    UnfitValueError,
+    as_numbers,
+    as_text,
+    kind_of,
+    parsed,
+    tidy,
+)
+from hposvc.tables.options import Reading
 
 BATCH_ROWS = 8192
 Values = NDArray[Any]
@@ -89,6 +101,7 @@ class Predictor:
 
         Raises DataError: a column that the model needs is missing, or holds something else than it should.
         """
+        columns = self.tidied(columns)
         features, warnings = self.encoding.apply(columns)
         outputs = np.concatenate(
             [self._outputs(features[start : start + BATCH_ROWS]) for start in range(0, len(features), BATCH_ROWS)]
@@ -102,7 +115,7 @@ class Predictor:
             odds = np.exp(outputs - outputs.max(1, keepdims=True))
             probabilities = odds / odds.sum(1, keepdims=True)
             labels = np.array(self.classes)[outputs.argmax(1)]
-        truth = self._truth(columns)
+        truth = self._truth(columns, warnings)
         id_column = self.description["id_column"]
         ids = np.arange(len(features)).astype(str)
         if id_column in columns:
@@ -117,24 +130,53 @@ class Predictor:
             warnings=warnings,
         )
 
-    def _truth(self, columns: Mapping[str, Column]) -> Values | None:
-        """The labels that the rows came with, if all of them did."""
-        column = columns.get(self.description["label"])
+    @property
+    def reading(self) -> Reading:
+        """How the text of a file is read, as that of the training rows was."""
+        said = self.description.get("reading", {})
+        missing = said.get("missing_values")
+        return Reading(missing_values=None if missing is None else tuple(missing), encoding=said.get("encoding"))
+
+    def tidied(self, columns: Mapping[str, Column]) -> dict[str, Column]:
+        """Columns of text without blanks around it, and null where it stands for a missing value; others as they are.
+
+        ``columns`` may be an Arrow table's.
+        """
+        missing = self.reading.missing_values
+        return {
+            name: tidy(column, missing) if kind_of(column.type) == "text" else column
+            for name, column in columns.items()
+        }
+
+    def _truth(self, columns: Mapping[str, Column], warnings: list[str]) -> Values | None:
+        """The labels that the rows came with, if all of them did and all are known."""
+        name = self.description["label"]
+        column = columns.get(name)
         if column is None or column.null_count:
             return None
+        notation = self.description.get("reading", {}).get("label_notation")
         if self.classes is None:
             try:
-                return as_numbers(column, "number")
+                return as_numbers(column, "number", notation)
             except UnfitValueError as error:
-                defect = Defect(
-                    f"columns.{self.description['label']}", str(error), "write numbers, or leave the label out"
-                )
+                defect = Defect(f"columns.{name}", str(error), "write numbers, or leave the label out")
                 raise DataError([defect]) from None
+        kind: Kind = self.description.get("label_kind") or "text"
+        if kind != "text" and kind_of(column.type) == "text":
+            with suppress(UnfitValueError):
+                column = parsed(column, kind, notation)
         text = as_text(column).to_pylist()
-        if set(text) <= set(self.classes):
-            return np.array(text)
-        # Codes of classes, or floats that stand for them.
-        return np.array([_plain(value) for value in text])
+        if not set(text) <= set(self.classes):
+            text = [_plain(value) for value in text]  # codes of classes, or floats that stand for them
+        unknown = sorted(set(text) - set(self.classes))
+        if unknown:
+            shown = ", ".join(map(repr, unknown[:5])) + ", …" * (len(unknown) > 5)
+            warnings.append(
+                f"There is no score: the label {name!r} has {shown}, and the model knows "
+                f"{', '.join(map(repr, self.classes[:5]))}{', …' * (len(self.classes) > 5)}. Write them alike for one."
+            )
+            return None
+        return np.array(text)
 
     def _outputs(self, features: Floats) -> Floats:
         x = ((features - self._mean) / self._scale).astype(self._dtype)

@@ -17,7 +17,7 @@ from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
 from hposvc.tables.defects import DataError
-from hposvc.tables.options import Task, UploadOptions
+from hposvc.tables.options import Decimal, Reading, Task, UploadOptions
 from hposvc.tables.reading import Format, format_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -94,6 +94,29 @@ async def upload(
             "different whole numbers, also written 1.0, are classes; other numbers are numbers."
         ),
     ] = None,
+    date_format: Annotated[
+        str | None,
+        Query(
+            min_length=2,
+            max_length=50,
+            description="How dates of a CSV file are written, such as %d/%m/%Y. By default each column is read as all "
+            "of its values allow; what could be read in two ways gets a caution.",
+        ),
+    ] = None,
+    decimal: Annotated[
+        Decimal | None,
+        Query(
+            description="The decimal point or comma of a CSV file. By default what its columns leave no doubt about."
+        ),
+    ] = None,
+    missing_values: Annotated[
+        list[Annotated[str, Query(max_length=200)]] | None,
+        Query(
+            max_length=100,
+            description="A text that stands for a missing value, beside an empty one; repeat it for several. An empty "
+            "one alone means that no text does. By default NA, N/A, NaN, None, null, ? and the like.",
+        ),
+    ] = None,
 ) -> Response:
     """Send CSV, Parquet or NPZ as the body. It is typed and checked; returns what is done to each column."""
     format_ = _format(request, name)
@@ -102,7 +125,8 @@ async def upload(
         check_name(called)
     except DataError as error:
         raise invalid_dataset(error) from None
-    options = UploadOptions(label, id_column, task)
+    missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
+    options = UploadOptions(label, id_column, task, Reading(date_format, decimal, missing))
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)
         found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, options, tenant)

@@ -23,6 +23,17 @@ Label = Annotated[
 ]
 IdColumn = Annotated[str | None, typer.Option(help="The column that names the rows; by default one called id.")]
 Task = Annotated[str | None, typer.Option(help="classification or regression, where the label could be either.")]
+DateFormat = Annotated[
+    str | None, typer.Option(help="How dates are written, such as %d/%m/%Y; by default found out column by column.")
+]
+Decimal = Annotated[str | None, typer.Option(help="The decimal point or comma; by default found out.")]
+MissingValues = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A text that stands for a missing value; repeat it for several, or give an empty one if no text does. "
+        "By default NA, NaN, None, null, ? and the like."
+    ),
+]
 
 
 @commands.command("list")
@@ -45,6 +56,9 @@ def add(
     id_column: IdColumn = None,
     task: Task = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default the name of the file.")] = None,
+    date_format: DateFormat = None,
+    decimal: Decimal = None,
+    missing_values: MissingValues = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -52,7 +66,8 @@ def add(
     from hposvc.cli.render import console, dataset
 
     with client_of(url) as client:
-        added = upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task)
+        said = reading(date_format, decimal, missing_values)
+        added = upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task, **said)
     if as_json:
         print_json(added)
     else:
@@ -84,6 +99,11 @@ def rm(
         sure(f"Remove {dataset_id} for good?", yes=yes)
         client.remove_dataset(dataset_id)
     typer.echo(f"{dataset_id} is removed")
+
+
+def reading(date_format: str | None, decimal: str | None, missing_values: list[str] | None) -> dict[str, Any]:
+    """The options that say how text is to be read, as ``upload`` takes them."""
+    return {"date_format": date_format, "decimal": decimal, "missing_values": missing_values or None}
 
 
 def upload(client: Client, file: Path, *, quiet: bool, **options: Any) -> DatasetResource:

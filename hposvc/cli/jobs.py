@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hposvc.cli.data import DataFile, IdColumn, Label, Task, upload
+from hposvc.cli.data import DataFile, DateFormat, Decimal, IdColumn, Label, MissingValues, Task, reading, upload
 from hposvc.cli.field_help import of_field
 from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
@@ -88,6 +88,9 @@ def tune(
         ),
     ] = "unknown",
     iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
+    date_format: DateFormat = None,
+    decimal: Decimal = None,
+    missing_values: MissingValues = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -98,7 +101,8 @@ def tune(
     if trusted not in ("unknown", "split"):
         raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
     with client_of(url) as client:
-        added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task)
+        said = reading(date_format, decimal, missing_values)
+        added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task, **said)
         if not as_json:
             _say_left_out(added)
         whom: dict[str, Any] = {}

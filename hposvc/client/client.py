@@ -205,14 +205,26 @@ class Client:
         label: str | None = None,
         id_column: str | None = None,
         task: Literal["classification", "regression"] | None = None,
+        date_format: str | None = None,
+        decimal: Literal[".", ","] | None = None,
+        missing_values: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> DatasetResource:
         """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
 
-        The same content is one data set, however often it is sent. Raises ProblemError naming what is wrong with the
-        file, OSError if it cannot be read.
+        ``date_format`` (like ``%d/%m/%Y``), ``decimal`` and ``missing_values`` (texts that stand for one) say how the
+        text of a CSV file is to be read; by default that is found out. The same content, read alike, is one data set,
+        however often it is sent. Raises ProblemError naming what is wrong with the file, OSError if it cannot be read.
         """
-        params = {"name": name or file.name, "label": label, "id_column": id_column, "task": task}
+        params = {
+            "name": name or file.name,
+            "label": label,
+            "id_column": id_column,
+            "task": task,
+            "date_format": date_format,
+            "decimal": decimal,
+            "missing_values": None if missing_values is None else list(missing_values) or [""],
+        }
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
         headers = {"Content-Type": media_type(file), "Content-Length": str(size)}
@@ -261,8 +273,9 @@ class Client:
         """
         from hposvc.tables.reading import format_of, read_table
 
-        table = read_table(data, format_of(data.name) or "csv") if isinstance(data, Path) else data
-        return self.predictor(job_id).predict({name: table[name] for name in table.column_names})
+        predictor = self.predictor(job_id)
+        table = read_table(data, format_of(data.name) or "csv", predictor.reading) if isinstance(data, Path) else data
+        return predictor.predict({name: table[name] for name in table.column_names})
 
     def cancel(self, job_id: str) -> JobResource:
         """Stop the job for good. Raises ProblemError (409) when it has ended."""

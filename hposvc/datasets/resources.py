@@ -25,7 +25,7 @@ def resource(row: sa.RowMapping) -> DatasetResource:
         columns=[ColumnResource(**column) for column in row["columns"]],
         size=row["size"],
         created_at=datetime.fromtimestamp(row["created_at"], UTC),
-        content_sha256=row["content_sha256"],
+        content_sha256=description.get("sent_sha256") or row["content_sha256"],
         cautions=[*description.get("cautions", ()), *description.get("label_cautions", ())],
         links=DatasetLinks(self=path, rows=f"{path}/rows"),
         **{name: description[name] for name in ("task", "features", "target", "classes", "id_column", "image_shape")},

@@ -7,12 +7,14 @@ gone again: whatever was left by a process that died is found by ``sweep`` and r
 from __future__ import annotations
 
 import fcntl
+import hashlib
+import json
 import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +36,7 @@ from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.ingest import ingest
-from hposvc.tables.options import UploadOptions
+from hposvc.tables.options import Reading, UploadOptions
 from hposvc.tables.reading import Format
 
 if TYPE_CHECKING:
@@ -131,11 +133,12 @@ class Datasets:
     ) -> tuple[DatasetResource, bool]:
         """Check the file that came in, and keep it; returns the data set and whether it is new.
 
-        The same content of one tenant is one data set. Raises DataError: what is wrong with the file or what was said
-        about it; DatasetConflict.
+        The same content of one tenant, read alike, is one data set. Raises DataError: what is wrong with the file or
+        what was said about it; DatasetConflict.
         """
         check_name(name)
-        known = self._known(sha256, tenant, options)
+        identity = _identity(sha256, options.reading)
+        known = self._known(identity, tenant, options)
         if known is not None:
             return known, False
         target = incoming.directory / "data.parquet"
@@ -146,9 +149,9 @@ class Datasets:
             "id": incoming.id,
             "tenant_id": tenant,
             "name": name,
-            "content_sha256": sha256,
+            "content_sha256": identity,
             "columns": columns,
-            "description": description,
+            "description": description | {"sent_sha256": sha256},
             "rows": description["rows"],
             "size": target.stat().st_size,
             "sha256": sha256_of(target),
@@ -164,15 +167,15 @@ class Datasets:
             self._store.remove_all(_folder(incoming.id))
             if not isinstance(error, sa.exc.IntegrityError):
                 raise
-            known = self._known(sha256, tenant, options)  # somebody sent the same at the same time
+            known = self._known(identity, tenant, options)  # somebody sent the same at the same time
             if known is None:
                 raise
             return known, False
         failpoint("dataset.committed")
         return resource(row), True
 
-    def _known(self, sha256: str, tenant: str, options: UploadOptions) -> DatasetResource | None:
-        mine = (datasets.c.content_sha256 == sha256, datasets.c.tenant_id == tenant)
+    def _known(self, identity: str, tenant: str, options: UploadOptions) -> DatasetResource | None:
+        mine = (datasets.c.content_sha256 == identity, datasets.c.tenant_id == tenant)
         with read(self._engine) as connection:
             row = connection.execute(datasets.select().where(*mine)).mappings().first()
         if row is None:
@@ -308,6 +311,13 @@ def check_name(name: str) -> None:
         wrong = "has control characters"
     if wrong:
         raise DataError([Defect("name", wrong, "give a plain name, like wine.csv")])
+
+
+def _identity(sha256: str, reading: Reading) -> str:
+    """What is known as one data set: the SHA-256 of its file, and of how it is read where somebody said that."""
+    if reading == Reading():
+        return sha256
+    return hashlib.sha256(json.dumps([sha256, asdict(reading)]).encode()).hexdigest()
 
 
 def _keys_of_page(token: str) -> tuple[float, str]:

@@ -110,7 +110,7 @@ datasets = Table(
     Column("size", BigInteger, nullable=False),
     Column("url", Text, nullable=False),
     Column("created_at", Double, nullable=False, default=now()),
-    # Of the Parquet file at url; content_sha256 is that of what was sent.
+    # Of the Parquet file at url; content_sha256 is that of what was sent, and of how it is read where that was said.
     Column("sha256", String(64), nullable=False, server_default=""),
     Column("description", JSONType, nullable=False, server_default="{}"),
     UniqueConstraint("tenant_id", "content_sha256"),

@@ -153,6 +153,8 @@ def model_file(spec: JobSpec, dataset: training_data.Dataset, splits: training_d
         "features": dataset.feature_names,
         "encoding": None if dataset.encoding is None else dataset.encoding.as_dict(),
         "label": dataset.target_name,
+        "label_kind": dataset.label_kind,
+        "reading": dict(dataset.reading or {}),
         "id_column": dataset.id_name,
         "dtype": spec.solver.dtype,
         "classes": dataset.classes,

@@ -1,161 +1,181 @@
-"""CSV: the delimiter and the header are found out, and each column gets the narrowest kind that its values have."""
+"""CSV: the delimiter and the header are found out, and the rows are read as text, in pieces."""
 
 from __future__ import annotations
 
-import codecs
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any, BinaryIO, TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from hposvc.tables.defects import DataError
-from hposvc.tables.kinds import ARROW, Kind, of_text, tidy
-from hposvc.tables.rows import RowReader, check_names, check_size, refused
+from hposvc.tables.rows import check_names, refused
 
 ROW_BYTES = 4 * 1024 * 1024  # the longest row
 DELIMITERS = ",;\t|"
-NARROWEST_FIRST: tuple[Kind, ...] = ("boolean", "integer", "number", "date")
-WIDER: dict[Kind, Kind] = {"integer": "number", "number": "text", "boolean": "text", "date": "text"}
 ROW_NUMBER = "row number"  # the name of a first column that has none, as pandas writes it
+ROW_NAME = "row name"  # that of a first column for which the header has no place, as R writes it
+PEEKED = 20  # rows that say whether there is a column more than names
 
 
-def read_csv(path: Path) -> RowReader:
-    """The rows of a CSV file, each column of the narrowest kind that all of its values have."""
-    _require_utf8(path)
-    names, delimiter = _header(path)
-    kinds = _infer(path, names, delimiter)
-    schema = pa.schema([(name, ARROW[kind]) for name, kind in kinds.items()])
+@dataclass(frozen=True)
+class CsvFile:
+    """A CSV file in UTF-8: the ``names`` of its columns, and the byte and the line at which its rows begin.
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for batch in text_batches(path, names, delimiter):
-            columns = [of_text(batch.column(i), kind) for i, kind in enumerate(kinds.values())]
-            yield pa.record_batch(columns, schema=schema)
+    ``trailing``: every row ends with a delimiter, and nothing after it.
+    """
 
-    roles = {ROW_NUMBER: "ignored"} if ROW_NUMBER in names else {}
-    return RowReader(kinds, batches, roles=roles)
+    path: Path
+    names: tuple[str, ...]
+    delimiter: str
+    start: int
+    line: int
+    trailing: bool = False
 
+    def batches(self, left_out: Counter[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The rows as text without blanks around it. Raises DataError.
 
-def read_csv_as_text(path: Path) -> pa.Table:
-    """All columns of a CSV file as tidy text: for whoever knows what they should hold. Raises DataError."""
-    _require_utf8(path)
-    names, delimiter = _header(path)
-    schema = pa.schema([(name, pa.string()) for name in names])
-    return pa.Table.from_batches(text_batches(path, names, delimiter), schema=schema)
-
-
-def _require_utf8(path: Path) -> None:
-    decoder, line, done = codecs.getincrementaldecoder("utf-8")(), 1, 0
-    with path.open("rb") as file:
-        start = file.read(2)
-        if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-            raise refused("body", "the text is UTF-16", "save it as CSV UTF-8")
-        file.seek(0)
-        while chunk := file.read(1024 * 1024):
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as error:
-                line += chunk[: max(0, error.start)].count(b"\n")
-                raise refused(
-                    "body", f"byte {done + error.start} (line {line}) is not UTF-8", "save the file as CSV UTF-8"
-                ) from None
-            if b"\x00" in chunk:
-                line += chunk[: chunk.index(b"\x00")].count(b"\n")
-                raise refused("body", f"line {line} has a null character", "send text: CSV in UTF-8")
-            line, done = line + chunk.count(b"\n"), done + len(chunk)
+        Rows of delimiters alone are left out; ``left_out`` counts them under ``empty``.
+        """
+        counts = Counter() if left_out is None else left_out
+        read = [*self.names, *[""] * self.trailing]
+        schema = pa.schema([(str(place), pa.string()) for place in range(len(read))])
+        kept = pa.schema([(name, pa.string()) for name in self.names])
         try:
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError:
-            raise refused("body", "the file ends within a character", "send the whole file") from None
+            with self.path.open("rb") as file:
+                file.seek(self.start)
+                for batch in _reader(file, schema, self.delimiter, counts):
+                    columns = [pc.utf8_trim_whitespace(column) for column in batch.columns]
+                    if self.trailing and pc.any(pc.not_equal(columns.pop(), "")).as_py():
+                        raise self._ragged(len(read))
+                    found = _without_empty(pa.record_batch(columns, schema=kept))
+                    counts["empty"] += batch.num_rows - found.num_rows
+                    yield found
+        except pa.ArrowInvalid as error:
+            raise self._unreadable(str(error)) from None
 
+    def _unreadable(self, said: str) -> DataError:
+        if ragged := re.search(r"Expected (\d+) columns, got (\d+)", said):
+            return self._ragged(int(ragged[2]))
+        if "straddling" in said or "block size" in said:
+            return refused(
+                "body",
+                f"a row is longer than {ROW_BYTES // 2**20} MiB, or a quote is not closed",
+                "close the quote, or shorten the row",
+            )
+        if "Empty CSV" in said:
+            return refused("body", "there are no rows after the header", "send at least ten rows")
+        return refused("body", f"not CSV: {said[:200]}", "send comma-separated text in UTF-8")
 
-def _header(path: Path) -> tuple[list[str], str]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline(ROW_BYTES)
-        if not first.strip():
-            raise refused("body", "the first line is empty", "write the names of the columns into the first line")
-        if not first.endswith(("\n", "\r")) and len(first) < ROW_BYTES:
-            raise refused("body", "there are no rows after the header", "send at least ten rows")
-        delimiter = max(DELIMITERS, key=first.count)
-        file.seek(0)
-        try:
-            names = [name.strip() for name in next(csv.reader(file, delimiter=delimiter, strict=True))]
-        except (csv.Error, StopIteration) as error:
-            raise refused("body", f"the header cannot be read: {error}", "quote names with quotes in them") from None
-    names[0] = names[0].lstrip("\ufeff") or (ROW_NUMBER if len(names) > 1 else "")
-    check_names(names)
-    if all(re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", name) for name in names):
-        raise refused("body", "the first line holds numbers", "write the names of the columns into the first line")
-    return names, delimiter
-
-
-def text_batches(path: Path, names: list[str], delimiter: str) -> Iterator[pa.RecordBatch]:
-    """The rows as tidy text. Raises DataError for a row that does not fit the header."""
-    schema = pa.schema([(name, pa.string()) for name in names])
-    try:
-        reader = pyarrow.csv.open_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=names, skip_rows_after_names=1, block_size=ROW_BYTES, use_threads=False
-            ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=schema, strings_can_be_null=False, quoted_strings_can_be_null=False
-            ),
-        )
-        for batch in reader:
-            yield pa.record_batch([tidy(column) for column in batch.columns], schema=schema)
-    except pa.ArrowInvalid as error:
-        raise _unreadable_csv(str(error)) from None
-
-
-def _unreadable_csv(said: str) -> DataError:
-    ragged = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", said)
-    if ragged:
-        row = f"line {ragged[1]}" if ragged[1] else "a line"
+    def _ragged(self, values: int) -> DataError:
+        line = self._line_of_other_length()
         return refused(
             "body",
-            f"{row} has {ragged[3]} values, the header {ragged[2]}",
+            f"{'a line' if line is None else f'line {line}'} has {values} values, the header {len(self.names)}",
             "give every line as many values as the header has; quote values that contain the delimiter",
         )
-    if "straddling" in said or "block size" in said:
-        return refused(
-            "body",
-            f"a row is longer than {ROW_BYTES // 2**20} MiB, or a quote is not closed",
-            "close the quote, or shorten the row",
-        )
-    if "Empty CSV" in said:
-        return refused("body", "there are no rows after the header", "send at least ten rows")
-    return refused("body", f"not CSV: {said[:200]}", "send comma-separated text in UTF-8")
+
+    def _line_of_other_length(self) -> int | None:
+        """The line of the file at which the first row begins that has more or fewer values than the header."""
+        with self.path.open(encoding="utf-8", newline="") as file:
+            file.seek(self.start)
+            rows, begin = csv.reader(file, delimiter=self.delimiter), 0
+            try:
+                for row in rows:
+                    rest = row[len(self.names) :]
+                    if any(row) and (len(row) < len(self.names) or any(rest) or len(rest) > self.trailing):
+                        return self.line + begin
+                    begin = rows.line_num
+            except csv.Error:
+                return self.line + begin
+        return None
 
 
-def _infer(path: Path, names: list[str], delimiter: str) -> dict[str, Kind]:
-    kinds: list[Kind] = ["empty"] * len(names)
-    rows = 0
-    for batch in text_batches(path, names, delimiter):
-        rows += batch.num_rows
-        check_size(rows, len(names))
-        for i, kind in enumerate(kinds):
-            column = batch.column(i)
-            if kind != "text" and column.null_count < len(column):
-                kinds[i] = _widened(column, kind)
-    return dict(zip(names, kinds, strict=True))
+def open_csv(path: Path) -> CsvFile:
+    """Find out the header and the delimiter of a CSV file in UTF-8. Raises DataError."""
+    with path.open(encoding="utf-8", newline="") as file:
+        header, start, line = "", 0, 1
+        while not header.strip("\ufeff \t\r\n"):
+            if not (header := file.readline(ROW_BYTES)):
+                raise refused("body", "the file is empty", "send a file with a header and rows")
+            start, line = start + len(header.encode()), line + 1
+        while header.count('"') % 2 and len(header) < ROW_BYTES and (more := file.readline(ROW_BYTES)):
+            header, start, line = header + more, start + len(more.encode()), line + 1  # a line break within quotes
+        if not header.endswith(("\n", "\r")):
+            raise refused("body", "there are no rows after the header", "send at least ten rows")
+        header = header.removeprefix("\ufeff")
+        delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
+        names = _names(header, delimiter)
+        found = _with_all_columns(CsvFile(path, tuple(names), delimiter, start, line), file)
+    check_names(list(found.names))
+    if all(re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", name) for name in names):
+        raise refused("body", "the first line holds numbers", "write the names of the columns into the first line")
+    return found
 
 
-def _widened(column: pa.Array, kind: Kind) -> Kind:
-    """The narrowest kind, from ``kind`` up, that all values of ``column`` have."""
-    if kind == "empty":
-        return next((first for first in NARROWEST_FIRST if _fits(column, first)), "text")
-    while kind != "text" and not _fits(column, kind):
-        kind = WIDER[kind]
-    return kind
-
-
-def _fits(column: pa.Array, kind: Kind) -> bool:
+def _names(header: str, delimiter: str) -> list[str]:
     try:
-        of_text(column, kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+        names = next(csv.reader([header], delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise refused("body", f"the header cannot be read: {error}", "quote names with quotes in them") from None
+    return [re.sub(r"\s*[\r\n]+\s*", " ", name).strip() for name in names]
+
+
+def _with_all_columns(found: CsvFile, file: TextIO) -> CsvFile:
+    """``found`` with a name for a first column that has none, and without a last one that has nothing."""
+    names = list(found.names)
+    if len(names) > 1 and not names[0]:
+        names[0] = ROW_NUMBER
+    rows = [row for row in _peeked(found, file) if any(row)]
+    if len(names) > 2 and not names[-1] and all(len(row) == len(names) and not row[-1] for row in rows):
+        return replace(found, names=tuple(names[:-1]), trailing=True)
+    if rows and all(len(row) == len(names) + 1 for row in rows):
+        if not any(row[-1] for row in rows):
+            return replace(found, names=tuple(names), trailing=True)
+        names = [ROW_NAME, *names]
+    return replace(found, names=tuple(names))
+
+
+def _peeked(found: CsvFile, file: TextIO) -> list[list[str]]:
+    try:
+        return list(islice(csv.reader(file, delimiter=found.delimiter), PEEKED))
+    except csv.Error:
+        return []
+
+
+def _reader(file: BinaryIO, schema: pa.Schema, delimiter: str, counts: Counter[str]) -> Any:
+    def misfit(row: Any) -> str:
+        if row.text.replace(delimiter, "").replace('""', "").strip():
+            return "error"
+        counts["empty"] += 1
+        return "skip"
+
+    return pyarrow.csv.open_csv(
+        file,
+        read_options=pyarrow.csv.ReadOptions(column_names=schema.names, block_size=ROW_BYTES, use_threads=False),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=delimiter, newlines_in_values=True, invalid_row_handler=misfit
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=schema, strings_can_be_null=False, quoted_strings_can_be_null=False
+        ),
+    )
+
+
+def _without_empty(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that have a value in some column; of one column, all."""
+    if batch.num_columns < 2:
+        return batch
+    empty = pc.equal(batch.column(0), "")
+    for column in batch.columns[1:]:
+        if not pc.any(empty).as_py():
+            return batch
+        empty = pc.and_(empty, pc.equal(column, ""))
+    return batch.filter(pc.invert(empty))

@@ -27,9 +27,10 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
     """The description of the file at ``path``, as written from ``rows``, ready for JSON.
 
     ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
-    dtype, role, treatment, missing, distinct``; and what to know of the file, ``cautions``, and of its label,
-    ``label_cautions``. The label and the column of ids are those that were asked for, or
-    those whose names say so. Raises DataError: too few rows, a label that cannot be learned, values that are infinite.
+    dtype, role, treatment, missing, distinct``; what to know of the file, ``cautions``, and of its label,
+    ``label_cautions``; and how text was read, ``reading`` and the ``notations`` of columns. The label and the column
+    of ids are those that were asked for, or those whose names say so. Raises DataError: too few rows, a label that
+    cannot be learned, values that are infinite.
     """
     if total < FEWEST_ROWS:
         _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
@@ -45,7 +46,7 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
         _refuse("id_column", f"column {label!r} is the label too", "name another column, or leave it out")
     task, classes, label_cautions = None, None, []
     if label is not None:
-        told, values = _label(file, label, columns[label])
+        told, values = _label(file, label, columns[label], rows)
         task, classes = judge(told, values, options.task)
         columns[label] |= {"role": "label", "treatment": treatment(task, classes)}
         label_cautions = list(cautions(told, classes, asked=options.task is not None))
@@ -75,9 +76,11 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
         "id_column": id_column,
         "image_shape": rows.image_shape,
         "arrays": rows.arrays,
-        "cautions": [],
+        "cautions": rows.cautions,
         "label_cautions": label_cautions,
         "task_was_said": options.task is not None,
+        "reading": {"missing_values": options.reading.missing_values, "encoding": options.reading.encoding},
+        "notations": rows.notations,
         "columns": described,
     }
 
@@ -92,10 +95,11 @@ def _check_options(rows: RowReader, options: UploadOptions) -> None:
             _refuse(role, f"column {name!r} holds arrays", "name a column of numbers, text or truth")
 
 
-def _label(file: pq.ParquetFile, name: str, column: dict[str, Any]) -> tuple[Label, pa.ChunkedArray]:
+def _label(file: pq.ParquetFile, name: str, column: dict[str, Any], rows: RowReader) -> tuple[Label, pa.ChunkedArray]:
     values = file.read([name], use_threads=False).column(0)
     kind = column["dtype"]
-    return Label(name, kind, column["distinct"], column["missing"], are_whole(values, kind)), values
+    texts = shown_missing(rows.read_as_missing.get(name, {}))
+    return Label(name, kind, column["distinct"], column["missing"], are_whole(values, kind), texts), values
 
 
 def _refuse(field: str, message: str, remedy: str) -> None:
@@ -131,6 +135,10 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: RowReader) -> d
     if total and missing == total:
         role, treatment = "ignored", "dropped: it has no values"
     defect = _beyond(name, column) if kind == "number" else None
+    if name in rows.notations:
+        treatment += f"; written as {rows.notations[name]}"
+    if name in rows.read_as_missing:
+        treatment += f"; read as missing: {shown_missing(rows.read_as_missing[name])}"
     return {
         "dtype": kind,
         "role": role,
@@ -139,6 +147,12 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: RowReader) -> d
         "distinct": distinct,
         "defect": defect,
     }
+
+
+def shown_missing(texts: dict[str, int], most: int = 5) -> str:
+    """The texts that were read as missing, the commonest first, and how often each stands there."""
+    ranked = sorted(texts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{text!r} in {count:,} rows" for text, count in ranked[:most]) + ", …" * (len(texts) > most)
 
 
 def _treated(column: pa.ChunkedArray, kind: Kind, missing: int, distinct: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ that come later and were never seen.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hposvc.tables.defects import DataError, Defect
-from hposvc.tables.kinds import Column, Floats, Kind, UnfitValueError, as_numbers, as_text
+from hposvc.tables.kinds import Column, Floats, Kind, UnfitValueError, as_numbers, as_text, kind_of, parsed
 
 MOST_CATEGORIES = 50
 FEWEST_OF_A_CATEGORY = 3  # training rows; rarer ones share a feature
@@ -33,6 +33,7 @@ class Numeric:
     kind: Kind
     fill: float
     indicator: bool
+    notation: str | None = None  # how it is written where it comes as text
 
     @property
     def features(self) -> list[str]:
@@ -52,7 +53,7 @@ class Numeric:
 
     def apply(self, column: Column) -> tuple[Floats, int]:
         """The features (n, 1 or 2), and how many values were not known: none."""
-        values = as_numbers(column, self.kind)
+        values = as_numbers(column, self.kind, self.notation)
         missing = ~np.isfinite(values)
         filled = np.where(missing, self.fill, values)
         return np.column_stack([filled, missing] if self.indicator else [filled]).astype(np.float64), 0
@@ -69,6 +70,8 @@ class Categorical:
     values: tuple[str, ...]
     other: bool
     missing: bool
+    kind: Kind = "text"  # of the column, whose values may be codes
+    notation: str | None = None
 
     @property
     def _shown(self) -> tuple[str, ...]:
@@ -92,9 +95,18 @@ class Categorical:
         extra = [", one for all others"] * self.other + [", one for missing"] * self.missing
         return f"one feature for each of {len(self.values)} categories{''.join(extra)}"
 
+    def _as_in_training(self, column: Column) -> Column:
+        """Codes that come as text, as the numbers that they were; as they are, if some are no numbers."""
+        if self.kind == "text" or kind_of(column.type) != "text":
+            return column
+        try:
+            return parsed(column, self.kind, self.notation)
+        except UnfitValueError:
+            return column
+
     def apply(self, column: Column) -> tuple[Floats, int]:
         """The features, and how many values were not among the training rows."""
-        text = as_text(column)
+        text = as_text(self._as_in_training(column))
         codes = pc.index_in(text, value_set=pa.array(self.values, pa.string()))
         absent = np.asarray(pc.is_null(text).to_numpy(zero_copy_only=False), dtype=bool)
         index = np.asarray(pc.fill_null(codes, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
@@ -196,7 +208,9 @@ class Encoding:
                 features, unknown = step.apply(columns[step.name])
             except UnfitValueError as error:
                 wanted = step.kind if isinstance(step, Numeric) else "array"
-                remedy = f"write a {wanted}, or leave it empty where it is missing"
+                written = step.notation if isinstance(step, Numeric) else None
+                like = f" like those of the training rows, {written}" if written else ""
+                remedy = f"write a {wanted}{like}, or leave it empty where it is missing"
                 raise DataError([Defect(f"columns.{step.name}", str(error), remedy)]) from None
             parts.append(features)
             if unknown:
@@ -233,27 +247,40 @@ class Encoding:
 
 
 def fit(
-    columns: Mapping[str, Column], kinds: Mapping[str, Kind], names: Mapping[str, Sequence[str]], rows: Integers
+    columns: Mapping[str, Column],
+    kinds: Mapping[str, Kind],
+    names: Mapping[str, Sequence[str]],
+    rows: Integers,
+    notations: Mapping[str, str] | None = None,
 ) -> Encoding:
     """The encoding that the training ``rows`` of ``columns`` ask for.
 
-    ``names`` are those of the numbers in columns of arrays. Nothing is learned from other rows.
+    ``names`` are those of the numbers in columns of arrays, ``notations`` how columns are written that were text in
+    their file. Nothing is learned from other rows.
     """
-    index = pa.array(rows)
-    return Encoding(tuple(_fit(name, columns[name], kind, names, index) for name, kind in kinds.items()))
+    index, written = pa.array(rows), notations or {}
+    return Encoding(
+        tuple(_fit(name, columns[name].take(index), kind, names, written.get(name)) for name, kind in kinds.items())
+    )
 
 
-def _fit(name: str, column: Column, kind: Kind, names: Mapping[str, Sequence[str]], rows: pa.Array) -> Step:
-    training = column.take(rows)
+def _fit(name: str, training: Column, kind: Kind, names: Mapping[str, Sequence[str]], notation: str | None) -> Step:
     if kind == "array":
         return _fit_block(name, training, names[name])
     if kind in ("integer", "number", "date", "boolean"):
-        return _fit_numbers(name, as_numbers(training, kind), kind)
-    return _fit_categories(name, as_text(training))
+        return _with_notation(_fit_numbers(name, as_numbers(training, kind), kind), notation)
+    step = _fit_categories(name, as_text(training))
+    if isinstance(step, Categorical):
+        step = replace(step, kind=kind_of(training.type))
+    return _with_notation(step, notation)
+
+
+def _with_notation(step: Step, notation: str | None) -> Step:
+    return replace(step, notation=notation) if isinstance(step, Numeric | Categorical) else step
 
 
 def _fit_numbers(name: str, values: Floats, kind: Kind) -> Step:
-    known = values[~np.isnan(values)]
+    known = values[np.isfinite(values)]
     if not len(known):
         return Dropped(name, "the training rows have no value of it")
     if len(known) == len(values) and np.ptp(values) == 0:

@@ -76,9 +76,10 @@ def main() -> None:
     command = json.loads(sys.stdin.buffer.read())
     target = Path(command["target"])
     try:
-        rows = read(Path(command["source"]), command["format"])
+        options = UploadOptions.from_dict(command["options"])
+        rows = read(Path(command["source"]), command["format"], options.reading)
         total = write(rows, target)
-        answer: dict[str, Any] = {"description": describe(rows, total, target, UploadOptions(**command["options"]))}
+        answer: dict[str, Any] = {"description": describe(rows, total, target, options)}
     except DataError as error:
         answer = {"defects": [asdict(defect) for defect in error.defects]}
     json.dump(answer, sys.stdout)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
+
+from hposvc.tables.notation import of_name
 
 Kind = Literal["integer", "number", "boolean", "date", "text", "empty", "array", "other"]
 Column = Any  # pyarrow.Array or ChunkedArray; Arrow ships no types
@@ -45,12 +48,12 @@ MISSING = (
     "nan",
     "null",
 )
-_MISSING = pa.array(MISSING)
 _TRUTH = pa.array(["true", "false"])
 _MICROSECONDS_PER_DAY = 86_400_000_000
+_YEARS_1_TO_9999 = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # microseconds since 1970
 
 # 007 and numbers of more digits than a float holds are names, whatever they are made of.
-_NAME_OF_DIGITS = r"^[+-]?(0\d|\d{16})"
+_NAME_OF_DIGITS = r"^[+-]?(0\d|\d{16,}$)"
 
 
 class UnfitValueError(ValueError):
@@ -62,10 +65,11 @@ class UnfitValueError(ValueError):
         super().__init__(f"row {row + 1} has {value!r}")
 
 
-def tidy(column: Column) -> Column:
-    """Text without blanks around it, null where it stands for a missing value."""
+def tidy(column: Column, missing: Sequence[str] | None = None) -> Column:
+    """Text without blanks around it, null where it stands for a missing value: those of ``missing``, or of MISSING."""
     trimmed = pc.utf8_trim_whitespace(column)
-    return pc.if_else(pc.is_in(trimmed, value_set=_MISSING), pa.scalar(None, pa.string()), trimmed)
+    texts = pa.array(MISSING if missing is None else ["", *missing], pa.string())
+    return pc.if_else(pc.is_in(trimmed, value_set=texts), pa.scalar(None, pa.string()), trimmed)
 
 
 def of_text(column: Column, kind: Kind) -> Column:
@@ -79,7 +83,7 @@ def of_text(column: Column, kind: Kind) -> Column:
         raise pa.ArrowInvalid("digits that are a name")
     if kind == "number":
         number = pc.cast(column, pa.float64())
-        if pc.any(pc.match_substring_regex(column, r"^[+-]?0\d")).as_py():
+        if pc.any(pc.match_substring_regex(column, _NAME_OF_DIGITS)).as_py():
             raise pa.ArrowInvalid("digits that are a name")
         return number
     if kind == "date":
@@ -110,29 +114,45 @@ _KINDS: dict[Kind, tuple[Any, ...]] = {
 }
 
 
-def of_arrow(column: Column, kind: Kind) -> Column:
-    """An Arrow column as the one type of its ``kind``; NaN is a missing value. Raises pa.ArrowInvalid: out of range."""
+def of_arrow(column: Column, kind: Kind, missing: Sequence[str] | None = None) -> Column:
+    """An Arrow column as the one type of its ``kind``; NaN is a missing value, and so are the texts ``missing``.
+
+    Raises pa.ArrowInvalid: out of range.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    if kind == "date" and getattr(column.type, "tz", None):
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    column = column.cast(ARROW[kind], safe=kind not in ("date", "number"))
+    if kind == "date":
+        return _days_of_arrow(column)
+    column = column.cast(ARROW[kind], safe=kind != "number")
     if kind == "number":
         return pc.if_else(pc.is_nan(column), pa.scalar(None, pa.float64()), column)
-    return tidy(column) if kind == "text" else column
+    return tidy(column, missing) if kind == "text" else column
 
 
-def as_numbers(column: Column, kind: Kind) -> Floats:
+def _days_of_arrow(column: Column) -> Column:
+    zone = getattr(column.type, "tz", None)
+    for type_ in [pa.timestamp("us", zone)] * bool(zone) + [ARROW["date"]]:
+        column = pc.cast(column, options=pc.CastOptions(type_, allow_time_truncate=True))
+    limits = [pa.scalar(moment, pa.int64()) for moment in _YEARS_1_TO_9999]
+    moments = column.cast(pa.int64())
+    if pc.any(pc.or_(pc.less(moments, limits[0]), pc.greater(moments, limits[1]))).as_py():
+        raise pa.ArrowInvalid("some dates are before the year 1 or after the year 9999")
+    return column
+
+
+def as_numbers(column: Column, kind: Kind, notation: str | None = None) -> Floats:
     """A column as float64, NaN where it is missing: dates are days since 1970, false and true are 0 and 1.
 
-    Text is read as what ``kind`` says. Raises UnfitValueError at the first value that is not of that kind.
+    Tidy text is read as what ``kind`` and the name of its ``notation`` say. Raises UnfitValueError at the first value
+    that is not of that kind.
     """
     if kind_of(column.type) == "text":
-        column = _parsed(tidy(column), kind)
+        column = parsed(column, kind, notation)
     elif kind != "boolean" and pa.types.is_boolean(column.type):
         column = column.cast(pa.int64())
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
-        days = pc.divide(of_arrow(column, "date").cast(pa.int64()).cast(pa.float64()), float(_MICROSECONDS_PER_DAY))
+        moments = of_arrow(column, "date").cast(pa.int64()).cast(pa.float64(), safe=False)
+        days = pc.divide(moments, float(_MICROSECONDS_PER_DAY))
         return _floats(days)
     return _floats(column.cast(pa.int64()).cast(pa.float64()) if pa.types.is_boolean(column.type) else column)
 
@@ -140,9 +160,7 @@ def as_numbers(column: Column, kind: Kind) -> Floats:
 def as_text(column: Column) -> Column:
     """A column as text, null where it is missing: what a category is known by."""
     kind = kind_of(column.type)
-    if kind == "text":
-        return tidy(column.cast(pa.string()))
-    return of_arrow(column, kind).cast(pa.string())
+    return column.cast(pa.string()) if kind == "text" else of_arrow(column, kind).cast(pa.string())
 
 
 def _floats(column: Column) -> Floats:
@@ -150,8 +168,12 @@ def _floats(column: Column) -> Floats:
     return numbers
 
 
-def _parsed(column: Column, kind: Kind) -> Column:
+def parsed(column: Column, kind: Kind, notation: str | None = None) -> Column:
+    """Tidy text as values of ``kind``, written in ``notation``. Raises UnfitValueError at the first that is not one."""
+
     def parse(values: Column) -> Column:
+        if notation is not None:
+            return of_name(notation).parse(values)
         return pc.cast(values, pa.float64()) if kind in ("integer", "number") else of_text(values, kind)
 
     try:

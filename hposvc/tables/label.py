@@ -30,6 +30,7 @@ class Label:
     distinct: int
     missing: int
     whole: bool
+    read_as_missing: str = ""  # the texts that were, for people
 
     def task(self, total: int) -> str:
         """What it asks for in ``total`` rows: text, truth and few whole numbers are classes, others are numbers.
@@ -59,10 +60,12 @@ def judge(label: Label, values: Any, wanted: str | None) -> tuple[str, list[str]
         _refuse("label", f"column {name!r} holds {'nothing' if kind == 'empty' else kind}", "name another column")
     if label.missing:
         row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
+        texts = f": {label.read_as_missing}" if label.read_as_missing else ""
+        meant = ". If those texts are classes, say what counts as missing instead: --missing-values ''" if texts else ""
         _refuse(
             "label",
-            f"column {name!r} is missing in {label.missing} rows, the first is row {row}",
-            "fill it in, drop those rows, or predict them later with the finished job",
+            f"column {name!r} is missing in {label.missing} rows, the first is row {row}{texts}",
+            f"fill it in, drop those rows, or predict them later with the finished job{meant}",
         )
     task = wanted or label.task(total)
     if task == "regression":

@@ -16,6 +16,7 @@ import pyarrow.csv
 
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import ARROW, Kind, of_arrow, tidy
+from hposvc.tables.options import Reading
 from hposvc.tables.rows import BATCH_ROWS, MOST_NUMBERS, RowReader, check_size, refused
 
 NPZ_ARRAYS = {"X": "the features", "y": "the labels", "ids": "names of the rows", "part": "train, validation or test"}
@@ -32,7 +33,7 @@ class _Member:
         return math.prod(self.shape[1:])
 
 
-def read_npz(path: Path) -> RowReader:
+def read_npz(path: Path, reading: Reading) -> RowReader:
     """The rows of an NPZ file: ``X`` (n, d), (n, H, W) or (n, H, W, C), ``y`` (n,), and maybe ``ids`` and ``part``.
 
     Sizes are looked at before anything is unpacked, objects are refused, and nothing is unpickled.
@@ -66,7 +67,7 @@ def read_npz(path: Path) -> RowReader:
                 batch = dict(zip(streams, values, strict=True))
                 flat = pa.array(np.ascontiguousarray(batch["X"].reshape(-1).astype(stored, copy=False)))
                 columns = [pa.FixedSizeListArray.from_arrays(flat, features.width)]
-                columns += [_flat(batch[name], kind) for name, kind in others.items()]
+                columns += [_flat(batch[name], kind, reading) for name, kind in others.items()]
                 yield pa.record_batch(columns, schema=schema)
         except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
             if isinstance(error, DataError):
@@ -174,9 +175,9 @@ def _flat_kind(member: _Member) -> Kind:
     return kinds[member.dtype.kind]
 
 
-def _flat(values: np.ndarray[Any, Any], kind: Kind) -> pa.Array:
+def _flat(values: np.ndarray[Any, Any], kind: Kind, reading: Reading) -> pa.Array:
     if kind == "text":
-        return tidy(pa.array(values.tolist(), pa.string()))
+        return tidy(pa.array(values.tolist(), pa.string()), reading.missing_values)
     return of_arrow(pa.array(values.astype(values.dtype.newbyteorder("="))), kind)
 
 

@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Task = Literal["classification", "regression"]
+Decimal = Literal[".", ","]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the text of a file is to be read, where a person says it: what is None is found out.
+
+    ``date_format`` is one of ``strptime``, ``decimal`` the point or comma of numbers, ``missing_values`` the texts that
+    stand for a missing value beside an empty one, ``encoding`` how characters became bytes.
+    """
+
+    date_format: str | None = None
+    decimal: Decimal | None = None
+    missing_values: tuple[str, ...] | None = None
+    encoding: str | None = None
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> Reading:
+        """What ``asdict`` made, also by way of JSON."""
+        missing = said.get("missing_values")
+        return cls(**{**said, "missing_values": None if missing is None else tuple(missing)})
 
 
 @dataclass(frozen=True)
@@ -15,3 +37,9 @@ class UploadOptions:
     label: str | None = None
     id_column: str | None = None
     task: Task | None = None
+    reading: Reading = field(default_factory=Reading)
+
+    @classmethod
+    def from_dict(cls, said: Mapping[str, Any]) -> UploadOptions:
+        """What ``asdict`` made, also by way of JSON."""
+        return cls(**{**said, "reading": Reading.from_dict(said["reading"])})

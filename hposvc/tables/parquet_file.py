@@ -11,10 +11,11 @@ import pyarrow.parquet as pq
 
 from hposvc.tables.defects import DataError
 from hposvc.tables.kinds import ARROW, Kind, kind_of, of_arrow
+from hposvc.tables.options import Reading
 from hposvc.tables.rows import BATCH_ROWS, RowReader, check_names, check_size, refused
 
 
-def read_parquet(path: Path) -> RowReader:
+def read_parquet(path: Path, reading: Reading) -> RowReader:
     """The rows of a Parquet file."""
     try:
         schema = pq.ParquetFile(path, memory_map=False).schema_arrow
@@ -36,7 +37,7 @@ def read_parquet(path: Path) -> RowReader:
             for batch in pq.ParquetFile(path, memory_map=False).iter_batches(
                 BATCH_ROWS, columns=list(kinds), use_threads=False
             ):
-                columns = [_converted(batch, name, kind) for name, kind in kinds.items()]
+                columns = [_converted(batch, name, kind, reading) for name, kind in kinds.items()]
                 yield pa.record_batch(columns, schema=target)
         except (pa.ArrowException, OSError, ValueError) as error:
             if isinstance(error, DataError):
@@ -46,9 +47,9 @@ def read_parquet(path: Path) -> RowReader:
     return RowReader(kinds, batches, unread=unread)
 
 
-def _converted(batch: pa.RecordBatch, name: str, kind: Kind) -> pa.Array:
+def _converted(batch: pa.RecordBatch, name: str, kind: Kind, reading: Reading) -> pa.Array:
     try:
-        return of_arrow(batch.column(name), kind)
+        return of_arrow(batch.column(name), kind, reading.missing_values)
     except pa.ArrowInvalid as error:
         raise refused(f"columns.{name}", str(error)[:200], "store it as float64, or as text if it is a name") from None
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from hposvc.tables.csv_file import read_csv, read_csv_as_text
+from hposvc.tables.csv_table import read_csv, read_csv_as_text
 from hposvc.tables.npz_file import read_npz
+from hposvc.tables.options import Reading
 from hposvc.tables.parquet_file import read_parquet
 from hposvc.tables.rows import RowReader, check_size, refused
 
@@ -21,7 +22,7 @@ GROUP_BYTES = 16 * 2**20
 MAGIC = {b"PAR1": "a Parquet file", b"PK\x03\x04": "a ZIP or NPZ file", b"\x1f\x8b": "a gzip file", b"\x80": "a pickle"}
 
 
-def read(path: Path, format_: Format) -> RowReader:
+def read(path: Path, format_: Format, reading: Reading) -> RowReader:
     """The rows of a file. Raises DataError for what cannot be read, with the place and the remedy."""
     size = path.stat().st_size
     if size == 0:
@@ -36,7 +37,7 @@ def read(path: Path, format_: Format) -> RowReader:
             f"it was announced as {format_.upper()} and is {found}",
             "send CSV, Parquet or NPZ, uncompressed, with the Content-Type or the file name that fits",
         )
-    return {"csv": read_csv, "parquet": read_parquet, "npz": read_npz}[format_](path)
+    return {"csv": read_csv, "parquet": read_parquet, "npz": read_npz}[format_](path, reading)
 
 
 def write(rows: RowReader, target: Path) -> int:
@@ -65,11 +66,11 @@ def write(rows: RowReader, target: Path) -> int:
     return total
 
 
-def read_table(path: Path, format_: Format) -> pa.Table:
+def read_table(path: Path, format_: Format, reading: Reading) -> pa.Table:
     """All rows of a file at once, a CSV file's as text: for whoever knows what they should hold. Raises DataError."""
     if format_ == "csv":
         return read_csv_as_text(path)
-    rows = read(path, format_)
+    rows = read(path, format_, reading)
     return pa.Table.from_batches(rows.batches())
 
 

@@ -33,6 +33,9 @@ class RowReader:
     image_shape: tuple[int, int, int] | None = None
     roles: dict[str, str] = field(default_factory=dict)
     unread: dict[str, str] = field(default_factory=dict)  # columns of types that are no use, with the type
+    notations: dict[str, str] = field(default_factory=dict)  # how text is written, by column (hposvc.tables.notation)
+    read_as_missing: dict[str, dict[str, int]] = field(default_factory=dict)  # texts by column, and how often
+    cautions: list[str] = field(default_factory=list)  # what a person should know of the file, in sentences
 
 
 def refused(where: str, message: str, remedy: str) -> DataError:

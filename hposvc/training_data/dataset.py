@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ class Source:
     kinds: Mapping[str, Kind]
     arrays: Mapping[str, Sequence[str]]
     distinct: Mapping[str, int | None]
+    notations: Mapping[str, str]
 
     @property
     def widest(self) -> int:
@@ -52,7 +53,8 @@ class Dataset:
     ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
     last. Features that are made of the columns of a ``source`` are empty (n, 0) until :meth:`encoded`; afterwards
     ``encoding`` says how each was made, and ``scaled`` (d,) which of them are to be standardized: all, if it is None.
-    ``cautions`` are what a person should know of it, in sentences.
+    ``cautions`` are what a person should know of it, in sentences. ``reading`` says how the text of the file was read,
+    and ``label_kind`` what the label was read as.
     """
 
     id: str
@@ -73,6 +75,8 @@ class Dataset:
     encoding: Encoding | None = None
     scaled: NDArray[np.bool_] | None = None
     cautions: tuple[str, ...] = ()
+    reading: Mapping[str, Any] | None = None
+    label_kind: Kind | None = None
 
     @property
     def width(self) -> int:
@@ -83,11 +87,12 @@ class Dataset:
         """The same with features, made as the ``training`` rows ask for. Raises DataError: nothing is left of them."""
         if self.source is None:
             return self
-        encoding = fit(self.source.columns, self.source.kinds, self.source.arrays, training)
+        source = self.source
+        encoding = fit(source.columns, source.kinds, source.arrays, training, source.notations)
         if not encoding.features:
             reasons = "; ".join(f"{step.name!r} is {step.treatment}" for step in encoding.steps[:5])
             raise DataError([Defect("dataset.features", f"nothing is left to learn from: {reasons}", "name others")])
-        features, _ = encoding.apply(self.source.columns)
+        features, _ = encoding.apply(source.columns)
         return replace(
             self, features=features, feature_names=encoding.features, encoding=encoding, scaled=encoding.scaled
         )
@@ -166,7 +171,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     if uploaded is not None:
         categories: set[str] = set(spec.categorical or ())
         kinds: dict[str, Kind] = {name: "text" if name in categories else uploaded.kinds[name] for name in features}
-        source = Source(uploaded.columns, kinds, uploaded.arrays, uploaded.distinct)
+        source = Source(uploaded.columns, kinds, uploaded.arrays, uploaded.distinct, uploaded.notations)
         all_pixels = features == arrays
     return Dataset(
         id=table.id,
@@ -185,6 +190,8 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         id_name=spec.id_column,
         source=source,
         cautions=cautions_of(table, label, classes),
+        reading=None if uploaded is None else uploaded.reading | {"label_notation": uploaded.notations.get(label)},
+        label_kind=None if uploaded is None else uploaded.kinds[label],
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -23,7 +23,8 @@ class UploadedColumns:
     ``columns`` are read when they are asked for. ``features`` are those without another role. ``missing`` and
     ``distinct`` count values. ``arrays`` names the numbers in columns of arrays. ``parts`` (rows,) says which part each
     row belongs to, when each part is a file of its own. ``cautions`` are what to know of the files;
-    ``task_was_said``: whoever sent them said what the label holds.
+    ``task_was_said``: whoever sent them said what the label holds. ``reading`` is how the text of the first was read,
+    and ``notations`` how its columns are written.
     """
 
     columns: Mapping[str, Column]
@@ -38,6 +39,8 @@ class UploadedColumns:
     parts: Array | None = None
     cautions: tuple[str, ...] = ()
     task_was_said: bool = False
+    reading: dict[str, Any] = field(default_factory=dict)
+    notations: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,8 @@ def table(uploads: Sequence[Upload]) -> Table:
             parts=np.repeat(["train", "validation", "test"][: len(rows)], rows) if others else None,
             cautions=_cautions(uploads),
             task_was_said=bool(first.description.get("task_was_said")),
+            reading=dict(first.description.get("reading", {})),
+            notations=first.description.get("notations", {}),
         ),
     )
 

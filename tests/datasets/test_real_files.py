@@ -12,9 +12,10 @@ import pytest
 from hposvc.prediction import Predictor
 from hposvc.run.artifacts import model_file
 from hposvc.schema.spec import JobSpec
+from hposvc.tables import DataError
 from hposvc.tables.ingest import ingest
-from hposvc.tables.options import UploadOptions
-from hposvc.tables.reading import format_of
+from hposvc.tables.options import Reading, UploadOptions
+from hposvc.tables.reading import format_of, read_table
 from hposvc.training_data import Dataset, Upload, check, load, prepare
 
 ROWS = 60
@@ -46,8 +47,22 @@ class Read:
 
     @property
     def dataset(self) -> Dataset:
-        loaded = load(self.spec.dataset, uploads=self.uploads)
-        return loaded.encoded(np.arange(len(loaded.targets)))
+        spec = self.spec
+        return prepare(load(spec.dataset, uploads=self.uploads), spec).dataset
+
+    def feature(self, name: str) -> list[float]:
+        """The values of a feature as training sees it, after it was seen that predicting sees the same."""
+        dataset = self.dataset
+        assert dataset.encoding is not None
+        names = list(dataset.feature_names)
+        model = self.model
+        table = read_table(self.path, format_of(self.path.name) or "csv", model.reading)
+        again, _ = model.encoding.apply(model.tidied({name: table[name] for name in table.column_names}))
+        model_names = list(model.encoding.features)
+        found: list[float] = dataset.features[:, names.index(name)].tolist()
+        if name in model_names:
+            assert again[:, model_names.index(name)].tolist() == found
+        return found
 
     @property
     def model(self) -> Predictor:
@@ -111,3 +126,131 @@ def test_classes_that_differ_by_case_or_spaces_get_a_caution(tmp_path: Path) -> 
     read = Read(tmp_path / "a.csv", table(("x", NUMBERS), ("y", values)), label="y")
     assert read.dataset.classes == ("YES", "Yes", "no", "yes")
     assert any("'YES', 'Yes', 'yes' of 'y' differ by case or spaces only" in said for said in read.cautions)
+
+
+def date(text: str) -> float:
+    return float((np.datetime64(text) - np.datetime64("1970-01-01")) / np.timedelta64(1, "D"))
+
+
+LABELS = ("y", cycle("no", "yes"))
+
+
+def with_feature(values: list[str], *, delimiter: str = ";") -> str:
+    return table(("x", NUMBERS), ("f", values), LABELS, delimiter=delimiter)
+
+
+@pytest.mark.parametrize(
+    ("written", "values", "notation"),
+    [
+        (("31/12/2024", "1/2/2024"), ("2024-12-31", "2024-02-01"), "%d/%m/%Y"),
+        (("12/31/2024", "2/1/2024"), ("2024-12-31", "2024-02-01"), "%m/%d/%Y"),
+        (("Mar 3, 2024", "December 31, 2024"), ("2024-03-03", "2024-12-31"), "%b %d, %Y"),
+        (("31.12.2024 18:00", "1.2.2024 06:00"), ("2024-12-31T18:00", "2024-02-01T06:00"), "%d.%m.%Y"),
+        (("12/31/24 6:00 PM", "2/1/24 12:00 am"), ("2024-12-31T18:00", "2024-02-01T00:00"), "%m/%d/%y"),
+        (("3-Mar-1999", "14-Dec-2005"), ("1999-03-03", "2005-12-14"), "%d-%b-%Y"),
+        (("1600-02-29", "2300-01-01"), ("1600-02-29", "2300-01-01"), None),
+        (("$1,234.50", "$-3"), (1234.5, -3.0), "1,234.5 $"),
+        (("€ 1.234,50", "0,5 €"), (1234.5, 0.5), "1.234,5 €"),
+        (("1 234", "5"), (1234.0, 5.0), "1,234.5"),
+        (("1\u202f234,5", "5"), (1234.5, 5.0), "1.234,5"),
+        (("12 %", "3.5%"), (12.0, 3.5), "1,234.5 %"),
+        (("(1,234.00)", "1,000,000.5"), (-1234.0, 1000000.5), "1,234.5"),
+        (("1'234.5", "2"), (1234.5, 2.0), "1,234.5"),
+    ],
+)
+def test_dates_and_numbers_as_people_write_them(
+    written: tuple[str, ...], values: tuple[Any, ...], notation: str | None, tmp_path: Path
+) -> None:
+    read = Read(tmp_path / "a.csv", with_feature(cycle(*written)), label="y")
+    wanted = [date(value) if isinstance(value, str) else value for value in values]
+    assert read.feature("f") == cycle(*wanted)
+    assert read.cautions == []
+    if notation is not None:
+        assert f"written as {notation}" in read.columns["f"]["treatment"]
+
+
+def test_a_label_may_be_written_so_too(tmp_path: Path) -> None:
+    amounts = [f"${1000 + 7.5 * i:,.2f}" for i in range(ROWS)]
+    read = Read(tmp_path / "a.csv", table(("x", NUMBERS), ("y", amounts), delimiter=";"), label="y")
+    assert read.dataset.targets.tolist() == [1000 + 7.5 * i for i in range(ROWS)]
+    columns = read_table(read.path, "csv", read.model.reading)
+    found = read.model.predict({name: columns[name] for name in columns.column_names})
+    assert found.score is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "kind"),
+    [
+        (cycle("1234567890123456", "12345678901234567"), "text"),  # ids
+        (cycle("007", "11"), "text"),
+        (cycle("12 %", "3"), "text"),  # of what?
+        (cycle("$5", "€5"), "text"),
+        (cycle("31/02/2024", "1/2/2024"), "text"),  # no such day
+        (cycle("1.2.3", "4.5.6"), "text"),
+    ],
+)
+def test_what_is_no_number_or_date_stays_text(written: list[str], kind: str, tmp_path: Path) -> None:
+    assert Read(tmp_path / "a.csv", with_feature(written), label="y").columns["f"]["dtype"] == kind
+
+
+@pytest.mark.parametrize(
+    ("written", "said", "options", "first", "other"),
+    [
+        (
+            cycle("01/02/2024", "03/04/2024"),
+            "--date-format '%m/%d/%Y'",
+            {"date_format": "%m/%d/%Y"},
+            date("2024-02-01"),
+            date("2024-01-02"),
+        ),
+        (cycle("1,234", "5"), "--decimal ,", {"decimal": ","}, 1234.0, 1.234),
+    ],
+)
+def test_what_could_be_read_in_two_ways_says_so_and_the_remedy_works(
+    written: list[str], said: str, options: dict[str, Any], first: float, other: float, tmp_path: Path
+) -> None:
+    read = Read(tmp_path / "a.csv", with_feature(written), label="y")
+    assert read.feature("f")[0] == first
+    (caution,) = read.cautions
+    assert said in caution
+    read = Read(tmp_path / "b.csv", with_feature(written), label="y", reading=Reading(**options))
+    assert read.feature("f")[0] == other
+    assert read.cautions == []
+
+
+def test_a_column_without_doubt_decides_for_the_others(tmp_path: Path) -> None:
+    columns = (("d", cycle("12/31/2024", "1/2/2024")), ("e", cycle("01/02/2024", "03/04/2024")))
+    numbers = (("n", cycle("1,5", "2,25")), ("m", cycle("1.234", "2.345")))
+    read = Read(tmp_path / "a.csv", table(*columns, *numbers, LABELS, delimiter=";"), label="y")
+    assert read.feature("e")[0] == date("2024-01-02")
+    assert read.feature("m")[0] == 1234
+
+
+@pytest.mark.parametrize("odd", ["na", "Null", "--", "#DIV/0!", "<5"])
+def test_one_odd_value_among_numbers_is_named_and_the_remedy_works(odd: str, tmp_path: Path) -> None:
+    values = [f"{i}.5" for i in range(ROWS)]
+    values[7], values[9] = odd, "NA"
+    read = Read(tmp_path / "a.csv", with_feature(values), label="y")
+    (caution,) = read.cautions
+    assert f"58 of 59 values are numbers; row 8 has {odd!r}" in caution
+    assert f"--missing-values 'NA' --missing-values '{odd}'" in caution
+    read = Read(tmp_path / "b.csv", with_feature(values), label="y", reading=Reading(missing_values=("NA", odd)))
+    assert read.columns["f"]["missing"] == 2
+    assert read.feature("f")[10] == 10.5
+    assert read.cautions == []
+
+
+def test_texts_that_are_meant_are_no_missing_values_where_one_says_so(tmp_path: Path) -> None:
+    countries = cycle("NA", "DE", "FR", "NA")
+    content = table(("x", NUMBERS), ("country", countries), ("y", cycle("None", "some")), delimiter=";")
+    with pytest.raises(DataError, match=r"'y' is missing in 30 rows.*'None' in 30 rows.*--missing-values"):
+        Read(tmp_path / "a.csv", content, label="y")
+    read = Read(tmp_path / "b.csv", content, label="y", reading=Reading(missing_values=()))
+    assert read.dataset.classes == ("None", "some")
+    assert read.feature("country = NA") == [float(value == "NA") for value in countries]
+
+
+@pytest.mark.parametrize("format_", ["%d", "%d/%m/%Q", "dd/mm/yyyy", "%Y-%d-%m"])
+def test_a_format_that_is_none_or_fits_nothing_is_refused(format_: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="date_format"):
+        Read(tmp_path / "a.csv", with_feature(cycle("01/02/2024")), label="y", reading=Reading(date_format=format_))

@@ -1,0 +1,71 @@
+"""What the commands say about a file, and the remedies that they propose, each tried."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from hposvc.client import Client
+from tests.support.commands import ServerProcess, run
+
+ROWS = 60
+
+
+def cycle(*values: str) -> list[str]:
+    return [values[i % len(values)] for i in range(ROWS)]
+
+
+def write(path: Path, f: list[str], y: list[str]) -> Path:
+    path.write_text("x;f;y\n" + "".join(f"{i};{f[i]};{y[i]}\n" for i in range(ROWS)))
+    return path
+
+
+def proposed(said: str) -> list[str]:
+    """The options that a message proposes."""
+    found = re.findall(r"--[a-z-]+ (?:'[^']*'|[^\s',]+|,)", " ".join(said.split()))
+    return shlex.split(" ".join(found))
+
+
+NEARLY = [f"{i}.5" for i in range(ROWS - 1)] + ["na"]
+
+
+@pytest.mark.parametrize(
+    ("f", "y", "said"),
+    [
+        (cycle("01/02/2024", "03/04/2024"), cycle("a", "b"), "could as well be %m/%d/%Y"),
+        (cycle("1,234", "5"), cycle("a", "b"), "could as well have a decimal comma"),
+        (NEARLY, cycle("a", "b"), "59 of 60 values are numbers; row 60 has 'na'"),
+        (cycle("1", "2"), cycle("1.0", "2.0"), "taken as classes"),
+    ],
+    ids=["dates", "decimals", "odd", "classes"],
+)
+def test_a_caution_and_its_remedy(f: list[str], y: list[str], said: str, api: ServerProcess, tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", f, y)
+    first = run("data", "add", file, "--label", "y", "--url", api.url, "--json")
+    assert first.exit_code == 0, first.output
+    (caution,) = json.loads(first.stdout)["cautions"]
+    assert said in caution
+    shown = run("data", "show", json.loads(first.stdout)["id"], "--url", api.url)
+    assert " ".join(caution.split()) in " ".join(shown.output.split())
+    with Client(api.url) as client:
+        spec = {"kind": "data_reweighting", "dataset": {"id": json.loads(first.stdout)["id"]}}
+        assert client.check(spec).warnings == [caution]
+        client.remove_dataset(json.loads(first.stdout)["id"])
+    again = run("data", "add", file, "--label", "y", *proposed(caution), "--url", api.url, "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["cautions"] == []
+
+
+def test_the_remedy_of_texts_that_are_meant(api: ServerProcess, tmp_path: Path) -> None:
+    file = write(tmp_path / "f.csv", cycle("1", "2"), cycle("None", "some"))
+    refused = run("data", "add", file, "--label", "y", "--url", api.url)
+    assert refused.exit_code != 0
+    assert "missing in 30 rows, the first is row 1: 'None' in 30 rows" in " ".join(refused.output.split())
+    options = proposed(refused.output)
+    assert options == ["--missing-values", ""]
+    added = run("data", "add", file, "--label", "y", *options, "--url", api.url, "--json")
+    assert json.loads(added.stdout)["classes"] == ["None", "some"]
