@@ -36,6 +36,11 @@ SHRINKAGE = {"data_reweighting": 0.0, "regularization_tuning": 1e-2}
 """The penalty on ‖λ − λ₀‖² where the job leaves it to us; docs/decisions/guarding-the-upper-level.md measures both."""
 
 
+CERTIFICATES = 10
+FEWEST_BETWEEN, MOST_BETWEEN = 20, 1000
+"""How many hypergradients are certified where the job leaves it to us, and iterations from one to the next."""
+
+
 def config(spec: JobSpec) -> SolveConfig:
     """What the spec says about the solver, in the solver's own terms."""
     solver, lower, upper, stop = spec.solver, spec.solver.lower, spec.solver.upper, spec.stop
@@ -53,11 +58,20 @@ def config(spec: JobSpec) -> SolveConfig:
         stop=Stop(stop.iterations, stop.max_seconds, stop.patience, stop.min_delta, stop.hypergradient_tolerance),
         dynamic_initialization=None if start is None else start.learning_rate,
         aggregation=None if gda is None else Aggregation(gda.alpha_init, gda.alpha_decay),
-        certify_every=solver.certify_every,
+        certify_every=_certify_every(solver, stop.iterations),
         certify_against=solver.certify_against,
         warm_start=spec.kind == "regularization_tuning" or spec.per in FROM_LABELS,
         seed=solver.seed,
     )
+
+
+def _certify_every(solver: SolverSpec, iterations: int) -> int:
+    """Iterations between two certificates, 0 for none: automatic ones are about ten, and cost a hundredth or so."""
+    if solver.certify_every != "auto":
+        return solver.certify_every
+    if solver.oracle == "exact" and solver.certify_against == "wider_radius":
+        return 0  # there is no radius
+    return min(max(iterations // CERTIFICATES, FEWEST_BETWEEN), MOST_BETWEEN)
 
 
 def _estimator(solver: SolverSpec) -> OneStep | Unrolled | Implicit:

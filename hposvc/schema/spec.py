@@ -393,8 +393,10 @@ class SolverSpec(SpecModel):
     """Mix the upper loss into the lower steps (gradient descent aggregation). Not with `estimator: implicit`. null:
     lower steps descend the lower loss alone.
     """
-    certify_every: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 0
-    """Measure the relative error of every n-th hypergradient; it is recorded as `fd_relative_error`. 0: never."""
+    certify_every: Annotated[StrictInt, Field(ge=0, le=1_000_000)] | Auto = "auto"
+    """Measure the relative error of every n-th hypergradient; it is recorded as `fd_relative_error`. `auto`: about ten
+    times in a run, every 20 to 1000 iterations; with `oracle: exact` never. 0: never.
+    """
     certify_against: Literal["wider_radius", "exact"] = "wider_radius"
     """What the hypergradient is compared with. `wider_radius`: the same with twice the radius. `exact`: the exact
     oracle, which costs more.

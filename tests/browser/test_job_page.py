@@ -410,6 +410,12 @@ def test_a_job_at_a_glance(page: Page, server: Server) -> None:
     expect(caption(page, "#certificate")).to_have_text(
         "checked at 10 of 500 points · good up to 1 %, not to be trusted from 10 %"
     )
+    levels = page.evaluate(
+        "(({ annotations, yaxis }) => [annotations.map(mark => mark.text), yaxis.range])"
+        "(document.querySelector('#certificate .plot').layout)"
+    )
+    assert levels[0] == ["1 %", "10 %"]
+    assert levels[1][1] >= -1  # both lines are within the chart
     attempt.succeed(RESULT, [])
     expect(tiles).to_contain_text("+1.39 points")
 
@@ -434,11 +440,17 @@ def test_an_error_of_the_hypergradient_that_is_too_large_is_said(page: Page, ser
     expect(page.locator("#tiles")).to_contain_text("40.00 %")
 
 
-def test_an_unchecked_hypergradient_says_how_to_check_it(page: Page, server: Server) -> None:
-    job, _ = running(server.engine, 20)
+@pytest.mark.parametrize(
+    ("solver", "said"),
+    [({}, "checked about ten times in a run"), ({"certify_every": 0}, "not checked: certify_every: 100")],
+)
+def test_before_the_first_certificate_the_page_says_when_there_is_one(
+    page: Page, server: Server, solver: dict[str, Any], said: str
+) -> None:
+    job, _ = running(server.engine, 20, solver=solver)
     page.goto(f"/jobs/{job.id}")
     expect(caption(page, "#losses")).to_have_text("20 points")
-    expect(page.locator("#tiles")).to_contain_text("not checked: certify_every: 100")
+    expect(page.locator("#tiles")).to_contain_text(said)
     expect(page.locator("#certificate")).to_be_hidden()
 
 

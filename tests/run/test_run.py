@@ -234,6 +234,16 @@ def test_a_lambda_that_overfits_is_said_with_the_iteration_of_the_result() -> No
     assert f"since iteration {lowest}:" in said[0]
 
 
+def test_a_run_certifies_about_ten_hypergradients_and_moves_as_if_it_did_not() -> None:
+    certified = solved(small("data_reweighting", stop={"iterations": 200}))[1]
+    plain = solved(small("data_reweighting", stop={"iterations": 200}, solver={"certify_every": 0}))[1]
+    errors = [i.fd_relative_error for i in certified if i.fd_relative_error is not None]
+    assert len(errors) == 10
+    assert max(errors) < 0.1
+    assert all(i.fd_relative_error is None for i in plain)
+    assert values(certified) == values(plain)
+
+
 def test_a_run_without_influence_ends_and_says_why() -> None:
     run, iterations = solved(
         small("data_reweighting", solver={"lower": {"learning_rate": 1e-30}}, stop={"iterations": 400})

@@ -13,10 +13,10 @@ const MARKS = 100; // a hundred marks of values that are not finite say it as we
 /**
  * A chart in the figure `element` of the given lines: `{ metric, label, colour, dash, points }`, colour being a custom
  * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null for the whole run; `note(series)` adds to the caption,
- * `marks(series)` are iterations to mark: `{ x, text, colour }`.
+ * `marks(series)` are iterations to mark: `{ x, text, colour }`; `levels` are values to mark: `{ y, text, colour }`.
  */
 export class Chart {
-  constructor(element, lines, { log = false, name, zoomed, note = () => null, marks = () => [] }) {
+  constructor(element, lines, { log = false, name, zoomed, note = () => null, marks = () => [], levels = [] }) {
     this.element = element;
     this.lines = lines;
     this.key = element.id;
@@ -24,6 +24,7 @@ export class Chart {
     this.zoomed = zoomed;
     this.note = note;
     this.marks = marks;
+    this.levels = levels;
     this.series = null;
     this.figure = new Figure(element, { name, redraw: () => this.draw(this.series) });
     this.scale = h("button", { type: "button", class: "button small", "aria-label": "Log scale", title: "Log scale" }, "Log");
@@ -114,20 +115,31 @@ export class Chart {
       horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
       axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : undefined }),
       {
-        ...(marks.length ? ROOM_ABOVE : {}),
-        shapes: marks.map(({ x, colour }) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: css(colour), width: 1.5, dash: "dot" } })),
-        annotations: marks.filter(({ text }) => text).map(({ x, text, colour }) => ({
-          x,
-          y: 1,
-          yref: "paper",
-          text,
-          showarrow: false,
-          xanchor: x > (this.series.view.iteration.at(-1) ?? 0) / 2 ? "right" : "left",
-          yanchor: "bottom",
-          font: { color: css(colour), size: 12 },
-        })),
+        ...(marks.length || this.levels.length ? ROOM_ABOVE : {}),
+        shapes: [
+          ...marks.map(({ x, colour }) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: css(colour), width: 1.5, dash: "dot" } })),
+          ...this.levels.map(({ y, colour }) => ({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: y, y1: y, line: { color: css(colour), width: 1, dash: "dash" } })),
+        ],
+        annotations: [
+          ...this.#levelTexts(),
+          ...marks.filter(({ text }) => text).map(({ x, text, colour }) => ({
+            x,
+            y: 1,
+            yref: "paper",
+            text,
+            showarrow: false,
+            xanchor: x > (this.series.view.iteration.at(-1) ?? 0) / 2 ? "right" : "left",
+            yanchor: "bottom",
+            font: { color: css(colour), size: 12 },
+          })),
+        ],
       },
     );
+  }
+
+  #levelTexts() {
+    const place = (y) => (this.log === true ? Math.log10(y) : y); // annotations, unlike shapes, are placed by exponent
+    return this.levels.map(({ y, text, colour }) => ({ x: 1, xref: "paper", y: place(y), text, showarrow: false, xanchor: "right", yanchor: "bottom", font: { color: css(colour), size: 11 } }));
   }
 
   get #breaks() {
@@ -151,7 +163,8 @@ export class Chart {
   #extent() {
     const values = this.#present
       .flatMap(({ metric, points }) => (points && this.series.view.buckets?.[metric]?.max) || this.series.view[metric])
-      .filter((value) => value > 0 && Number.isFinite(value));
+      .filter((value) => value > 0 && Number.isFinite(value))
+      .concat(this.levels.map(({ y }) => y));
     return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, 0]);
   }
 

@@ -85,7 +85,7 @@ function certificate(job, series) {
   const certified = series.empty ? [] : series.certificates();
   if (!certified.length) {
     const every = job.spec.solver.certify_every;
-    return tile(label, "–", every ? `checked every ${count(every)} iterations` : ["not checked: ", h("code", {}, "certify_every: 100")]);
+    return tile(label, "–", every === "auto" ? "checked about ten times in a run" : every ? `checked every ${count(every)} iterations` : ["not checked: ", h("code", {}, "certify_every: 100")]);
   }
   const worst = Math.max(...certified);
   if (BROKEN.has(number(job.latest.hypergradient_norm))) {

@@ -43,6 +43,10 @@ const charts = [
     log: true,
     zoomed,
     note: () => "good up to 1 %, not to be trusted from 10 %",
+    levels: [
+      { y: 1e-2, text: "1 %", colour: "--good" },
+      { y: 1e-1, text: "10 %", colour: "--bad" },
+    ],
   }),
 ];
 
