@@ -52,7 +52,7 @@ JOB: dict[str, Any] = {
     },
     "notice": None,
 }
-JOBS = {"items": [JOB], "next_page": None}
+JOBS = {"items": [JOB], "next_page": None, "total": 1}
 CHECKED = {"valid": True, "spec": FILLED_SPEC, "warnings": []}
 ITERATIONS = {
     "iteration": [119, 120],

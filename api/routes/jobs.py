@@ -48,7 +48,8 @@ Text = Annotated[
     Query(
         max_length=200,
         pattern=r"^[^\x00]*$",
-        description="Only jobs with this in their name, or at the start of their id. Capitals do not matter in names.",
+        description="Only jobs with this in their name, in a tag or in the name of their data set, or at the start of "
+        "their id or that of their data set. Capitals do not matter in names.",
     ),
 ]
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]")
@@ -127,7 +128,8 @@ def list_jobs(
         Order,
         Query(
             description="`newest`, `oldest`: by the time of submission. `priority`: the highest first. "
-            "`best_upper_loss`: the lowest first."
+            "`best_upper_loss`, `upper_loss`: the lowest first. `progress`: the furthest first. `name`, `dataset`, "
+            "`state`: from a to z."
         ),
     ] = "newest",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many jobs on a page.")] = 50,
@@ -158,7 +160,7 @@ def list_jobs(
     except InvalidPageToken as error:
         errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
         raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
-    versions = "".join(f"{job.id}:{job.version} " for job in found.items) + str(found.next_page)
+    versions = "".join(f"{job.id}:{job.version} " for job in found.items) + f"{found.next_page} {found.total}"
     return tagged(found, hashlib.sha256(versions.encode()).hexdigest()[:16], if_none_match)
 
 

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from hposvc.schema.job import JobResource
 
 KINDS = ["data_reweighting", "regularization_tuning"]
-ORDERS = ["newest", "oldest", "priority", "best_upper_loss"]
+ORDERS = [
+    "newest",
+    "oldest",
+    "priority",
+    "best_upper_loss",
+    "upper_loss",
+    "progress",
+    "name",
+    "dataset",
+    "state",
+]
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
 MOST_LEFT_OUT = 10  # columns that are named
 SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to list.")
@@ -129,7 +139,7 @@ def jobs(
     ] = None,
     kind: Annotated[str | None, typer.Option(help=f"Only {' or '.join(KINDS)}.", autocompletion=lambda: KINDS)] = None,
     tag: Annotated[str | None, typer.Option(help="Only jobs with this tag.")] = None,
-    text: Annotated[str | None, typer.Option(help="Only jobs whose name has this in it.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only jobs with this in name, tags or data set.")] = None,
     since: Annotated[datetime | None, typer.Option(formats=TIMES, help="Only jobs submitted then or later.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=TIMES, help="Only jobs submitted before then.")] = None,
     order: Annotated[str, typer.Option(help=f"{', '.join(ORDERS)}.", autocompletion=lambda: ORDERS)] = "newest",

@@ -96,7 +96,8 @@ class Client:
         """One page of jobs, newest first unless ``order`` says otherwise.
 
         Filters: ``state`` (one or several), ``kind``, ``tag``, ``text``, ``created_after`` and ``created_before`` (ISO
-        8601 with a time zone), ``order`` (newest, oldest, priority, best_upper_loss).
+        8601 with a time zone), ``order`` (newest, oldest, priority, best_upper_loss,
+        upper_loss, progress, name, dataset, state).
         """
         params = {**filters, "page": page, "limit": None if limit is None else str(limit)}
         given = {name: value for name, value in params.items() if value is not None}

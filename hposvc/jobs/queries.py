@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hposvc.db import tables
 from hposvc.db.engine import read
 from hposvc.db.numbers import unpack
-from hposvc.db.tables import DEFAULT_TENANT, jobs
+from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.schema.iterations import IterationColumns
 from hposvc.schema.job import (
     ArtifactResource,
@@ -43,7 +43,7 @@ METRICS = (
 )
 
 # How a list may be ordered. Ties are broken by time and id, so that every order is one.
-Order = Literal["newest", "oldest", "priority", "best_upper_loss"]
+Order = Literal["newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress"]
 _NO_LOSS = 1.7976931348623157e308  # jobs without a best loss come last
 
 
@@ -102,8 +102,8 @@ def list_(
 ) -> JobPage:
     """A page of jobs without their results, which may be long.
 
-    ``text`` is looked for in names and ids; of several states any will do; ``created_after`` includes that moment,
-    ``created_before`` does not. Raises InvalidPageToken.
+    ``text`` is looked for in names, tags, data sets and ids; of several states any will do; ``created_after`` includes
+    that moment, ``created_before`` does not. Raises InvalidPageToken.
     """
     limit = max(1, min(limit, MAX_PAGE))
     columns = [column for column in jobs.c if column is not jobs.c.result]
@@ -115,11 +115,12 @@ def list_(
     if tag is not None:
         query = query.where(_has_tag(engine, tag))
     if text is not None:
-        query = query.where(jobs.c.name.icontains(text, autoescape=True) | jobs.c.id.startswith(text, autoescape=True))
+        query = query.where(_mentions(engine, text, tenant))
     if created_after is not None:
         query = query.where(jobs.c.created_at >= created_after.timestamp())
     if created_before is not None:
         query = query.where(jobs.c.created_at < created_before.timestamp())
+    counted = sa.select(sa.func.count()).select_from(query.with_only_columns(jobs.c.id).subquery())
     keys, descending = _ordering(order)
     if page_token is not None:
         here, there = sa.tuple_(*keys), sa.tuple_(*_keys_of_page(page_token, order))
@@ -127,10 +128,12 @@ def list_(
     query = query.add_columns(*(key.label(f"key_{index}") for index, key in enumerate(keys)))
     query = query.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
     with read(engine) as connection:
+        total = connection.execute(counted).scalar_one()
         rows = connection.execute(query).mappings().all()
     more = len(rows) > limit
     rows = rows[:limit]
     return JobPage(
+        total=total,
         items=[job_resource(row) for row in rows],
         next_page=encode_page(order, *(rows[-1][f"key_{index}"] for index in range(len(keys)))) if more else None,
     )
@@ -242,9 +245,32 @@ def assert_exists(connection: sa.Connection, job_id: str, tenant: str) -> None:
 
 
 def _has_tag(engine: sa.Engine, tag: str) -> sa.ColumnElement[bool]:
-    elements = sa.func.json_each if engine.dialect.name == "sqlite" else sa.func.jsonb_array_elements_text
-    each = elements(jobs.c.tags).table_valued("value")
+    each = _tags(engine)
     return sa.exists(sa.select(each.c.value).where(each.c.value == tag))
+
+
+def _tags(engine: sa.Engine) -> sa.TableValuedAlias:
+    elements = sa.func.json_each if engine.dialect.name == "sqlite" else sa.func.jsonb_array_elements_text
+    return elements(jobs.c.tags).table_valued("value")
+
+
+def _mentions(engine: sa.Engine, text: str, tenant: str) -> sa.ColumnElement[bool]:
+    """Whether the name, a tag or the name of the data set has ``text`` in it, or an id begins with it.
+
+    The id of a data set that comes along, such as ``sklearn:iris``, has two beginnings.
+    """
+    each, dataset = _tags(engine), jobs.c.spec[("dataset", "id")].as_string()
+    named = sa.select(datasets.c.id).where(
+        datasets.c.tenant_id == tenant, datasets.c.name.icontains(text, autoescape=True)
+    )
+    return sa.or_(
+        jobs.c.id.startswith(text, autoescape=True),
+        jobs.c.name.icontains(text, autoescape=True),
+        sa.exists(sa.select(each.c.value).where(each.c.value.icontains(text, autoescape=True))),
+        dataset.istartswith(text, autoescape=True),
+        dataset.icontains(f":{text}", autoescape=True),
+        dataset.in_(named),
+    )
 
 
 def _sparkline(points: list[list[Any]] | None) -> Sparkline:
@@ -255,12 +281,26 @@ def _time(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+TEXTS: dict[str, sa.ColumnElement[str]] = {
+    "name": sa.func.lower(sa.func.coalesce(jobs.c.name, jobs.c.kind)),
+    "dataset": sa.func.lower(jobs.c.spec[("dataset", "id")].as_string()),
+    "state": sa.cast(jobs.c.state, sa.String),
+}
+"""What lists are ordered by that is text: from a to z."""
+
+
 def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
     """The columns that order a list, the last of them the id, and whether it descends."""
     if order == "priority":
         return [jobs.c.priority, jobs.c.created_at, jobs.c.id], True
     if order == "best_upper_loss":
         return [sa.func.coalesce(jobs.c.best_upper_loss, _NO_LOSS), jobs.c.id], False
+    if order == "upper_loss":
+        return [sa.func.coalesce(jobs.c.upper_loss, _NO_LOSS), jobs.c.id], False
+    if order == "progress":
+        return [sa.cast(jobs.c.iteration, sa.Double) / jobs.c.iterations, jobs.c.created_at, jobs.c.id], True
+    if order in TEXTS:
+        return [TEXTS[order], jobs.c.created_at, jobs.c.id], False
     return [jobs.c.created_at, jobs.c.id], order == "newest"
 
 
@@ -269,9 +309,15 @@ def _keys_of_page(token: str, order: Order) -> tuple[Any, ...]:
     parts = decode_page(token)
     made_for, keys = (parts[0], parts[1:]) if parts else (None, [])
     require_order(made_for, order, get_args(Order))
-    if len(keys) != len(_ordering(order)[0]) or not _are_finite(keys[:-1]):
+    texts = keys[:1] if order in TEXTS else []
+    numbers = keys[len(texts) : -1]
+    if len(keys) != len(_ordering(order)[0]) or not _are_finite(numbers) or not _are_texts(texts):
         raise InvalidPageToken
     return (*keys[:-1], str(keys[-1]))
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return all(isinstance(value, str) and "\x00" not in value for value in values)
 
 
 def _are_finite(numbers: list[Any]) -> bool:

@@ -162,6 +162,8 @@ class JobPage(Resource):
     """The jobs of this page, without their results."""
     next_page: str | None
     """What to send as `page` to get the next page. null: this is the last one."""
+    total: int
+    """How many jobs pass the filters, on all pages together."""
 
 
 class EventResource(Resource):

@@ -29,6 +29,10 @@ def test_lists_by_time_order_and_several_states(client: httpx.Client, server: Se
     assert found(order="oldest") == "a b c low high"
     assert found(order="priority") == "c b high low a"
     assert found(order="best_upper_loss").split()[:2] == ["low", "high"]
+    assert found(order="name") == "a b c high low"
+    assert found(order="state").split()[-2:] == ["low", "high"]
+    assert found(order="progress").split()[:2] == ["low", "high"]
+    assert found(order="upper_loss").split()[:2] == ["low", "high"]
     assert found(state=["queued", "running"], order="oldest") == "a b c low high"
     assert found(state="queued") == "c b a"
     moment = datetime.fromtimestamp(1_700_000_002, UTC)
@@ -58,3 +62,47 @@ def test_pages_of_every_order_show_each_job_once(client: httpx.Client, server: S
         assert order in document["detail"]
     assert paged == whole
     assert len(set(paged)) == 7
+
+
+def test_the_search_finds_names_tags_and_data_sets(client: httpx.Client, server: Server) -> None:
+    table = b"age,town,churned\n" + b"".join(b"%d,Oslo,%d\n" % (row, row % 2) for row in range(40))
+    sent = client.post(
+        "/v1/datasets",
+        params={"name": "Customers_2026.csv", "label": "churned"},
+        content=table,
+        headers={"Content-Type": "text/csv"},
+    )
+    own = sent.json()["id"]
+    submit(server.engine, name="by name: wine", tags=["first"])
+    submit(server.engine, name="a", tags=["Second wine"])
+    submit(server.engine, name="b", dataset={"id": "sklearn:wine"})
+    submit(server.engine, name="c", dataset={"id": own})
+
+    def found(text: str) -> set[str]:
+        return {job["name"] for job in client.get("/v1/jobs", params={"text": text}).json()["items"]}
+
+    assert found("WINE") == {"by name: wine", "a", "b"}
+    assert found("customers_") == {"c"}
+    assert found("customersX") == set()  # _ is no wildcard
+    assert found(own[:9]) == {"c"}
+    assert found("sklearn:w") == {"b"}
+    assert found("learn") == set()  # no job for the middle of what all have in common
+
+
+@pytest.mark.parametrize("order", ["name", "dataset", "state", "progress", "upper_loss", "newest"])
+def test_every_order_goes_on_from_page_to_page_and_counts_all(client: httpx.Client, server: Server, order: str) -> None:
+    for number in range(5):
+        submit(server.engine, name=f"job {number % 2}", dataset={"id": f"sklearn:{('iris', 'wine')[number % 2]}"})
+    running(server.engine, 7, name=None)
+    whole = [job["id"] for job in client.get("/v1/jobs", params={"order": order}).json()["items"]]
+    walked: list[str] = []
+    token = None
+    while True:
+        params = {"order": order, "limit": 2} | ({"page": token} if token else {})
+        answer = client.get("/v1/jobs", params=params).json()
+        assert answer["total"] == 6
+        walked += [job["id"] for job in answer["items"]]
+        if (token := answer["next_page"]) is None:
+            break
+    assert walked == whole
+    assert len(set(walked)) == 6

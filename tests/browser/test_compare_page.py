@@ -90,3 +90,30 @@ def test_what_cannot_be_compared_is_said(page: Page, server: Server, watch: Watc
     page.goto(f"/compare?jobs={job.id}")
     expect(page.locator("#results")).to_contain_text("Diverged")
     expect(page.get_by_label("Log scale")).to_be_checked()  # its values need it
+
+
+def test_the_best_is_marked_only_among_jobs_of_the_same_data_and_score(page: Page, server: Server) -> None:
+    better = {**RESULT, "models": [{**RESULT["models"][0], "test_score": 0.99}, *RESULT["models"][1:]]}
+    one = succeeded(server.engine, RESULT, name="one")
+    two = succeeded(server.engine, better, name="two", solver={"seed": 1})
+    other = succeeded(server.engine, better, name="other", dataset={"id": "sklearn:wine"})
+    row = page.locator("#results tr", has_text="Test accuracy, tuned")
+    page.goto(f"/compare?jobs={one.id},{two.id}")
+    expect(row.locator(".best")).to_have_text(["99.00 %"])
+    expect(page.locator("#unlike")).to_be_empty()
+    page.goto(f"/compare?jobs={one.id},{other.id}")
+    expect(row).to_contain_text("99.00 %")
+    expect(page.locator("#results .best")).to_have_count(0)
+    expect(page.locator("#unlike")).to_contain_text("no value is marked as the best")
+
+
+def test_a_comparison_is_read_on_a_phone_without_moving_it_sideways(page: Page, server: Server) -> None:
+    jobs = [succeeded(server.engine, RESULT, name=f"job number {n}", solver={"seed": n}) for n in range(4)]
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto(f"/compare?jobs={','.join(job.id for job in jobs)}")
+    expect(page.locator("#results")).to_contain_text("95.56 %")
+    for part in ("#results", "#differences"):
+        assert page.locator(part).evaluate("box => box.scrollWidth - box.clientWidth") == 0
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    label = page.locator("#results tbody tr").first.locator("td").nth(2).get_attribute("data-label")
+    assert label == "job number 2"

@@ -59,12 +59,12 @@ def test_the_filter_lives_in_the_address(page: Page, server: Server) -> None:
     page.get_by_role("button", name="Clear").click()
     expect(rows).to_have_count(3)
     page.get_by_label("Tag", exact=True).fill("fruit")
-    page.get_by_label("State").select_option("queued")
+    page.get_by_role("combobox", name="State").select_option("queued")
     expect(rows).to_have_count(1)
     page.reload()
     expect(rows).to_have_count(1)
     expect(row(page, "apple")).to_be_visible()
-    page.get_by_label("State").select_option("failed")
+    page.get_by_role("combobox", name="State").select_option("failed")
     expect(page.get_by_role("heading", name="No job matches this filter")).to_be_visible()
 
 
@@ -81,11 +81,34 @@ def test_the_list_is_ordered_by_what_the_address_says(page: Page, server: Server
     page.reload()
     expect(names).to_have_text(["best", "behind", "not begun"])
     attempt.fail(JobError(reason="internal", message="x", remedy="y"))
-    page.get_by_label("State").select_option("queued")
+    page.get_by_role("combobox", name="State").select_option("queued")
     expect(names).to_have_text(["not begun"])
     page.get_by_role("button", name="Clear").click()
     expect(page).to_have_url("/")
     expect(names).to_have_text(["not begun", "behind", "best"])
+
+
+def test_a_column_sorts_the_list_and_the_number_of_jobs_is_said(page: Page, server: Server) -> None:
+    submit(server.engine, name="banana", dataset={"id": "sklearn:wine"})
+    submit(server.engine, name="apple", dataset={"id": "sklearn:iris"})
+    running(server.engine, 300, name="cherry", dataset={"id": "sklearn:digits"})
+    page.goto("/")
+    names, head = page.locator("#jobs .name a"), page.locator("#jobs thead")
+    expect(page.locator("#total")).to_have_text("3")
+    expect(names).to_have_text(["cherry", "apple", "banana"])
+    for column, order, wanted in (
+        ("Job", "name", ["apple", "banana", "cherry"]),
+        ("Data set", "dataset", ["cherry", "apple", "banana"]),
+        ("Submitted", "", ["cherry", "apple", "banana"]),
+        ("Submitted", "oldest", ["banana", "apple", "cherry"]),
+    ):
+        head.get_by_role("button", name=column).click()
+        expect(names).to_have_text(wanted)
+        expect(page).to_have_url(f"/?order={order}" if order else "/")
+        expect(head.locator("[aria-sort]")).to_have_count(1)
+    expect(names).to_have_text(["banana", "apple", "cherry"])
+    page.get_by_label("Search by name").fill("iris")
+    expect(page.locator("#total")).to_have_text("1")
 
 
 def test_older_jobs_are_one_click_away(page: Page, server: Server) -> None:
@@ -115,7 +138,7 @@ def test_the_page_works_by_keyboard(page: Page, server: Server) -> None:
     job = submit(server.engine, name="reached by Tab")
     page.goto("/")
     expect(row(page, "reached by Tab")).to_be_visible()
-    for _ in range(20):
+    for _ in range(40):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.textContent") == "reached by Tab":
             break

@@ -141,10 +141,18 @@ const heads = () =>
     return h("th", { scope: "col" }, h("span", { class: "key" }, swatch, h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, title(job))));
   });
 
-/** A row of the table of results. The best value is marked, if one is better than the others. */
+/** Whether the jobs learn from the same data and are scored alike: otherwise no value is better than another. */
+function comparable() {
+  const scores = new Set(comparison.jobs.filter(({ result }) => result).map(({ result }) => result.score_name));
+  const kinds = new Set(comparison.jobs.map(({ kind }) => kind));
+  const data = comparison.differences.some(({ field }) => field === "loss" || field.startsWith("loss.") || field.startsWith("dataset."));
+  return !data && scores.size < 2 && kinds.size < 2;
+}
+
+/** A row of the table of results. The best value is marked, if one is better than the others and they compare. */
 function line(label, values, show, better = null) {
   const known = values.filter((value) => value !== null && value !== undefined && Number.isFinite(toNumber(value))).map(toNumber);
-  const best = better && new Set(known).size > 1 ? Math[better](...known) : null;
+  const best = better && comparable() && new Set(known).size > 1 ? Math[better](...known) : null;
   return h(
     "tr",
     {},
@@ -180,7 +188,14 @@ function results(drawn) {
     line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),
     h("tr", {}, h("th", { scope: "row" }, h("span", { class: "unseen" }, "Leave out")), all.map((job) => h("td", {}, h("button", { type: "button", class: "link", "aria-label": `Leave out ${title(job)}`, onclick: () => leaveOut(job.id) }, "Leave out")))),
   ];
-  keepFocus($("#results"), () => $("#results").replaceChildren(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean)))));
+  $("#unlike").textContent = comparable() ? "" : "The jobs differ in data, loss or score, so no value is marked as the best.";
+  keepFocus($("#results"), () => $("#results").replaceChildren(labelled(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean))))));
+}
+
+/** The table with the name of its job at each value, for screens on which the head is not shown. */
+function labelled(table) {
+  for (const row of table.tBodies[0].rows) [...row.querySelectorAll("td")].forEach((cell, place) => (cell.dataset.label = title(comparison.jobs[place])));
+  return table;
 }
 
 function differences() {
@@ -191,12 +206,12 @@ function differences() {
     return value === null ? "–" : typeof value === "object" ? JSON.stringify(value) : String(value);
   };
   const table = all.length
-      ? h(
+      ? labelled(h(
           "table",
           { class: "side" },
           h("thead", {}, h("tr", {}, h("td", {}), heads())),
           h("tbody", {}, all.map(({ field, values }) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, field)), values.map((value) => h("td", { class: "figures" }, text(value)))))),
-        )
+        ))
       : "";
   keepFocus($("#differences"), () => $("#differences").replaceChildren(table));
 }

@@ -21,6 +21,7 @@ const bulk = new Bulk($("#bulk"), () => {
   rows.clear();
   now();
 });
+const sorts = document.querySelectorAll("#jobs .sort");
 let pages = 1;
 
 const parameters = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -34,20 +35,31 @@ function writeUrl() {
   const wanted = parameters().toString();
   history.replaceState(null, "", wanted ? `?${wanted}` : location.pathname);
   show($("#clear"), wanted !== "");
+  for (const button of sorts) {
+    const order = form.elements.order.value || "newest";
+    const own = order === button.dataset.order || (order === "oldest" && button.dataset.order === "newest");
+    button.dataset.chosen = own;
+    const falls = ["newest", "progress"].includes(order);
+    if (own) button.parentElement.setAttribute("aria-sort", falls ? "descending" : "ascending");
+    else button.parentElement.removeAttribute("aria-sort");
+  }
 }
 
 async function refresh() {
   const wanted = parameters();
   const items = [];
   let next = null;
+  let total = 0;
   do {
     wanted.set("limit", Math.min(LARGEST, pages * PAGE - items.length));
     if (next) wanted.set("page", next);
     const data = await getAgain(`/v1/jobs?${wanted}`);
     items.push(...data.items);
     next = data.next_page;
+    ({ total } = data);
   } while (next && items.length < pages * PAGE);
   render(items, next);
+  $("#total").textContent = total ? count(total) : "";
   return items.length <= UNHURRIED && items.some((job) => ACTIVE.has(job.state)) ? "live" : "idle";
 }
 
@@ -83,6 +95,7 @@ function jobRow(job) {
       h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, jobName(job)),
       h("span", { class: "under" }, kind(job.kind), job.tags.map((tag) => h("span", { class: "tag" }, tag))),
     ),
+    cell("Data set", { class: "dataset" }, job.spec.dataset.id),
     cell(
       "Progress",
       { class: "progress-cell" },
@@ -168,6 +181,15 @@ more.addEventListener("click", () => {
   pages += 1;
   now();
 });
+for (const button of sorts) {
+  button.addEventListener("click", () => {
+    const { order } = form.elements;
+    const wanted = button.dataset.order;
+    if (wanted === "newest") order.value = order.value === "" ? "oldest" : "";
+    else order.value = order.value === wanted ? "" : wanted; // a second time: back to the newest first
+    changed();
+  });
+}
 $("#copy-submit").append(copyButton("Copy the command", () => "hposvc submit examples/digits_reweighting.yaml"));
 
 function changed() {
