@@ -45,6 +45,7 @@ from hposvc.webhooks.sender import Sender
 
 log = structlog.get_logger(__name__)
 
+STREAMING_THREADS = 8  # for the next piece of a file or a long table, and for pages
 SENDERS = 2  # webhooks that are told at the same time by one process
 
 DESCRIPTION = """\
@@ -92,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
         store=store,
         metrics=ApiMetrics(lambda: counts.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
-        live=Live(engine, settings.max_streams),
+        live=Live(engine, settings.max_streams, work.live),
         work=work,
         quotas=quotas,
         webhooks_private=settings.webhooks_private,
@@ -100,6 +101,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = STREAMING_THREADS
         await to_thread.run_sync(_tidy_up, held.datasets)
         background = _background(held, store)
         for repeated in background:
@@ -124,7 +126,9 @@ def create_app(settings: Settings) -> FastAPI:
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
     app.state.services = held
-    app.add_middleware(Access, gatekeeper=held.gatekeeper, requests_per_second=settings.quota_requests_per_second)
+    app.add_middleware(
+        Access, gatekeeper=held.gatekeeper, turns=work.access, requests_per_second=settings.quota_requests_per_second
+    )
     app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import sqlalchemy as sa
 import structlog
-from anyio import to_thread
 
 from api.http.problem_details import HTTPProblem
+from api.turns import Turns
 from hposvc.db.engine import read
 from hposvc.db.tables import jobs
 from hposvc.jobs import queries
@@ -29,36 +30,79 @@ LONGEST_SECONDS = 600.0  # then a stream ends and the client takes it up again, 
 IN_LIMIT = 500  # ids in one IN (…)
 
 
-class Live:
-    """Who waits for which job, in one event loop. At most ``limit`` wait at a time."""
+class Place:
+    """A place among those who wait, of ``tenant``. When it is ``over``, somebody else has it."""
 
-    def __init__(self, engine: sa.Engine, limit: int) -> None:
+    def __init__(self, live: Live, tenant: str) -> None:
+        self.tenant = tenant
+        self.over = False
+        self._live = live
+        self._waiter: asyncio.Event | None = None
+
+    async def changed(self, job_id: str, known: Position, seconds: float) -> bool:
+        """Wait until the job is no longer at ``known``, or is gone; False when it still is after ``seconds``, or when
+        the place is over.
+        """
+        self._waiter = asyncio.Event()
+        return not self.over and await self._live.changed(job_id, known, seconds, self._waiter) and not self.over
+
+    def end(self) -> None:
+        """Give the place to somebody else."""
+        self.over = True
+        if self._waiter is not None:
+            self._waiter.set()
+
+
+class Live:
+    """Who waits for which job, in one event loop. At most ``limit`` wait at a time.
+
+    When all places are taken, a tenant that has fewer than another takes one over, the oldest of the tenant that has
+    most: a stream ends early, and is to be taken up again; a request that waits is responded to.
+    """
+
+    def __init__(self, engine: sa.Engine, limit: int, turns: Turns) -> None:
         self._engine = engine
         self._limit = limit
-        self._open = 0
+        self._turns = turns
+        self._places: dict[str, list[Place]] = {}
         self._waiting: dict[str, list[tuple[Position, asyncio.Event]]] = {}
         self._poller: asyncio.Task[None] | None = None
 
-    @property
-    def full(self) -> bool:
-        """Whether no other request may wait."""
-        return self._open >= self._limit
+    def has_room(self, tenant: str) -> bool:
+        """Whether another request of the tenant may wait."""
+        return sum(map(len, self._places.values())) < self._limit or self._greedier(tenant) is not None
+
+    def _greedier(self, tenant: str) -> list[Place] | None:
+        """The places of a tenant that has more than this one would have with one of them."""
+        most = max(self._places.values(), key=len, default=[])
+        return most if len(most) > len(self._places.get(tenant, [])) + 1 else None
+
+    def refusal(self) -> HTTPProblem:
+        """The problem of who finds no place."""
+        detail = f"{self._limit} streams are open on this server, which is the most (HPOSVC_MAX_STREAMS)."
+        return HTTPProblem("too-many-streams", detail, headers={"Retry-After": "5"})
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, tenant: str) -> Iterator[Place]:
         """A place among those who wait. Raises HTTPProblem when all are taken."""
-        if self.full:
-            detail = f"{self._limit} streams are open on this server, which is the most (HPOSVC_MAX_STREAMS)."
-            raise HTTPProblem("too-many-streams", detail, headers={"Retry-After": "5"})
-        self._open += 1
+        if not self.has_room(tenant):
+            raise self.refusal()
+        if sum(map(len, self._places.values())) >= self._limit and (greedier := self._greedier(tenant)):
+            greedier.pop(0).end()
+        mine = self._places.setdefault(tenant, [])
+        place = Place(self, tenant)
+        mine.append(place)
         try:
-            yield
+            yield place
         finally:
-            self._open -= 1
+            if place in mine:
+                mine.remove(place)
+            if not mine:
+                self._places.pop(tenant, None)
 
-    async def changed(self, job_id: str, known: Position, seconds: float) -> bool:
-        """Wait until the job is no longer at ``known``, or is gone; False when it still is after ``seconds``."""
-        waiter = (known, asyncio.Event())
+    async def changed(self, job_id: str, known: Position, seconds: float, event: asyncio.Event) -> bool:
+        """Wait for ``event``, which is set when the job is no longer at ``known``; False if that takes ``seconds``."""
+        waiter = (known, event)
         self._waiting.setdefault(job_id, []).append(waiter)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
@@ -76,7 +120,7 @@ class Live:
     async def _poll(self) -> None:
         while self._waiting:
             try:
-                positions = await to_thread.run_sync(self._positions, list(self._waiting))
+                positions = await self._turns.run("", partial(self._positions, list(self._waiting)))
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer", doing="live", error=type(error).__name__)
             else:
@@ -109,12 +153,12 @@ class Live:
             found = queries.iterations(self._engine, job_id, tenant=tenant, after=after_iteration, limit=BATCH)
             return position, state, events.items, found
 
-        with self.place():
+        with self.place(tenant) as place:
             begun = time.monotonic()
             yield "retry: 2000\n\n"
-            while time.monotonic() - begun < LONGEST_SECONDS:
+            while not place.over and time.monotonic() - begun < LONGEST_SECONDS:
                 try:
-                    position, state, events, columns = await to_thread.run_sync(look)
+                    position, state, events, columns = await self._turns.run(tenant, look)
                 except JobNotFound:
                     yield "event: end\ndata: {}\n\n"
                     return
@@ -130,7 +174,7 @@ class Live:
                 if state in TERMINAL:
                     yield message("end", f"{after_event}.{after_iteration}", f'{{"state": "{state}"}}')
                     return
-                if not await self.changed(job_id, position, KEEP_ALIVE_SECONDS):
+                if not await place.changed(job_id, position, KEEP_ALIVE_SECONDS):
                     yield ": still here\n\n"
 
 

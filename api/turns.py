@@ -94,6 +94,6 @@ class Work:
     health: Turns = field(default_factory=lambda: Turns(1, 1))
     live: Turns = field(default_factory=lambda: Turns(2, 1))
     documents: Turns = field(default_factory=lambda: Turns(2, 1))
-    reads: Turns = field(default_factory=lambda: Turns(8, 4))
+    reads: Turns = field(default_factory=lambda: Turns(9, 3))
     changes: Turns = field(default_factory=lambda: Turns(4, 2))
     uploads: Turns = field(default_factory=lambda: Turns(3, 1))

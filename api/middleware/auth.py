@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from threading import Lock
 from urllib.parse import quote
 
 import sqlalchemy as sa
 import structlog
-from anyio import to_thread
 from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.problem_details import HTTPProblem, to_problem
 from api.middleware.limits import TokenBuckets
+from api.turns import Turns
 from hposvc.access import keys
 from hposvc.access.keys import Identity
 from hposvc.db.tables import DEFAULT_TENANT
@@ -109,9 +110,10 @@ class Gatekeeper:
 class Access:
     """ASGI middleware: finds the tenant of a key, refuses what it does not allow, limits the rate, logs changes."""
 
-    def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper, requests_per_second: float | None) -> None:
+    def __init__(self, app: ASGIApp, gatekeeper: Gatekeeper, turns: Turns, requests_per_second: float | None) -> None:
         self.app = app
         self.gatekeeper = gatekeeper
+        self.turns = turns
         self.requests_per_second = requests_per_second
         self.buckets = TokenBuckets()
 
@@ -141,7 +143,7 @@ class Access:
             return ANYBODY
         asks = self.gatekeeper.remembered()
         if asks is None:
-            asks = await to_thread.run_sync(self.gatekeeper.asks)
+            asks = await self.turns.run(_address(scope), self.gatekeeper.asks)
         if not asks:
             return ANYBODY
         token = shown(Headers(scope=scope))
@@ -149,7 +151,9 @@ class Access:
             return ANYBODY
         identity = None
         if token is not None:
-            identity = self.gatekeeper.recognized(token) or await to_thread.run_sync(self.gatekeeper.identify, token)
+            identity = self.gatekeeper.recognized(token) or await self.turns.run(
+                _address(scope), partial(self.gatekeeper.identify, token)
+            )
         if identity is None:
             self._slow_down(scope, path)
             raise no_key(token is not None)
@@ -173,8 +177,9 @@ class Access:
 
     def _slow_down(self, scope: Scope, path: str) -> None:
         """Count a request without a valid key; raise HTTPProblem when an address sends too many."""
-        address = (scope.get("client") or ("",))[0]
-        if path.startswith("/v1") and (wait := self.buckets.take(f"~{address}", UNAUTHENTICATED_PER_SECOND, 100)):
+        if path.startswith("/v1") and (
+            wait := self.buckets.take(f"~{_address(scope)}", UNAUTHENTICATED_PER_SECOND, 100)
+        ):
             raise too_many("Too many requests without a key that opens anything came from your address.", wait)
 
     def _refusal(self, scope: Scope, problem: HTTPProblem) -> Response:
@@ -184,6 +189,10 @@ class Access:
         if problem.status == 401 and page and "text/html" in Headers(scope=scope).get("accept", ""):
             return RedirectResponse(f"/login?next={quote(path, safe='/')}", 303, headers={"Cache-Control": "no-store"})
         return problem.response(path)
+
+
+def _address(scope: Scope) -> str:
+    return str((scope.get("client") or ("",))[0])
 
 
 def needs(method: str, path: str) -> Allowed:

@@ -8,13 +8,14 @@ from fastapi import APIRouter, Path, Request, Response
 
 from api import examples
 from api.dependencies import Caller, Engine, Held, Tenant, body
+from api.http.routing import InTurn
 from api.middleware.auth import COOKIE, cookie, no_key
 from hposvc.access import keys, tenants
 from hposvc.access.keys import SESSION_SECONDS, Identity
 from hposvc.schema.access import SCOPES, KeyRequest, KeyResource, NewKey, Scope, TenantResource
 from hposvc.schema.resource import Resource
 
-router = APIRouter(tags=["access"])
+router = APIRouter(tags=["access"], route_class=InTurn)
 
 KeyId = Annotated[
     str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.KEY_ID], description="The id of the key.")

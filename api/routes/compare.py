@@ -10,10 +10,11 @@ from api import examples
 from api.dependencies import Engine, Tenant
 from api.http.parameters import LARGEST
 from api.http.problem_details import HTTPProblem, field_error
+from api.http.routing import InTurn
 from hposvc.jobs.comparison import MOST_JOBS, Metric, compare
 from hposvc.schema.comparison import Comparison
 
-router = APIRouter(prefix="/v1/compare", tags=["jobs"])
+router = APIRouter(prefix="/v1/compare", tags=["jobs"], route_class=InTurn)
 
 
 @router.get(

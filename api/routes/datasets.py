@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from api import examples
-from api.dependencies import DatasetsService, Tenant
+from api.dependencies import DatasetsService, Held, Tenant
 from api.http.problem_details import HTTPProblem, field_error, invalid_dataset
+from api.http.routing import InTurn
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
@@ -20,7 +21,7 @@ from hposvc.tables.defects import DataError
 from hposvc.tables.options import Decimal, Reading, Task, UploadOptions
 from hposvc.tables.reading import Format, format_of
 
-router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=InTurn)
 
 MEDIA_TYPES: dict[str, Format] = {
     "text/csv": "csv",
@@ -63,7 +64,7 @@ BODY: dict[str, Any] = {
 )
 async def upload(
     request: Request,
-    service: DatasetsService,
+    held: Held,
     tenant: Tenant,
     name: Annotated[
         str | None,
@@ -127,9 +128,11 @@ async def upload(
         raise invalid_dataset(error) from None
     missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
     options = UploadOptions(label, id_column, task, Reading(date_format, decimal, missing))
+    service = held.datasets
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)
-        found, new = await run_in_threadpool(_keep, service, incoming, sha256, called, format_, options, tenant)
+        keep = partial(_keep, service, incoming, sha256, called, format_, options, tenant)
+        found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 

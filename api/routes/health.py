@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
+import sqlalchemy as sa
 from fastapi import APIRouter
 
 from api import examples
-from api.dependencies import Engine
+from api.dependencies import Held
 from api.http.problem_details import HTTPProblem
 from hposvc.db import migrate
 from hposvc.db.engine import read
@@ -27,16 +29,20 @@ OK: dict[int | str, dict[str, Any]] = {200: examples.answer({"status": "ok"}, "Y
 
 
 @router.get("/healthz", summary="Is the process alive?", responses=OK)
-def healthz() -> Health:
+async def healthz() -> Health:
     """Responds as long as the process serves requests; asks nothing of the database."""
     return Health()
 
 
 @router.get("/readyz", summary="Can it take jobs?", responses=OK)
-def readyz(engine: Engine) -> Health:
+async def readyz(held: Held) -> Health:
     """The database responds and its tables are those of this version."""
-    with read(engine) as connection:
-        revision = migrate.current(connection)
+    revision = await held.work.health.run("", partial(_revision, held.engine))
     if revision != migrate.head():
         raise HTTPProblem("not-ready", f"The database is at revision {revision}, this version needs {migrate.head()}.")
     return Health()
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    with read(engine) as connection:
+        return migrate.current(connection)

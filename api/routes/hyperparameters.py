@@ -10,6 +10,7 @@ from api import examples
 from api.dependencies import DatasetsService, Engine, Tenant
 from api.http.parameters import LARGEST, JobId
 from api.http.problem_details import HTTPProblem, field_error
+from api.http.routing import InTurn
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
 from hposvc.schema.hyperparameters import HyperparameterHistory, Hyperparameters
@@ -17,7 +18,7 @@ from hposvc.schema.paging import InvalidPageToken
 from hposvc.schema.rows import MOST_ROWS, NO_ROWS, JobRows
 from hposvc.training_data.lookup import with_ids
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=InTurn)
 
 
 @router.get(

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
 
-from anyio import to_thread
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
@@ -25,6 +24,7 @@ from api.http.negotiation import preferred
 from api.http.parameters import LARGEST, JobId
 from api.http.problem_details import HTTPProblem
 from api.http.report import render_report
+from api.http.routing import InTurn
 from hposvc.jobs import queries
 from hposvc.jobs.iterations import downsampling
 from hposvc.schema.iterations import IterationColumns
@@ -32,7 +32,7 @@ from hposvc.schema.job import ArtifactResource, EventPage
 from hposvc.schema.resource import Resource
 from hposvc.schema.states import TERMINAL
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=InTurn)
 
 EVENT_STREAM = "text/event-stream"
 
@@ -161,15 +161,15 @@ async def get_events(
     headers = {"Vary": "Accept"}
     if preferred(accept, (columns.JSON, EVENT_STREAM)) == columns.JSON:
         read = partial(queries.events, held.engine, job_id, tenant=tenant, after=after, limit=limit)
-        page = await to_thread.run_sync(read)
+        page = await held.work.reads.run(tenant, read)
         return Response(page.model_dump_json(), media_type=columns.JSON, headers=headers)
     event, iteration = (int(part) for part in last_event_id.split(".")) if last_event_id else (after, -1)
-    position, state = await to_thread.run_sync(partial(queries.position, held.engine, job_id, tenant=tenant))
+    look = partial(queries.position, held.engine, job_id, tenant=tenant)
+    position, state = await held.work.reads.run(tenant, look)
     if last_event_id and state in TERMINAL and event >= position.last_event:
         return Response(status_code=204)  # an EventSource that gets this asks no more
-    if held.live.full:
-        with held.live.place():  # says why not
-            pass
+    if not held.live.has_room(tenant):
+        raise held.live.refusal()
     stream = held.live.stream(job_id, tenant=tenant, after_event=event, after_iteration=iteration)
     headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(stream, media_type=EVENT_STREAM, headers=headers)

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import structlog
 import yaml
-from anyio import to_thread
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BeforeValidator, Field
 
@@ -31,6 +30,7 @@ from api.dependencies import (
 from api.http.parameters import JobId
 from api.http.problem_details import HTTPProblem, field_error
 from api.http.responses import holds, tagged
+from api.http.routing import InTurn
 from hposvc import tracing
 from hposvc.jobs import queries
 from hposvc.jobs.queries import Order
@@ -41,7 +41,7 @@ from hposvc.schema.spec import Kind, Tag
 from hposvc.schema.states import TERMINAL, State
 
 log = structlog.get_logger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=InTurn)
 
 Text = Annotated[
     str | None,
@@ -178,16 +178,17 @@ async def get_job(
     With `Prefer: wait=30` the response comes when something changed since If-None-Match, or after 30 seconds.
     """
     get = partial(queries.get, held.engine, job_id, tenant=tenant)
-    job = await to_thread.run_sync(get)
+    job = await held.work.reads.run(tenant, get)
     seconds = asked_to_wait(prefer)
-    waits = seconds and not held.live.full
+    waits = seconds and held.live.has_room(tenant)
     unchanged = holds(if_none_match, str(job.version)) if if_none_match else job.state not in TERMINAL
     if waits and unchanged:
-        with held.live.place():
-            position, _ = await to_thread.run_sync(partial(queries.position, held.engine, job_id, tenant=tenant))
+        with held.live.place(tenant) as place:
+            look = partial(queries.position, held.engine, job_id, tenant=tenant)
+            position, _ = await held.work.reads.run(tenant, look)
             if position.version == job.version:
-                await held.live.changed(job_id, position, seconds)
-        job = await to_thread.run_sync(get)
+                await place.changed(job_id, position, seconds)
+        job = await held.work.reads.run(tenant, get)
     answer = tagged(job, str(job.version), if_none_match)
     if waits:
         answer.headers["Preference-Applied"] = f"wait={seconds}"

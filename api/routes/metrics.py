@@ -6,9 +6,10 @@ from fastapi import APIRouter, Response
 
 from api import examples
 from api.dependencies import Metrics
+from api.http.routing import InTurn
 from api.metrics import CONTENT_TYPE
 
-router = APIRouter(tags=["health"])
+router = APIRouter(tags=["health"], route_class=InTurn)
 
 
 @router.get(

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import examples
 from api.dependencies import Engine, Held, Tenant, body
+from api.http.routing import InTurn
 from hposvc.schema.resource import Resource
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookRequest, WebhookResource
 from hposvc.webhooks import service
 
-router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
+router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"], route_class=InTurn)
 
 WebhookId = Annotated[
     str,

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Path, Query
 
 from api import examples
 from api.dependencies import Engine, Tenant
+from api.http.routing import InTurn
 from hposvc.fleet import workers as fleet
 from hposvc.jobs import queries
 from hposvc.schema.resource import Resource
 from hposvc.schema.workers import WorkerResource
 
-router = APIRouter(prefix="/v1/workers", tags=["workers"])
+router = APIRouter(prefix="/v1/workers", tags=["workers"], route_class=InTurn)
 
 
 class WorkerList(Resource):

@@ -16,6 +16,9 @@ BUSY_TIMEOUT_MS = 30_000
 SCHEMES = {"sqlite": "sqlite:///path/to/hposvc.sqlite3", "postgresql": "postgresql+psycopg://user@host/database"}
 
 
+MOST_CONNECTIONS = 45  # of one process; the API has as many threads that may ask, and opens what they need
+KEPT_CONNECTIONS = 5
+
 CONFIGURED = "See `hposvc config` for the database in use."
 
 
@@ -51,6 +54,8 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
     # autocommit in the driver: the transactions are ours, see _begin
     engine = sa.create_engine(
         url,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         hide_parameters=True,  # errors are logged, and a parameter may be a secret
         connect_args={"isolation_level": None, "check_same_thread": False},
     )
@@ -73,6 +78,8 @@ def _postgresql_engine(url: sa.URL) -> sa.Engine:
     return sa.create_engine(
         url,
         hide_parameters=True,
+        pool_size=KEPT_CONNECTIONS,
+        max_overflow=MOST_CONNECTIONS - KEPT_CONNECTIONS,
         pool_pre_ping=True,  # a restarted server costs a reconnect, not an error
         connect_args={
             "application_name": "hposvc",
