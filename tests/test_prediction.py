@@ -20,7 +20,7 @@ from hposvc.schema.spec import DatasetSpec, JobSpec
 from hposvc.tables import DataError
 from hposvc.tables.ingest import ingest
 from hposvc.tables.options import Reading, UploadOptions
-from hposvc.tables.reading import format_of, read_table
+from hposvc.tables.reading import read_table
 from hposvc.training_data import Upload, check, load
 
 ROWS = 240
@@ -60,7 +60,7 @@ def images(path: Path) -> Path:
 
 def uploaded(path: Path, name: str = "ds_1", **options: Any) -> Upload:
     target = path.with_suffix(".stored")
-    description = ingest(path, format_of(path.name) or "csv", target, UploadOptions(**options))
+    description = ingest(path, target, UploadOptions(**options))
     return Upload(name, path.name, description, partial(target.open, "rb"))
 
 
@@ -80,7 +80,7 @@ def assert_predicts_its_report(outcome: Outcome, path: Path) -> None:
     """From the file as it was sent, test rows give the report's score, and each the opinion in the list of rows."""
     rows = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"]))
     predictor = Predictor.from_bytes(outcome.artifacts["model.safetensors"])
-    table = read_table(path, format_of(path.name) or "csv", predictor.reading)
+    table = read_table(path, predictor.reading)
     ids = predictor.predict({name: table[name] for name in table.column_names}).ids
     place = {row_id: index for index, row_id in enumerate(ids)}
     test = rows.filter(pc.equal(rows["part"], "test"))
@@ -227,7 +227,7 @@ def test_three_files_are_one_data_set(tmp_path: Path) -> None:
     outcome = solved(*sets, dataset={"split": {"validation": "ds_1", "test": "ds_2"}, "features": ["age", "city"]})
     rows = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"]))
     assert pc.value_counts(rows["part"]).to_pylist()[0] == {"values": "train", "counts": 120}
-    test = read_table(files[2], "csv", Reading())
+    test = read_table(files[2], Reading())
     found = Predictor.from_bytes(outcome.artifacts["model.safetensors"]).predict(
         {name: test[name] for name in test.column_names}
     )

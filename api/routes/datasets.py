@@ -19,19 +19,27 @@ from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
 from hposvc.tables.defects import DataError
 from hposvc.tables.options import Decimal, Reading, Task, UploadOptions
-from hposvc.tables.reading import Format, format_of
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=InTurn)
 
-MEDIA_TYPES: dict[str, Format] = {
+# What a file is called says nothing of what it is; these are not another kind of body, such as a form.
+MEDIA_TYPES = {
     "text/csv": "csv",
-    "text/tab-separated-values": "csv",
+    "text/tab-separated-values": "tsv",
     "application/csv": "csv",
+    "application/vnd.ms-excel": "csv",  # as Windows calls CSV files
     "application/vnd.apache.parquet": "parquet",
     "application/x-parquet": "parquet",
     "application/x-npz": "npz",
+    "application/gzip": "gz",
+    "application/x-gzip": "gz",
+    "application/zip": "zip",
+    "application/x-zip-compressed": "zip",
+    "application/octet-stream": "csv",
+    "text/plain": "csv",
+    "application/x-www-form-urlencoded": "csv",
+    "": "csv",
 }
-UNTOLD = frozenset({"", "application/octet-stream", "text/plain", "application/x-www-form-urlencoded"})
 
 DatasetId = Annotated[
     str,
@@ -70,8 +78,7 @@ async def upload(
         str | None,
         Query(
             max_length=1000,
-            description="The name of the file. It also tells the format, where Content-Type does not. By default "
-            "`data.csv` and the like.",
+            description="The name of the file, for people. By default `data.csv` and the like.",
         ),
     ] = None,
     label: Annotated[
@@ -110,6 +117,14 @@ async def upload(
             description="The decimal point or comma of a CSV file. By default what its columns leave no doubt about."
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        Query(
+            max_length=50,
+            description="How the characters of a CSV file became bytes, such as cp1252. By default UTF-8, UTF-16 or, "
+            "where its words leave no doubt, Windows-1252.",
+        ),
+    ] = None,
     missing_values: Annotated[
         list[Annotated[str, Query(max_length=200)]] | None,
         Query(
@@ -119,36 +134,36 @@ async def upload(
         ),
     ] = None,
 ) -> Response:
-    """Send CSV, Parquet or NPZ as the body. It is typed and checked; returns what is done to each column."""
-    format_ = _format(request, name)
-    called = name or f"data.{format_}"
+    """Send CSV, Parquet or NPZ as the body, or one in a .gz or .zip; returns what is done to each column.
+
+    The file is looked at, whatever it is called.
+    """
+    called = name or f"data.{_suffix(request)}"
     try:
         check_name(called)
     except DataError as error:
         raise invalid_dataset(error) from None
     missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
-    options = UploadOptions(label, id_column, task, Reading(date_format, decimal, missing))
+    options = UploadOptions(label, id_column, task, Reading(date_format, decimal, missing, encoding))
     service = held.datasets
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)
-        keep = partial(_keep, service, incoming, sha256, called, format_, options, tenant)
+        keep = partial(_keep, service, incoming, sha256, called, options, tenant)
         found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 
 
-def _format(request: Request, name: str | None) -> Format:
+def _suffix(request: Request) -> str:
+    """What a file of this type is called. Raises HTTPProblem: the body is none."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity")
-    format_ = MEDIA_TYPES.get(media_type) or (format_of(name or "") if media_type in UNTOLD else None)
-    if format_ is None or encoding != "identity":
-        sent = f"Content-Encoding {encoding!r}" if encoding != "identity" else f"Content-Type {media_type!r}"
-        remedy = "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed."
-        errors = [field_error("Content-Type", "does not say what the body is", remedy, media_type)]
-        raise HTTPProblem(
-            "unsupported-file", f"{sent[:200]} and the name {str(name)[:100]!r} do not say what this is.", errors=errors
-        )
-    return format_
+    if media_type in MEDIA_TYPES and encoding in ("identity", "gzip"):
+        return MEDIA_TYPES[media_type]
+    sent = f"Content-Encoding {encoding!r}" if media_type in MEDIA_TYPES else f"Content-Type {media_type!r}"
+    remedy = "Send CSV, Parquet or NPZ as text/csv or application/octet-stream, or one such file in a .gz or .zip."
+    errors = [field_error("Content-Type", "is not that of a file of rows", remedy, media_type)]
+    raise HTTPProblem("unsupported-file", f"{sent[:200]} is not read.", errors=errors)
 
 
 async def _receive(request: Request, incoming: Incoming) -> str:
@@ -167,10 +182,10 @@ async def _receive(request: Request, incoming: Incoming) -> str:
 
 
 def _keep(
-    service: Datasets, incoming: Incoming, sha256: str, name: str, format_: Format, options: UploadOptions, tenant: str
+    service: Datasets, incoming: Incoming, sha256: str, name: str, options: UploadOptions, tenant: str
 ) -> tuple[DatasetResource, bool]:
     try:
-        return service.add(incoming, sha256=sha256, name=name, format_=format_, options=options, tenant=tenant)
+        return service.add(incoming, sha256=sha256, name=name, options=options, tenant=tenant)
     except DataError as error:
         raise invalid_dataset(error) from None
 

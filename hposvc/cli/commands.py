@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hposvc.cli import access, data, jobs, operating, service
+from hposvc.cli import access, data, jobs, operating, service, tuning
 from hposvc.cli.field_help import Command
 from hposvc.cli.support import Group
 
@@ -47,7 +47,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add(LOCAL, service.demo, service.up, service.doctor, service.warmup, service.config)
-_add(JOBS, jobs.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
+_add(JOBS, tuning.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
 _add(JOBS, jobs.pause, jobs.resume, jobs.cancel, jobs.retry, jobs.edit, jobs.rm)
 app.add_typer(data.commands, name="data", rich_help_panel=JOBS)
 _add(OPERATING, service.api, operating.top, access.whoami)

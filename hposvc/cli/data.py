@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 
-DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file.")]
+DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file, or one in a .gz or .zip.")]
 Label = Annotated[
     str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
 ]
@@ -27,6 +27,9 @@ DateFormat = Annotated[
     str | None, typer.Option(help="How dates are written, such as %d/%m/%Y; by default found out column by column.")
 ]
 Decimal = Annotated[str | None, typer.Option(help="The decimal point or comma; by default found out.")]
+Encoding = Annotated[
+    str | None, typer.Option(help="How characters became bytes, such as cp1252, where that cannot be told.")
+]
 MissingValues = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,6 +62,7 @@ def add(
     date_format: DateFormat = None,
     decimal: Decimal = None,
     missing_values: MissingValues = None,
+    encoding: Encoding = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +70,7 @@ def add(
     from hposvc.cli.render import console, dataset
 
     with client_of(url) as client:
-        said = reading(date_format, decimal, missing_values)
+        said = reading(date_format, decimal, missing_values, encoding)
         added = upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task, **said)
     if as_json:
         print_json(added)
@@ -101,9 +105,12 @@ def rm(
     typer.echo(f"{dataset_id} is removed")
 
 
-def reading(date_format: str | None, decimal: str | None, missing_values: list[str] | None) -> dict[str, Any]:
+def reading(
+    date_format: str | None, decimal: str | None, missing_values: list[str] | None, encoding: str | None
+) -> dict[str, Any]:
     """The options that say how text is to be read, as ``upload`` takes them."""
-    return {"date_format": date_format, "decimal": decimal, "missing_values": missing_values or None}
+    missing = missing_values or None
+    return {"date_format": date_format, "decimal": decimal, "missing_values": missing, "encoding": encoding}
 
 
 def upload(client: Client, file: Path, *, quiet: bool, **options: Any) -> DatasetResource:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hposvc.cli.data import DataFile, DateFormat, Decimal, IdColumn, Label, MissingValues, Task, reading, upload
+from hposvc.cli.data import DataFile, Encoding
 from hposvc.cli.field_help import of_field
 from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
@@ -19,7 +19,6 @@ from hposvc.faults import Exit, Fault
 if TYPE_CHECKING:
     from hposvc.client import Client
     from hposvc.prediction import Predictions
-    from hposvc.schema.datasets import DatasetResource
     from hposvc.schema.job import JobResource
 
 KINDS = ["data_reweighting", "regularization_tuning"]
@@ -35,7 +34,6 @@ ORDERS = [
     "state",
 ]
 TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
-MOST_LEFT_OUT = 10  # columns that are named
 SUSPECTS = typer.Option(min=0, help="How many suspicious rows, or strengths, to list.")
 
 
@@ -69,67 +67,15 @@ def submit(
             checked = client.check(document)
             print_json((checked if as_json else checked.spec).model_dump(mode="json"))
             if not as_json:
-                _warn("\n".join(checked.warnings))
+                warn("\n".join(checked.warnings))
             return
         job = client.submit(document, idempotency_key=key)
         if not watch:
-            print_json(job) if as_json else _say_submitted(client, job)
+            print_json(job) if as_json else say_submitted(client, job)
             return
         if not as_json:
-            _say_submitted(client, job)
-        _follow(client, job.id, as_json=as_json, then_results=True)
-
-
-def tune(
-    file: DataFile,
-    label: Label = None,
-    kind: Annotated[str, typer.Option(help=of_field("spec.JobSpec.kind"))] = "data_reweighting",
-    id_column: IdColumn = None,
-    task: Task = None,
-    trusted_column: Annotated[
-        str | None,
-        typer.Option(help="The column that says true, yes or 1 for a row whose label was checked and is right."),
-    ] = None,
-    trusted: Annotated[
-        str,
-        typer.Option(
-            help="Which labels are right: unknown, or split (those of the validation and test rows, drawn at random). "
-            "Only for data_reweighting."
-        ),
-    ] = "unknown",
-    iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
-    date_format: DateFormat = None,
-    decimal: Decimal = None,
-    missing_values: MissingValues = None,
-    url: Url = None,
-    as_json: Json = False,
-) -> None:
-    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one.
-
-    Labels of the file may be wrong in any row, so none is trusted unless you say which.
-    """
-    if trusted not in ("unknown", "split"):
-        raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
-    with client_of(url) as client:
-        said = reading(date_format, decimal, missing_values)
-        added = upload(client, file, quiet=as_json, label=label, id_column=id_column, task=task, **said)
-        if not as_json:
-            _say_left_out(added)
-        whom: dict[str, Any] = {}
-        if kind == "data_reweighting":
-            whom = {"trusted": trusted if trusted_column is None else {"column": trusted_column}}
-        spec = {
-            "kind": kind,
-            "name": added.name,
-            "dataset": {"id": added.id} | ({} if label is None else {"label": label}) | whom,
-            "stop": {"iterations": iterations},
-        }
-        job = client.submit(spec)
-        if not as_json:
-            _say_submitted(client, job)
-        _follow(client, job.id, as_json=as_json, then_results=True)
-        if not as_json:
-            typer.echo(f"\nPredict other rows with it: hposvc predict {job.id} FILE", err=True)
+            say_submitted(client, job)
+        follow_to_end(client, job.id, as_json=as_json, then_results=True)
 
 
 def jobs(
@@ -176,7 +122,7 @@ def jobs(
 def watch(job_id: JobId, url: Url = None, as_json: Json = False) -> None:
     """Follow a job until it ends: progress, upper loss, hypergradient norm."""
     with client_of(url) as client:
-        _follow(client, job_of(client, job_id), as_json=as_json, then_results=False)
+        follow_to_end(client, job_of(client, job_id), as_json=as_json, then_results=False)
 
 
 def results(
@@ -295,6 +241,7 @@ def predict(
         Path | None,
         typer.Option("--output", "-o", help="Where to write, as .csv or .parquet; by default CSV on the terminal."),
     ] = None,
+    encoding: Encoding = None,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -303,7 +250,7 @@ def predict(
 
     with client_of(url) as client:
         try:
-            found = client.predict(job_of(client, job_id), file)
+            found = client.predict(job_of(client, job_id), file, encoding=encoding)
         except DataError as error:
             raise Fault(f"{file}: {error}", code=Exit.USAGE) from error
         except OSError as error:
@@ -332,7 +279,7 @@ def _write_predictions(found: Predictions, output: Path | None, *, as_json: bool
         pyarrow.csv.write_csv(table, output)
 
 
-def _follow(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:
+def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:
     """Watch the job to its end; leave with a status that says how it ended."""
     from hposvc.cli.render import console
     from hposvc.cli.watching import follow
@@ -372,21 +319,14 @@ def _exit_like(job: JobResource) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-def _say_submitted(client: Client, job: JobResource) -> None:
+def say_submitted(client: Client, job: JobResource) -> None:
+    """Say where the job is, and what is doubtful about it."""
     typer.echo(f"{job.id} is {job.state}: {client.url}{job.links.dashboard}")
-    _warn(job.notice)
+    warn(job.notice)
 
 
-def _say_left_out(added: DatasetResource) -> None:
-    """Which columns the model will not see, and why."""
-    left = [f"{column.name} ({column.treatment})" for column in added.columns or [] if column.role == "ignored"]
-    if left:
-        more = f", and {len(left) - MOST_LEFT_OUT:,} more" if len(left) > MOST_LEFT_OUT else ""
-        many = "1 column is" if len(left) == 1 else f"{len(left):,} columns are"
-        _warn(f"{many} left out: {', '.join(left[:MOST_LEFT_OUT])}{more}. All columns: hposvc data show {added.id}")
-
-
-def _warn(text: str | None) -> None:
+def warn(text: str | None) -> None:
+    """Say something that should not be overlooked."""
     if text:
         typer.secho(text, fg=typer.colors.YELLOW, err=True)
 

@@ -6,6 +6,7 @@ import hashlib
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
@@ -208,14 +209,16 @@ class Client:
         task: Literal["classification", "regression"] | None = None,
         date_format: str | None = None,
         decimal: Literal[".", ","] | None = None,
+        encoding: str | None = None,
         missing_values: Sequence[str] | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> DatasetResource:
         """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
 
-        ``date_format`` (like ``%d/%m/%Y``), ``decimal`` and ``missing_values`` (texts that stand for one) say how the
-        text of a CSV file is to be read; by default that is found out. The same content, read alike, is one data set,
-        however often it is sent. Raises ProblemError naming what is wrong with the file, OSError if it cannot be read.
+        ``date_format`` (like ``%d/%m/%Y``), ``decimal``, ``missing_values`` (texts that stand for one) and ``encoding``
+        say how the text of a CSV file is to be read; by default that is found out. The same content, read alike, is one
+        data set, however often it is sent. Raises ProblemError naming what is wrong with the file, OSError if it cannot
+        be read.
         """
         params = {
             "name": name or file.name,
@@ -224,6 +227,7 @@ class Client:
             "task": task,
             "date_format": date_format,
             "decimal": decimal,
+            "encoding": encoding,
             "missing_values": None if missing_values is None else list(missing_values) or [""],
         }
         given = {key: value for key, value in params.items() if value is not None}
@@ -266,16 +270,18 @@ class Client:
 
         return Predictor.from_bytes(self._bytes(_path(job_id, "artifacts", "model.safetensors")))
 
-    def predict(self, job_id: str, data: Path | pa.Table) -> Predictions:
+    def predict(self, job_id: str, data: Path | pa.Table, *, encoding: str | None = None) -> Predictions:
         """Predict rows with the model of a finished job: a CSV, Parquet or NPZ file, or an Arrow table.
 
         Columns are treated as they were in training, and the same rows give the report's numbers. Raises DataError: a
-        column is missing, or holds something else than it did.
+        column is missing, or holds something else than it did. ``encoding`` is that of a CSV file, where it cannot be
+        told.
         """
-        from hposvc.tables.reading import format_of, read_table
+        from hposvc.tables.reading import read_table
 
         predictor = self.predictor(job_id)
-        table = read_table(data, format_of(data.name) or "csv", predictor.reading) if isinstance(data, Path) else data
+        reading = predictor.reading if encoding is None else replace(predictor.reading, encoding=encoding)
+        table = read_table(data, reading) if isinstance(data, Path) else data
         return predictor.predict({name: table[name] for name in table.column_names})
 
     def cancel(self, job_id: str) -> JobResource:

@@ -37,7 +37,6 @@ from hposvc.storage.store import Store
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.ingest import ingest
 from hposvc.tables.options import Reading, UploadOptions
-from hposvc.tables.reading import Format
 
 if TYPE_CHECKING:
     from hposvc.training_data import Checked, Dataset, Upload
@@ -127,7 +126,6 @@ class Datasets:
         *,
         sha256: str,
         name: str,
-        format_: Format,
         options: UploadOptions,
         tenant: str = DEFAULT_TENANT,
     ) -> tuple[DatasetResource, bool]:
@@ -142,7 +140,7 @@ class Datasets:
         if known is not None:
             return known, False
         target = incoming.directory / "data.parquet"
-        description = ingest(incoming.path, format_, target, options)
+        description = ingest(incoming.path, target, options)
         failpoint("dataset.checked")
         columns = description.pop("columns")
         values = {

@@ -14,24 +14,24 @@ import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hposvc.child_process import end_with_parent
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.options import UploadOptions
-from hposvc.tables.reading import Format
 
 MEMORY_BYTES = 6 * 2**30  # of address space, most of which is never touched
 SECONDS = 600
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
 
 
-def ingest(source: Path, format_: Format, target: Path, options: UploadOptions) -> dict[str, Any]:
+def ingest(source: Path, target: Path, options: UploadOptions) -> dict[str, Any]:
     """Check the file ``source`` and write it to ``target``; returns its description (see ``describe``).
 
     Raises DataError: what is wrong, where, and what to do.
     """
-    command = {"source": str(source), "format": format_, "target": str(target), "options": asdict(options)}
+    command = {"source": str(source), "target": str(target), "options": asdict(options)}
     try:
         done = subprocess.run(
             [sys.executable, "-P", "-m", "hposvc.tables.ingest"],
@@ -77,8 +77,9 @@ def main() -> None:
     target = Path(command["target"])
     try:
         options = UploadOptions.from_dict(command["options"])
-        rows = read(Path(command["source"]), command["format"], options.reading)
-        total = write(rows, target)
+        with TemporaryDirectory(dir=target.parent) as folder:
+            rows = read(Path(command["source"]), options.reading, Path(folder))
+            total = write(rows, target)
         answer: dict[str, Any] = {"description": describe(rows, total, target, options)}
     except DataError as error:
         answer = {"defects": [asdict(defect) for defect in error.defects]}

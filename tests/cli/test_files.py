@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hposvc.client import Client
-from tests.support.commands import ServerProcess, run
+from tests.support.commands import ServerProcess, run, until
 
 ROWS = 60
 
@@ -69,3 +71,26 @@ def test_the_remedy_of_texts_that_are_meant(api: ServerProcess, tmp_path: Path) 
     assert options == ["--missing-values", ""]
     added = run("data", "add", file, "--label", "y", *options, "--url", api.url, "--json")
     assert json.loads(added.stdout)["classes"] == ["None", "some"]
+
+
+def tuned(api: ServerProcess, *arguments: str | Path) -> dict[str, Any]:
+    """The data set of the job that ``hposvc tune`` makes; nobody computes it here, so it is cancelled."""
+    with ThreadPoolExecutor() as threads, Client(api.url) as client:
+        done = threads.submit(run, "tune", *arguments, "--url", api.url)
+        job = until(lambda: next(iter(client.jobs(state="queued")), None) or done.done() or None, "a job")
+        assert job is not True, done.result().output
+        client.cancel(job.id)
+        done.result()
+        return job.spec.dataset.model_dump()
+
+
+def test_options_that_are_corrected_go_into_the_job(api: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "second.csv"
+    rows = (f"{i},c{i},{i % 7}.0,{i % 2}.0,{'ab'[i % 3 > 0]}\n" for i in range(ROWS))
+    file.write_text("x,name,f,y,other\n" + "".join(rows))
+    first = tuned(api, file, "--label", "other")
+    assert (first["label"], first["task"], first["features"]) == ("other", "classification", None)
+    second = tuned(api, file, "--label", "y", "--task", "regression", "--id-column", "name")
+    assert second["id"] == first["id"]
+    assert (second["label"], second["task"], second["id_column"]) == ("y", "regression", "name")
+    assert second["features"] == ["x", "f", "other"]  # as if it were sent for the first time

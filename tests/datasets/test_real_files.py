@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import io
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hposvc.prediction import Predictor
@@ -15,7 +20,7 @@ from hposvc.schema.spec import JobSpec
 from hposvc.tables import DataError
 from hposvc.tables.ingest import ingest
 from hposvc.tables.options import Reading, UploadOptions
-from hposvc.tables.reading import format_of, read_table
+from hposvc.tables.reading import read_table
 from hposvc.training_data import Dataset, Upload, check, load, prepare
 
 ROWS = 60
@@ -29,7 +34,7 @@ class Read:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         self.path = path
         stored = path.with_name("stored.parquet")
-        self.description = ingest(path, format_of(path.name) or "csv", stored, UploadOptions(**options))
+        self.description = ingest(path, stored, UploadOptions(**options))
         self.columns = {column["name"]: column for column in self.description["columns"]}
         self.uploads = {"ds_1": Upload("ds_1", path.name, self.description, partial(stored.open, "rb"))}
         self._job = {"kind": "data_reweighting", "dataset": {"id": "ds_1"} | (job or {})}
@@ -56,7 +61,7 @@ class Read:
         assert dataset.encoding is not None
         names = list(dataset.feature_names)
         model = self.model
-        table = read_table(self.path, format_of(self.path.name) or "csv", model.reading)
+        table = read_table(self.path, model.reading)
         again, _ = model.encoding.apply(model.tidied({name: table[name] for name in table.column_names}))
         model_names = list(model.encoding.features)
         found: list[float] = dataset.features[:, names.index(name)].tolist()
@@ -173,7 +178,7 @@ def test_a_label_may_be_written_so_too(tmp_path: Path) -> None:
     amounts = [f"${1000 + 7.5 * i:,.2f}" for i in range(ROWS)]
     read = Read(tmp_path / "a.csv", table(("x", NUMBERS), ("y", amounts), delimiter=";"), label="y")
     assert read.dataset.targets.tolist() == [1000 + 7.5 * i for i in range(ROWS)]
-    columns = read_table(read.path, "csv", read.model.reading)
+    columns = read_table(read.path, read.model.reading)
     found = read.model.predict({name: columns[name] for name in columns.column_names})
     assert found.score is not None
 
@@ -254,3 +259,59 @@ def test_texts_that_are_meant_are_no_missing_values_where_one_says_so(tmp_path: 
 def test_a_format_that_is_none_or_fits_nothing_is_refused(format_: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="date_format"):
         Read(tmp_path / "a.csv", with_feature(cycle("01/02/2024")), label="y", reading=Reading(date_format=format_))
+
+
+FRENCH = with_feature(cycle("café", "hôtel", "cœur", "10 €", "“où”"))
+ENGLISH = with_feature(cycle("cafe", "hotel"))
+
+
+def packed(content: bytes, *litter: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
+        for name in litter:
+            file.writestr(name, b"")
+        file.writestr("folder/data.csv", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.csv", FRENCH.encode("cp1252"), "Windows-1252"),
+        ("a.csv", FRENCH.encode("utf-16"), "UTF-16"),
+        ("a.csv", FRENCH.encode("utf-8-sig"), None),
+        ("a.txt", FRENCH.encode(), None),
+        ("a.data", FRENCH.encode(), None),
+        ("a.csv.gz", gzip.compress(FRENCH.encode("cp1252")), "Windows-1252"),
+        ("a.zip", packed(FRENCH.encode(), "__MACOSX/._data.csv", "folder/.DS_Store"), None),
+        ("a.parquet", FRENCH.encode(), None),
+        ("a.csv", FRENCH.replace("\n", "\r").encode(), None),
+    ],
+    ids=["Windows-1252", "UTF-16", "mark", "txt", "data", "gzip", "zip", "misnamed", "carriage returns"],
+)
+def test_a_file_is_looked_at_whatever_it_is_called(name: str, content: bytes, said: str | None, tmp_path: Path) -> None:
+    read = Read(tmp_path / name, content, label="y")
+    assert read.description["rows"] == ROWS
+    assert read.feature("f = café") == [float(i % 5 == 0) for i in range(ROWS)]
+    assert [said in caution for caution in read.cautions] == ([] if said is None else [True])
+
+
+def test_utf_16_without_a_mark(tmp_path: Path) -> None:
+    for encoding in ("utf-16-le", "utf-16-be"):
+        read = Read(tmp_path / "a.csv", ENGLISH.encode(encoding), label="y")
+        assert read.feature("f = hotel")[:2] == [0.0, 1.0]
+
+
+def test_an_encoding_that_a_person_names(tmp_path: Path) -> None:
+    content = with_feature(cycle("Łódź", "Kraków")).encode("cp1250")
+    with pytest.raises(DataError, match=r"line 2 is not UTF-8.*--encoding"):
+        Read(tmp_path / "a.csv", content, label="y")
+    read = Read(tmp_path / "b.csv", content, label="y", reading=Reading(encoding="cp1250"))
+    assert read.feature("f = Łódź")[:2] == [1.0, 0.0]
+
+
+def test_a_parquet_file_called_csv(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"x": NUMBERS, "f": cycle(1, 2), "y": cycle("a", "b")}), buffer)
+    assert Read(tmp_path / "a.csv", buffer.getvalue(), label="y").feature("f") == cycle(1.0, 2.0)
+    assert Read(tmp_path / "b.pq.gz", gzip.compress(buffer.getvalue()), label="y").feature("f") == cycle(1.0, 2.0)

@@ -1,0 +1,112 @@
+"""The command that does all at once: from a file to its results."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hposvc.cli.data import (
+    DataFile,
+    DateFormat,
+    Decimal,
+    Encoding,
+    IdColumn,
+    Label,
+    MissingValues,
+    Task,
+    reading,
+    upload,
+)
+from hposvc.cli.field_help import of_field
+from hposvc.cli.jobs import follow_to_end, say_submitted, warn
+from hposvc.cli.support import Json, Url, client_of
+from hposvc.faults import Exit, Fault
+
+if TYPE_CHECKING:
+    from hposvc.schema.datasets import DatasetResource
+
+MOST_LEFT_OUT = 10  # columns that are named
+
+
+def tune(
+    file: DataFile,
+    label: Label = None,
+    kind: Annotated[str, typer.Option(help=of_field("spec.JobSpec.kind"))] = "data_reweighting",
+    id_column: IdColumn = None,
+    task: Task = None,
+    trusted_column: Annotated[
+        str | None,
+        typer.Option(help="The column that says true, yes or 1 for a row whose label was checked and is right."),
+    ] = None,
+    trusted: Annotated[
+        str,
+        typer.Option(
+            help="Which labels are right: unknown, or split (those of the validation and test rows, drawn at random). "
+            "Only for data_reweighting."
+        ),
+    ] = "unknown",
+    iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
+    date_format: DateFormat = None,
+    decimal: Decimal = None,
+    missing_values: MissingValues = None,
+    encoding: Encoding = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Upload a file of your own, tune with the defaults, and show the results: `data add` and `submit` in one.
+
+    Labels of the file may be wrong in any row, so none is trusted unless you say which. A file that is there already
+    with another label, id column or task is not sent again: what you say goes into the job.
+    """
+    if trusted not in ("unknown", "split"):
+        raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
+    from hposvc.client import ProblemError
+
+    with client_of(url) as client:
+        said = reading(date_format, decimal, missing_values, encoding)
+        roles = {"label": label, "id_column": id_column, "task": task}
+        try:
+            added, features = upload(client, file, quiet=as_json, **roles, **said), None
+        except ProblemError as problem:
+            if not problem.type.endswith("dataset-conflict"):
+                raise
+            added = client.dataset(str(problem.document["dataset"]))
+            features = _features(added, {label, id_column, trusted_column})
+        if not as_json:
+            _say_left_out(added)
+        dataset: dict[str, Any] = {"id": added.id, "features": features} | roles
+        if kind == "data_reweighting":
+            dataset["trusted"] = trusted if trusted_column is None else {"column": trusted_column}
+        spec = {
+            "kind": kind,
+            "name": added.name,
+            "dataset": {name: value for name, value in dataset.items() if value is not None},
+            "stop": {"iterations": iterations},
+        }
+        job = client.submit(spec)
+        if not as_json:
+            say_submitted(client, job)
+        follow_to_end(client, job.id, as_json=as_json, then_results=True)
+        if not as_json:
+            typer.echo(f"\nPredict other rows with it: hposvc predict {job.id} FILE", err=True)
+
+
+def _features(known: DatasetResource, roles: set[str | None]) -> list[str] | None:
+    """The features of a data set whose label is another one now: the former label is a feature, as if it were new."""
+    if known.target is None or known.target in roles:
+        return None
+    return [
+        column.name
+        for column in known.columns or []
+        if column.role in ("feature", "label") and column.name not in roles
+    ]
+
+
+def _say_left_out(added: DatasetResource) -> None:
+    """Which columns the model will not see, and why."""
+    left = [f"{column.name} ({column.treatment})" for column in added.columns or [] if column.role == "ignored"]
+    if left:
+        more = f", and {len(left) - MOST_LEFT_OUT:,} more" if len(left) > MOST_LEFT_OUT else ""
+        many = "1 column is" if len(left) == 1 else f"{len(left):,} columns are"
+        warn(f"{many} left out: {', '.join(left[:MOST_LEFT_OUT])}{more}. All columns: hposvc data show {added.id}")
