@@ -46,7 +46,7 @@ from hposvc.webhooks.sender import Sender
 log = structlog.get_logger(__name__)
 
 STREAMING_THREADS = 8  # for the next piece of a file or a long table, and for pages
-SENDERS = 2  # webhooks that are told at the same time by one process
+SENDERS = 8  # webhooks that are told at the same time by one process
 
 DESCRIPTION = """\
 Tunes thousands of hyperparameters at once by gradient. Post a bilevel job, watch its iterations, read the answer.

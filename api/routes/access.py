@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request, Response
 from api import examples
 from api.dependencies import Caller, Engine, Held, Tenant, body
 from api.http.routing import InTurn
-from api.middleware.auth import COOKIE, cookie, no_key
+from api.middleware.auth import COOKIE, cookie, no_key, shown
 from hposvc.access import keys, tenants
 from hposvc.access.keys import SESSION_SECONDS, Identity
 from hposvc.schema.access import SCOPES, KeyRequest, KeyResource, NewKey, Scope, TenantResource
@@ -50,6 +50,8 @@ class KeyList(Resource):
 def sign_in(request: Request, held: Held, caller: Caller) -> Response:
     """Trade the key in the Authorization header for a cookie of twelve hours, so that no page needs to keep the key."""
     answer = _session(held, caller)
+    if caller.key_id and not (shown(request.headers) or "").startswith(keys.PREFIX):
+        raise no_key(given=False)  # a session that makes another would outlive its end
     response = Response(answer.model_dump_json(), 201, media_type="application/json")
     if caller.key_id:
         response.set_cookie(

@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.faults import Fault
+from hposvc.files.private import private_file
 
 BUSY_TIMEOUT_MS = 30_000
 SCHEMES = {"sqlite": "sqlite:///path/to/hposvc.sqlite3", "postgresql": "postgresql+psycopg://user@host/database"}
@@ -50,7 +51,8 @@ def create_engine(url: str) -> sa.Engine:
 
 
 def _sqlite_engine(url: sa.URL) -> sa.Engine:
-    Path(str(url.database)).absolute().parent.mkdir(parents=True, exist_ok=True)
+    file = Path(str(url.database)).absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
     # autocommit in the driver: the transactions are ours, see _begin
     engine = sa.create_engine(
         url,
@@ -62,6 +64,7 @@ def _sqlite_engine(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _: Any) -> None:
+        private_file(file)  # its log gets the same rights
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")  # first: the next line may have to wait
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # what was confirmed survives a power cut

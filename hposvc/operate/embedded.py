@@ -18,6 +18,7 @@ from typing import Any, Self
 from hposvc.child_process import end_with_parent
 from hposvc.client import Client
 from hposvc.faults import Fault
+from hposvc.files.private import private_folder
 from hposvc.settings import Settings
 
 START_SECONDS = 60  # for the API to respond
@@ -144,7 +145,8 @@ class Embedded:
 def _only_one(settings: Settings) -> Iterator[None]:
     """Hold the data directory's lock, which ends with the process however it ends."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        os.umask(0o077)  # of the children, too
+        private_folder(settings.data_dir)
         lock = (settings.data_dir / "up.lock").open("w")
     except OSError as error:
         raise _unusable(error) from error

@@ -18,6 +18,7 @@ import structlog
 from hposvc import logs, tracing
 from hposvc.faults import Exit, Fault
 from hposvc.files.durable import replacing
+from hposvc.files.private import private_folder
 from hposvc.settings import Settings
 
 
@@ -32,6 +33,7 @@ def run_api(settings: Settings) -> None:
     from api.app import UnsafeAddressError, create_app
 
     logs.configure(settings.log_level, settings.log_format)
+    _keep_to_ourselves(settings)
     try:
         app = create_app(settings)
     except UnsafeAddressError as error:
@@ -59,6 +61,7 @@ def run_worker(settings: Settings) -> None:
     from workers import start
 
     logs.configure(settings.log_level, settings.log_format)
+    _keep_to_ourselves(settings)
     _check_store(settings)
     with _traced("worker"):
         try:
@@ -93,6 +96,16 @@ def run_worker_per_gpu(settings: Settings, wanted: str, prepare: Callable[[str],
     if not is_warm(settings.device):
         prepare(settings.device)
     WorkerPerGpu(found, metrics_port=settings.metrics_port).run()
+
+
+def _keep_to_ourselves(settings: Settings) -> None:
+    """Let no other user of this machine read what this process writes. Raises Fault."""
+    os.umask(0o077)
+    try:
+        private_folder(settings.data_dir)
+    except OSError as error:
+        remedy = "Choose another one with HPOSVC_DATA_DIR."
+        raise Fault(f"the data directory cannot be used: {error}", remedy) from error
 
 
 @contextlib.contextmanager

@@ -53,7 +53,9 @@ async def resolve(host: str, port: int, *, private: bool) -> str:
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(entry[4][0]) for entry in found]
     for address in addresses:
-        _assert_public(ipaddress.ip_address(address.partition("%")[0]), private)
+        if not private and not is_public(ipaddress.ip_address(address.partition("%")[0])):
+            # the address would tell how the service's own network is made
+            raise ForbiddenAddress(f"{host} is not on the internet, as this service finds it. {REMEDY}")
     return addresses[0]
 
 

@@ -9,7 +9,10 @@ import hashlib
 import hmac
 import json
 import time
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import httpx
@@ -23,6 +26,7 @@ from hposvc.webhooks.addresses import ForbiddenAddress, check_url, resolve
 
 log = structlog.get_logger(__name__)
 
+EACH = 3  # messages of one tenant that one process sends at the same time
 TIMEOUT = 15.0  # seconds for everything: name, connection, response
 CLAIM = 60.0  # a sender that does not finish within this time was killed: the message is sent again
 # Seconds until the next attempt, after the first, the second, …; after the last the message is given up, in two days.
@@ -35,6 +39,7 @@ class _Message:
     id: str
     webhook_id: str
     job_id: str
+    tenant: str
     attempt: int
     url: str
     secret: str
@@ -62,14 +67,25 @@ class Sender:
     def __init__(self, engine: sa.Engine, *, private: bool) -> None:
         self._engine = engine
         self._private = private
+        self._lock = Lock()
+        self._sending: Counter[str] = Counter()  # by tenant
 
     def deliver_next(self) -> bool:
-        """Send one message that is due; False when none is. May be called by any number of processes at once."""
-        message = _claim(self._engine)
-        if message is None:
-            return False
-        outcome = asyncio.run(_post(message, self._private))
-        _settle(self._engine, message, outcome)
+        """Send one message that is due; False when none is. May be called by any number of threads and processes at
+        once: a tenant has at most EACH of the threads, so that slow receivers keep nobody else's messages back.
+        """
+        with self._lock:
+            message = _claim(self._engine, [tenant for tenant, count in self._sending.items() if count >= EACH])
+            if message is None:
+                return False
+            self._sending[message.tenant] += 1
+        try:
+            outcome = asyncio.run(_post(message, self._private))
+            _settle(self._engine, message, outcome)
+        finally:
+            with self._lock:
+                self._sending[message.tenant] -= 1
+                self._sending = +self._sending
         log.info(
             "webhook",
             webhook=message.webhook_id,
@@ -98,13 +114,13 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
 
 
-def _claim(engine: sa.Engine) -> _Message | None:
-    """The message that has been due for longest, ours until CLAIM is over."""
+def _claim(engine: sa.Engine, busy: Collection[str] = ()) -> _Message | None:
+    """The message that has been due for longest, of none of the ``busy`` tenants, ours until CLAIM is over."""
     table = webhook_deliveries
     due = (
-        sa.select(table, webhooks.c.url, webhooks.c.secret)
+        sa.select(table, webhooks.c.tenant_id, webhooks.c.url, webhooks.c.secret)
         .join(webhooks, webhooks.c.id == table.c.webhook_id)
-        .where(table.c.due_at <= now())
+        .where(table.c.due_at <= now(), webhooks.c.tenant_id.not_in(busy))
         .order_by(table.c.due_at)
         .limit(1)
     )
@@ -117,7 +133,7 @@ def _claim(engine: sa.Engine) -> _Message | None:
             return None
         attempt = row.attempts + 1
         connection.execute(table.update().where(table.c.id == row.id).values(attempts=attempt, due_at=now() + CLAIM))
-    return _Message(row.id, row.webhook_id, row.job_id, attempt, row.url, row.secret, row.body)
+    return _Message(row.id, row.webhook_id, row.job_id, row.tenant_id, attempt, row.url, row.secret, row.body)
 
 
 def _settle(engine: sa.Engine, message: _Message, outcome: _Outcome) -> None:
@@ -145,11 +161,17 @@ async def _post(message: _Message, private: bool) -> _Outcome:
     except ForbiddenAddress as error:
         return _Outcome(None, str(error))
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        return _Outcome(None, f"{type(error).__name__}: {error}"[:500])
+        return _Outcome(None, f"the receiver could not be reached ({_kind(error)})")
     if 200 <= status < 300:
         return _Outcome(status, None)
     hint = "; redirects are not followed" if 300 <= status < 400 else ""
     return _Outcome(status, f"the receiver returned {status}{hint}")
+
+
+def _kind(error: Exception) -> str:
+    """What went wrong in a word or two, without the addresses that messages of the system hold."""
+    system = error.strerror if isinstance(error, OSError) else None
+    return system or type(error).__name__
 
 
 async def _send(message: _Message, private: bool) -> int:

@@ -8,7 +8,7 @@ import secrets
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import webhook_deliveries, webhooks
+from hposvc.db.tables import tenants, webhook_deliveries, webhooks
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
 from hposvc.webhooks.addresses import check_url
 from hposvc.webhooks.outbox import time_of
@@ -42,6 +42,8 @@ class Webhooks:
         secret = secret or "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
         mine = sa.select(sa.func.count()).select_from(webhooks).where(webhooks.c.tenant_id == tenant)
         with write(self._engine) as connection:
+            # others who add one for this tenant wait: two at once cannot both be the last
+            connection.execute(sa.select(tenants.c.id).where(tenants.c.id == tenant).with_for_update(key_share=True))
             if connection.execute(mine).scalar_one() >= MOST:
                 raise TooManyWebhooks
             row = connection.execute(

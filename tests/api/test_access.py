@@ -168,6 +168,8 @@ def test_the_dashboard_trades_a_key_for_a_cookie_that_no_script_can_read(
     problem(client.post("/v1/jobs", json=SPEC, headers={"Origin": "https://evil.example"}), 403, "cross-site-request")
     assert client.post("/v1/jobs", json=SPEC).status_code == 202
     old = client.cookies["hposvc_session"]
+    problem(client.post("/v1/session"), 401, "missing-key")  # no session makes another, which would outlive it
+    problem(client.post("/v1/session", headers=bearer(old)), 401, "missing-key")
     assert client.delete("/v1/session").status_code == 204
     problem(client.get("/v1/jobs", headers={"Cookie": f"hposvc_session={old}"}), 401, "invalid-key")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -9,6 +10,7 @@ import ipaddress
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -16,16 +18,19 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from api.app import SENDERS
+from hposvc.access import tenants
 from hposvc.db.engine import write
 from hposvc.db.tables import now, webhook_deliveries, webhooks
 from hposvc.jobs import attempt as attempts
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
+from hposvc.schema.spec import JobSpec
 from hposvc.webhooks import sender, service
 from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
 from tests.support.commands import until
 from tests.support.problems import problem
-from tests.support.serving import RESULT, Server, running, submit, succeeded
+from tests.support.serving import RESULT, SPEC, Server, running, submit, succeeded
 
 Received = tuple[str, dict[str, str], bytes]
 
@@ -310,7 +315,7 @@ def test_a_name_that_turns_inwards_later_is_not_followed(
 
     monkeypatch.setattr("asyncio.base_events.BaseEventLoop.getaddrinfo", answer)
     assert tell(engine, private=False) == 1
-    assert "127.0.0.1 is not an address of the internet" in (only(engine, made.id).error or "")
+    assert "rebound.example is not on the internet" in (only(engine, made.id).error or "")
     assert receiver.received == []
     assert asked == ["rebound.example"]
 
@@ -358,3 +363,51 @@ def test_webhooks_are_capped(engine: sa.Engine) -> None:
         add(engine, "https://example.org/more")
     with engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(webhooks)).scalar_one() == service.MOST
+
+
+def test_slow_receivers_of_a_tenant_keep_nobody_elses_messages_back(
+    engine: sa.Engine, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tenant has twice as many messages as there are threads, and none of them is accepted before the other's."""
+    tenants.Tenants(engine).create("other")
+    go_on = threading.Event()
+    post = sender._post
+
+    async def slow(message: Any, private: bool) -> Any:
+        if message.tenant == "default":
+            assert await asyncio.to_thread(go_on.wait, 30)
+        return await post(message, private)
+
+    monkeypatch.setattr(sender, "_post", slow)
+    hooks = service.Webhooks(engine)
+    for number in range(2 * SENDERS):
+        hooks.add("default", f"{receiver.url}/{number}", secret=None, private=True)
+    succeeded(engine, RESULT)
+    hooks.add("other", receiver.url, secret=None, private=True)
+    theirs = Jobs(engine).submit(JobSpec.model_validate(SPEC), tenant="other")
+    Jobs(engine).cancel(theirs.id, tenant="other")
+    one = sender.Sender(engine, private=True)
+    threads = [threading.Thread(target=one.deliver_next) for _ in range(SENDERS)]
+    for thread in threads:
+        thread.start()
+    until(lambda: any(path == "/hook" for path, _, _ in receiver.received), "the message of the other tenant")
+    assert [path for path, _, _ in receiver.received] == ["/hook"]
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert len(receiver.received) == 1 + sender.EACH
+
+
+def test_the_most_webhooks_hold_for_those_who_add_at_once(engine: sa.Engine) -> None:
+    hooks = service.Webhooks(engine)
+
+    def add(number: int) -> bool:
+        try:
+            hooks.add("default", f"https://example.org/{number}", secret=None, private=False)
+        except service.TooManyWebhooks:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        added = list(pool.map(add, range(service.MOST + 16)))
+    assert added.count(True) == service.MOST == len(service.list_(engine, "default"))

@@ -43,10 +43,18 @@ def test_a_key_is_traded_for_a_session(page: Page, server: Server, watch: Watch)
 
 def test_a_session_that_ends_leads_back_to_where_one_was(page: Page, server: Server, watch: Watch) -> None:
     made, token = keys.Keys(server.engine).create(tenant="default", name="my laptop", scope="submit")
-    page.goto("/login?next=//evil.example/x")
+    for elsewhere, here in (("//evil.example/x", "/"), ("/.//evil.example/x", "/evil.example/x")):
+        page.goto(f"/login?next={elsewhere}")
+        page.get_by_label("Your key").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page).to_have_url(f"{server.url}{here}")  # never to another site
+        page.goto("/login")
+        page.get_by_role("button", name="Sign out").click()
+        expect(page.get_by_label("Your key")).to_be_visible()
     page.get_by_label("Your key").fill(token)
     page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{server.url}/")  # never to another site
+    expect(page).to_have_url(f"{server.url}/")
+    watch.forgive("404")
     page.goto("/workers")
     expect(page.get_by_role("heading", name="Workers")).to_be_visible()
     keys.Keys(server.engine).revoke(made.id)

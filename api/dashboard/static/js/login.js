@@ -6,7 +6,8 @@ import { $, h, icon } from "./dom.js";
 /** Where to go afterwards: always a path of this service, whatever the address bar contained. */
 function next() {
   const wanted = new URL(new URLSearchParams(location.search).get("next") ?? "/", location.origin);
-  return wanted.origin === location.origin ? wanted.pathname + wanted.search : "/";
+  // /.//host has the path //host, which would be another site's address
+  return wanted.origin === location.origin ? wanted.pathname.replace(/^\/+/, "/") + wanted.search : "/";
 }
 
 function say(title, detail) {
