@@ -1,8 +1,9 @@
 // One live line chart of the iterations of a job.
 
+import { smoothed, withoutSpikes } from "./across.js";
 import { h, show } from "./dom.js";
 import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from "./figure.js";
-import { count } from "./format.js";
+import { count, number } from "./format.js";
 import { choose, chosen } from "./view.js";
 
 /** Space for text above the plot, where no line crosses it. */
@@ -13,10 +14,11 @@ const MARKS = 100; // a hundred marks of values that are not finite say it as we
 /**
  * A chart in the figure `element` of the given lines: `{ metric, label, colour, dash, points }`, colour being a custom
  * property. `zoomed(range)` is called with [from, to] when a stretch is dragged, and with null for the whole run; `note(series)` adds to the caption,
- * `marks(series)` are iterations to mark: `{ x, text, colour }`; `levels` are values to mark: `{ y, text, colour }`.
+ * `marks(series)` are iterations to mark: `{ x, text, colour }`; `levels` are values to mark: `{ y, text, colour }`;
+ * `across` is what it runs across.
  */
 export class Chart {
-  constructor(element, lines, { log = false, name, zoomed, note = () => null, marks = () => [], levels = [] }) {
+  constructor(element, lines, { log = false, name, zoomed, note = () => null, marks = () => [], levels = [], across }) {
     this.element = element;
     this.lines = lines;
     this.key = element.id;
@@ -25,6 +27,7 @@ export class Chart {
     this.note = note;
     this.marks = marks;
     this.levels = levels;
+    this.across = across;
     this.series = null;
     this.figure = new Figure(element, { name, redraw: () => this.draw(this.series) });
     this.scale = h("button", { type: "button", class: "button small", "aria-label": "Log scale", title: "Log scale" }, "Log");
@@ -66,7 +69,9 @@ export class Chart {
   }
 
   #traces(present) {
-    const { iteration, buckets } = this.series.view;
+    const { view } = this.series;
+    const { buckets } = view;
+    const across = this.across.values(view);
     const traces = [];
     for (const { metric, label, colour, dash, points } of present) {
       const line = css(colour);
@@ -75,7 +80,7 @@ export class Chart {
         // Measured at few iterations: the largest of each bucket, as points without a line.
         const values = band?.max ?? this.series.view[metric];
         traces.push({
-          x: iteration.filter((_, index) => values[index] !== null),
+          x: across.filter((_, index) => values[index] !== null),
           y: values.filter((value) => value !== null).map(plottable),
           name: label,
           mode: "lines+markers",
@@ -86,15 +91,17 @@ export class Chart {
         continue;
       }
       if (band) {
-        const edge = { x: iteration, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
+        const edge = { x: across, mode: "lines", line: { width: 0 }, hoverinfo: "skip", showlegend: false };
         traces.push({ ...edge, y: band.min.map(plottable) });
         traces.push({ ...edge, y: band.max.map(plottable), fill: "tonexty", fillcolor: faded(line, 0.22) });
       }
+      const smooth = this.across.smooth && view[metric].length > 2;
+      if (smooth) traces.push({ x: across, y: view[metric].map(plottable), mode: "lines", line: { color: faded(line, 0.3), width: 1, simplify: false }, hoverinfo: "skip", showlegend: false });
       traces.push({
-        x: iteration,
-        y: this.series.view[metric].map(plottable),
+        x: across,
+        y: (smooth ? smoothed(view[metric]) : view[metric]).map(plottable),
         name: label,
-        mode: iteration.length === 1 ? "markers" : "lines",
+        mode: across.length === 1 ? "markers" : "lines",
         line: { color: line, width: 1.75, dash, simplify: false },
         marker: { color: line },
         connectgaps: false,
@@ -109,21 +116,23 @@ export class Chart {
     const breaks = this.#breaks.map((x, place) => ({ x, text: place ? "" : "NaN or ∞", colour: "--bad" }));
     const marks = [...breaks, ...this.marks(this.series)];
     const [low, high] = this.#extent();
+    const spikes = log ? null : this.#spikes();
+    const { view, range } = this.series;
     // An almost constant line would get ticks with many digits.
     const whole = log && high > 0 && high < 20 * low;
     return layout(
-      horizontal("iteration", { tickformat: ",d", hoverformat: ",d", range: this.series.range ?? undefined, rangemode: "tozero" }),
-      axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : undefined }),
+      horizontal(this.across.title, this.across.axis(range)),
+      axis("", { type: log ? "log" : "linear", tickformat: low < 1e-4 && log ? "~e" : "~g", dtick: log ? (whole ? 1 : decades(low, high)) : undefined, range: whole ? [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))] : spikes?.range }),
       {
         ...(marks.length || this.levels.length ? ROOM_ABOVE : {}),
         shapes: [
-          ...marks.map(({ x, colour }) => ({ type: "line", xref: "x", yref: "paper", x0: x, x1: x, y0: 0, y1: 1, line: { color: css(colour), width: 1.5, dash: "dot" } })),
+          ...marks.map(({ x, colour }) => ({ type: "line", xref: "x", yref: "paper", x0: this.across.place(view, x), x1: this.across.place(view, x), y0: 0, y1: 1, line: { color: css(colour), width: 1.5, dash: "dot" } })),
           ...this.levels.map(({ y, colour }) => ({ type: "line", xref: "paper", yref: "y", x0: 0, x1: 1, y0: y, y1: y, line: { color: css(colour), width: 1, dash: "dash" } })),
         ],
         annotations: [
           ...this.#levelTexts(),
           ...marks.filter(({ text }) => text).map(({ x, text, colour }) => ({
-            x,
+            x: this.across.text(view, x),
             y: 1,
             yref: "paper",
             text,
@@ -150,7 +159,8 @@ export class Chart {
   #relayout(change) {
     const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
     if (from === undefined) return;
-    this.zoomed([Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))]);
+    const [first, last] = this.across.iterations(this.series.view, [from, to]);
+    this.zoomed([Math.max(0, Math.floor(first)), Math.max(1, Math.ceil(last))]);
   }
 
   /** `log` is true, false, or "auto": linear until the values span several decades. */
@@ -168,6 +178,12 @@ export class Chart {
     return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, 0]);
   }
 
+  /** Few values so high that they would flatten the rest. */
+  #spikes() {
+    const { view } = this.series;
+    return withoutSpikes(this.#present.flatMap(({ metric }) => [...view[metric], ...(view.buckets?.[metric]?.max ?? [])]));
+  }
+
   #spansDecades() {
     const [low, high] = this.#extent();
     return high > 1e3 * low;
@@ -181,6 +197,8 @@ export class Chart {
     else if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${count(total)} points; the band is min to max`);
     else parts.push(`${count(view.iteration.length)} ${view.iteration.length === 1 ? "point" : "points"}`);
     if (range) parts.push(`iterations ${count(range[0])} to ${count(range[1])}`);
+    const spikes = this.log === true ? null : this.#spikes();
+    if (spikes) parts.push(`${spikes.above === 1 ? "1 value" : `${count(spikes.above)} values`} up to ${number(spikes.high)} ${spikes.above === 1 ? "is above the chart: Log shows it" : "are above the chart: Log shows them"}`);
     for (const [label, { at }] of broken) parts.push(`${label.toLowerCase()} is NaN or infinite from iteration ${count(at[0])}`);
     const note = this.note(this.series);
     if (note) parts.push(note);

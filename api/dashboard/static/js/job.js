@@ -1,6 +1,7 @@
 // One job: its state, its charts, its result.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
+import { Across } from "./across.js";
 import { Chart } from "./chart.js";
 import { $, ask, copyButton, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, jobName, kind, local } from "./format.js";
@@ -23,6 +24,7 @@ let etag = null;
 let lastEvent = 0;
 const undrawn = { series: false, lambda: false }; // what came, and could not be drawn yet
 
+const across = new Across($("#across"), () => draw());
 const charts = [
   new Chart(
     $("#losses"),
@@ -31,16 +33,18 @@ const charts = [
       { metric: "lower_loss", label: "Lower loss", colour: "--lower" },
       { metric: "selection_loss", label: "Selection loss", colour: "--upper", dash: "dot" },
     ],
-    { name: `${id}-losses`, log: "auto", zoomed, note: overfitting, marks: overfittingMark },
+    { name: `${id}-losses`, log: "auto", across, zoomed, note: overfitting, marks: overfittingMark },
   ),
   new Chart($("#norm"), [{ metric: "hypergradient_norm", label: "Hypergradient norm", colour: "--norm" }], {
     name: `${id}-hypergradient-norm`,
     log: true,
+    across,
     zoomed,
   }),
   new Chart($("#certificate"), [{ metric: "fd_relative_error", label: "Relative error, where it was checked", colour: "--lower", points: true }], {
     name: `${id}-certificate`,
     log: true,
+    across,
     zoomed,
     note: () => "good up to 1 %, not to be trusted from 10 %",
     levels: [
@@ -79,6 +83,7 @@ function overfittingMark() {
 function draw() {
   show($("#certificate"), !series.empty && series.has("fd_relative_error"));
   for (const chart of charts) chart.draw(series);
+  show($("#across"), !series.empty);
   stretch.render(series.range, series.after);
 }
 

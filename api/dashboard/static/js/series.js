@@ -117,6 +117,7 @@ export class Series {
 
   #append(tail) {
     this.whole.iteration.push(...tail.iteration);
+    this.whole.seconds.push(...tail.seconds);
     for (const metric of METRICS) {
       this.whole[metric].push(...tail[metric]);
       const bucket = this.whole.buckets?.[metric];
