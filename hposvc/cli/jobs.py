@@ -72,6 +72,8 @@ def submit(
         job = client.submit(document, idempotency_key=key)
         if not watch:
             print_json(job) if as_json else say_submitted(client, job)
+            if not as_json:
+                typer.echo(f"Follow it: hposvc watch {job.id}", err=True)
             return
         if not as_json:
             say_submitted(client, job)
@@ -143,6 +145,8 @@ def results(
                 f"{job_id} is {job.state}: no results yet", f"Follow it: hposvc watch {job_id}", code=Exit.REFUSED
             )
         _show_outcome(job, as_json=as_json, suspects=suspects)
+        if not as_json:
+            _say_next(job)
         if save is not None:
             with downloading() as show:
                 for path in client.download_artifacts(job_id, save, progress=show):
@@ -299,6 +303,9 @@ def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: b
         typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
     elif then_results or job.error is not None:
         _show_outcome(job, as_json=False)
+        _say_next(job)
+    elif job.state == "succeeded":
+        typer.echo(f"Show what it found: hposvc results {job_id}", err=True)
     _exit_like(job)
 
 
@@ -312,6 +319,16 @@ def _show_outcome(job: JobResource, *, as_json: bool, suspects: int = 10) -> Non
         console().print(rendered(job.result, suspects=suspects))
     else:
         console().print(failure(job))
+
+
+def _say_next(job: JobResource) -> None:
+    """What to do with the results of a job that has some."""
+    if job.result is None:
+        return
+    steps = [f"Predict other rows: hposvc predict {job.id} FILE", f"Keep its files: hposvc results {job.id} --save ."]
+    if job.result.get("suspects"):
+        steps.insert(0, "Check the labels of the rows above, the most suspicious first.")
+    typer.echo("\nWhat to do next:\n" + "\n".join(f"  {step}" for step in steps), err=True)
 
 
 def _exit_like(job: JobResource) -> None:

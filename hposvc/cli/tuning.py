@@ -88,8 +88,6 @@ def tune(
         if not as_json:
             say_submitted(client, job)
         follow_to_end(client, job.id, as_json=as_json, then_results=True)
-        if not as_json:
-            typer.echo(f"\nPredict other rows with it: hposvc predict {job.id} FILE", err=True)
 
 
 def _features(known: DatasetResource, roles: set[str | None]) -> list[str] | None:

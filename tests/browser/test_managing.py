@@ -66,6 +66,18 @@ def test_the_report_is_one_click_away(page: Page, server: Server) -> None:
     expect(page.get_by_text(RESULT["sentence"])).to_be_visible()
 
 
+def test_a_result_says_what_to_do_next(page: Page, server: Server) -> None:
+    job = succeeded(server.engine, RESULT | {"check_next": ["7", "12"]})
+    page.goto(f"/jobs/{job.id}")
+    steps = page.locator("#next")
+    expect(steps).to_contain_text("A check of these rows would tell most: 7, 12.")
+    steps.get_by_role("button", name="Copy").click()
+    expect(steps.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == f"hposvc predict {job.id} FILE"
+    steps.get_by_role("link", name="Start another job").click()
+    expect(page.locator("#text")).to_have_value(re.compile("kind: data_reweighting"))
+
+
 def test_several_jobs_are_deleted_unless_it_is_taken_back(page: Page, server: Server) -> None:
     page.clock.install()
     for name in ("one", "two"):

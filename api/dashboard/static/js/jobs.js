@@ -100,12 +100,11 @@ function jobRow(job) {
       "Progress",
       { class: "progress-cell" },
       progressBar(job),
-      h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`),
+      h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`, job.worker && h("span", { class: "worker", title: `On ${job.worker}` }, ` · ${job.worker}`)),
     ),
     cell("Curve", { class: "curve-cell" }, sparkline(job)),
     cell("Upper loss", { class: "right figures latest-cell" }, number(job.latest.upper_loss)),
     cell("Best", { class: "right figures best-cell" }, number(job.best.upper_loss)),
-    cell("Worker", { class: "worker" }, job.worker ?? ""),
     cell(
       "Submitted",
       { class: "right age-cell" },

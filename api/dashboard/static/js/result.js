@@ -1,7 +1,7 @@
 // The result of a finished job: the sentence, the candidates, the suspects, and how well they match planted errors.
 
 import { get, jobPath } from "./api.js";
-import { $, bar, download, h, icon, show } from "./dom.js";
+import { $, bar, copyButton, download, h, icon, show } from "./dom.js";
 import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 
@@ -12,6 +12,7 @@ export function renderResult(job) {
   show($("#warnings"), result.warnings.length > 0);
   $("#warnings").replaceChildren(...result.warnings.map((warning) => h("li", {}, icon("note"), h("span", {}, warning))));
   $("#models").replaceChildren(models(result));
+  $("#next").replaceChildren(...steps(job));
   noise(result.noise);
   suspects(job);
 }
@@ -22,6 +23,21 @@ export async function completeResult(job) {
   ranked = (await get(jobPath(job.id, "/artifacts"))).items.some(({ name }) => name === "rows.parquet");
   show($("#all-rows"), ranked);
   await complete(job);
+}
+
+/** What a person may want to do with the result. */
+function steps(job) {
+  const { suspects: rows, check_next: worth } = job.result;
+  const command = `hposvc predict ${job.id} FILE`;
+  return [
+    rows?.length && ["Check the labels of the suspects below, the most suspicious first."],
+    worth?.length && [`A check of these rows would tell most: ${worth.slice(0, FEW).join(", ")}.`],
+    ["Predict other rows, on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
+    [h("a", { href: jobPath(job.id, "/report") }, "Print the report"), ", or send it to somebody."],
+    [h("a", { href: `/new?from=${encodeURIComponent(job.id)}` }, "Start another job from this one"), ", with other settings or another seed."],
+  ]
+    .filter(Boolean)
+    .map((parts) => h("li", {}, ...parts));
 }
 
 const heading = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
