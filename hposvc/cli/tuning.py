@@ -46,6 +46,9 @@ def tune(
             "Only for data_reweighting."
         ),
     ] = "unknown",
+    leave_out: Annotated[
+        list[str] | None, typer.Option(help="A column to learn nothing from; repeat it for several.")
+    ] = None,
     iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
     date_format: DateFormat = None,
     decimal: Decimal = None,
@@ -67,15 +70,15 @@ def tune(
         said = reading(date_format, decimal, missing_values, encoding)
         roles = {"label": label, "id_column": id_column, "task": task}
         try:
-            added, features = upload(client, file, quiet=as_json, **roles, **said), None
+            added = upload(client, file, quiet=as_json, **roles, **said)
         except ProblemError as problem:
             if not problem.type.endswith("dataset-conflict"):
                 raise
             added = client.dataset(str(problem.document["dataset"]))
-            features = _features(added, {label, id_column, trusted_column})
         if not as_json:
             _say_left_out(added)
-        dataset: dict[str, Any] = {"id": added.id, "features": features} | roles
+        others = {label or added.target, id_column, trusted_column, *(leave_out or [])}
+        dataset: dict[str, Any] = {"id": added.id, "features": _features(added, others)} | roles
         if kind == "data_reweighting":
             dataset["trusted"] = trusted if trusted_column is None else {"column": trusted_column}
         spec = {
@@ -90,15 +93,16 @@ def tune(
         follow_to_end(client, job.id, as_json=as_json, then_results=True)
 
 
-def _features(known: DatasetResource, roles: set[str | None]) -> list[str] | None:
-    """The features of a data set whose label is another one now: the former label is a feature, as if it were new."""
-    if known.target is None or known.target in roles:
-        return None
-    return [
-        column.name
-        for column in known.columns or []
-        if column.role in ("feature", "label") and column.name not in roles
-    ]
+def _features(known: DatasetResource, others: set[str | None]) -> list[str] | None:
+    """The columns to learn from without ``others``; None: all that the data set learns from by itself.
+
+    A former label of a data set whose label is another one now is a feature, as if the file were new.
+    """
+    columns = [column for column in known.columns or [] if column.role in ("feature", "label")]
+    features = [column.name for column in columns if column.name not in others]
+    own = [column.name for column in columns if column.role == "feature" and column.name not in others]
+    left_out = any(column.role == "feature" and column.name in others for column in columns)
+    return features if left_out or features != own else None
 
 
 def _say_left_out(added: DatasetResource) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,20 @@ FEWEST_ROWS = 10
 LARGEST_VALUE = 1e100  # beyond it a variance overflows float64
 LABEL_NAMES = ("target", "label", "class", "y")
 ID_NAMES = ("id", "row_id")
+ID_NAME = re.compile(r"(?:^|[\s_.-])(?:[iI][dD]|[uU][uU][iI][dD])$|(?<=[a-z])I[dD]$")
 PARTS = frozenset({"train", "validation", "test"})
 
 
-def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) -> dict[str, Any]:
+def describe(
+    rows: RowReader, total: int, path: Path, options: UploadOptions, infinite: Mapping[str, int]
+) -> dict[str, Any]:
     """The description of the file at ``path``, as written from ``rows``, ready for JSON.
 
     ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
     dtype, role, treatment, missing, distinct``; what to know of the file, ``cautions``, and of its label,
     ``label_cautions``; and how text was read, ``reading`` and the ``notations`` of columns. The label and the column
     of ids are those that were asked for, or those whose names say so. Raises DataError: too few rows, a label that
-    cannot be learned, values that are infinite.
+    cannot be learned, values that are too large. ``infinite`` counts values by column that were, and are missing now.
     """
     if total < FEWEST_ROWS:
         _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
@@ -46,6 +51,8 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
         _refuse("id_column", f"column {label!r} is the label too", "name another column, or leave it out")
     task, classes, label_cautions = None, None, []
     if label is not None:
+        if infinite.get(label):
+            _refuse(f"columns.{label}", f"{infinite[label]} labels are infinite", "correct them, or drop those rows")
         told, values = _label(file, label, columns[label], rows)
         task, classes = judge(told, values, options.task)
         columns[label] |= {"role": "label", "treatment": treatment(task, classes)}
@@ -76,13 +83,45 @@ def describe(rows: RowReader, total: int, path: Path, options: UploadOptions) ->
         "id_column": id_column,
         "image_shape": rows.image_shape,
         "arrays": rows.arrays,
-        "cautions": rows.cautions,
+        "cautions": [*rows.cautions, *_of_infinite(infinite), *_of_leaks(described, file, total)],
         "label_cautions": label_cautions,
         "task_was_said": options.task is not None,
         "reading": {"missing_values": options.reading.missing_values, "encoding": options.reading.encoding},
         "notations": rows.notations,
         "columns": described,
     }
+
+
+def _of_infinite(infinite: Mapping[str, int]) -> Iterator[str]:
+    for name, count in infinite.items():
+        yield f"{count:,} values of {name!r} are infinite: they are taken as missing."
+
+
+def _of_leaks(columns: list[dict[str, Any]], file: pq.ParquetFile, total: int) -> Iterator[str]:
+    """Features that name or number the rows: a model learns the labels of this file from them, and of no other."""
+    for column in columns:
+        name = column["name"]
+        if column["role"] != "feature":
+            continue
+        remedy = f"use --leave-out '{name}', or name the other columns as dataset.features in the job."
+        if _numbers_rows(column, file, total):
+            yield (
+                f"{name!r} only counts the rows. It tells the label where the file is sorted by it, and nothing in "
+                f"other files: if it is no measurement, {remedy}"
+            )
+        elif ID_NAME.search(name):
+            yield (
+                f"{name!r} looks like an id, and is learned from. It tells the label where several rows have one id, "
+                f"and nothing of new ones: if it is an id, {remedy}"
+            )
+
+
+def _numbers_rows(column: dict[str, Any], file: pq.ParquetFile, total: int) -> bool:
+    if column["dtype"] != "integer" or column["distinct"] != total or column["missing"]:
+        return False
+    values = file.read([column["name"]], use_threads=False).column(0)
+    ends = pc.min_max(values).as_py()
+    return bool(ends["max"] - ends["min"] + 1 == total and ends["min"] in (0, 1))
 
 
 def _check_options(rows: RowReader, options: UploadOptions) -> None:
@@ -183,7 +222,7 @@ def _beyond(name: str, column: pa.ChunkedArray) -> Defect | None:
     row = pc.index(bad, pa.scalar(True)).as_py() + 1
     return Defect(
         f"columns.{name}",
-        f"{count} values are infinite or beyond {LARGEST_VALUE:g}, the first in row {row}",
+        f"{count} values are beyond {LARGEST_VALUE:g}, the first in row {row}",
         "leave them empty where they are missing, or drop those rows",
     )
 
@@ -194,7 +233,7 @@ def _beyond_in_array(file: pq.ParquetFile, name: str) -> Defect | None:
     for batch in file.iter_batches(4096, columns=[name], use_threads=False):
         defect = _beyond(name, pa.chunked_array([batch.column(0).flatten().cast(pa.float64())]))
         if defect:
-            return Defect(defect.field, "some values are infinite or too large", defect.remedy)
+            return Defect(defect.field, "some values are too large", defect.remedy)
     return None
 
 

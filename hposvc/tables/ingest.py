@@ -79,8 +79,8 @@ def main() -> None:
         options = UploadOptions.from_dict(command["options"])
         with TemporaryDirectory(dir=target.parent) as folder:
             rows = read(Path(command["source"]), options.reading, Path(folder))
-            total = write(rows, target)
-        answer: dict[str, Any] = {"description": describe(rows, total, target, options)}
+            total, infinite = write(rows, target)
+        answer: dict[str, Any] = {"description": describe(rows, total, target, options, infinite)}
     except DataError as error:
         answer = {"defects": [asdict(defect) for defect in error.defects]}
     json.dump(answer, sys.stdout)

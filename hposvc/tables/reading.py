@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -27,8 +29,12 @@ def read(path: Path, reading: Reading, folder: Path) -> RowReader:
     return replace(rows, cautions=[*found.said, *rows.cautions])
 
 
-def write(rows: RowReader, target: Path) -> int:
-    """Write ``rows`` to a Parquet file, in row groups of some megabytes; returns how many. Raises DataError."""
+def write(rows: RowReader, target: Path) -> tuple[int, Counter[str]]:
+    """Write ``rows`` to a Parquet file, in row groups of some megabytes; returns how many. Raises DataError.
+
+    Infinite values are missing ones from here on; returns how many there were, by column.
+    """
+    infinite: Counter[str] = Counter()
     writer: pq.ParquetWriter | None = None
     pending: list[pa.RecordBatch] = []
     total = 0
@@ -43,14 +49,38 @@ def write(rows: RowReader, target: Path) -> int:
             total += batch.num_rows
             check_size(total, max(1, len(rows.kinds)))
             writer = writer or pq.ParquetWriter(target, batch.schema, compression="zstd")
-            pending.append(batch)
+            pending.append(_finite(batch, infinite))
             if sum(piece.nbytes for piece in pending) > GROUP_BYTES:
                 flush()
         flush()
     finally:
         if writer is not None:
             writer.close()
-    return total
+    return total, infinite
+
+
+def _finite(batch: pa.RecordBatch, infinite: Counter[str]) -> pa.RecordBatch:
+    """The same rows with missing values in the place of infinite ones, which are counted."""
+    columns = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        found, count = _finite_column(column)
+        columns.append(found)
+        if count:
+            infinite[name] += count
+    return pa.record_batch(columns, schema=batch.schema)
+
+
+def _finite_column(column: pa.Array) -> tuple[pa.Array, int]:
+    arrays = pa.types.is_fixed_size_list(column.type)
+    flat = column.flatten() if arrays else column
+    if not pa.types.is_floating(flat.type):
+        return column, 0
+    bad = pc.fill_null(pc.is_inf(flat), False)
+    count = pc.sum(bad).as_py() or 0
+    if not count:
+        return column, 0
+    flat = pc.if_else(bad, pa.scalar(float("nan") if arrays else None, flat.type), flat)
+    return pa.FixedSizeListArray.from_arrays(flat, column.type.list_size) if arrays else flat, count
 
 
 def read_table(path: Path, reading: Reading) -> pa.Table:

@@ -22,7 +22,7 @@ def cycle(*values: str) -> list[str]:
 
 
 def write(path: Path, f: list[str], y: list[str]) -> Path:
-    path.write_text("x;f;y\n" + "".join(f"{i};{f[i]};{y[i]}\n" for i in range(ROWS)))
+    path.write_text("x;f;y\n" + "".join(f"{i * i};{f[i]};{y[i]}\n" for i in range(ROWS)))
     return path
 
 
@@ -94,3 +94,4 @@ def test_options_that_are_corrected_go_into_the_job(api: ServerProcess, tmp_path
     assert second["id"] == first["id"]
     assert (second["label"], second["task"], second["id_column"]) == ("y", "regression", "name")
     assert second["features"] == ["x", "f", "other"]  # as if it were sent for the first time
+    assert tuned(api, file, "--label", "y", "--leave-out", "x")["features"] == ["f", "other"]

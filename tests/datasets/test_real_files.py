@@ -315,3 +315,62 @@ def test_a_parquet_file_called_csv(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": NUMBERS, "f": cycle(1, 2), "y": cycle("a", "b")}), buffer)
     assert Read(tmp_path / "a.csv", buffer.getvalue(), label="y").feature("f") == cycle(1.0, 2.0)
     assert Read(tmp_path / "b.pq.gz", gzip.compress(buffer.getvalue()), label="y").feature("f") == cycle(1.0, 2.0)
+
+
+def test_infinite_features_are_missing_and_counted(tmp_path: Path) -> None:
+    values = ["inf", "-Infinity", *(f"{i}.5" for i in range(2, ROWS))]
+    read = Read(tmp_path / "a.csv", with_feature(values), label="y")
+    assert read.columns["f"]["missing"] == 2
+    assert np.isfinite(read.feature("f")).all()
+    assert any("2 values of 'f' are infinite" in said for said in read.cautions)
+    buffer = io.BytesIO()
+    X = np.arange(2.0 * ROWS).reshape(ROWS, 2)
+    X[3, 1] = np.inf
+    np.savez(buffer, X=X, y=np.arange(ROWS) % 2)
+    read = Read(tmp_path / "b.npz", buffer.getvalue())
+    assert np.isfinite(read.feature("x1")).all()
+    assert any("1 values of 'X' are infinite" in said for said in read.cautions)
+
+
+def test_headers_of_real_files(tmp_path: Path) -> None:
+    rows = "".join(f"r{i},{i}.5,{'ab'[i % 2]}\n" for i in range(ROWS))
+    read = Read(tmp_path / "r.csv", "f,y\n" + rows, label="y")  # as R writes it
+    assert read.description["id_column"] == "row name"
+    assert read.dataset.row_ids[:2].tolist() == ["r0", "r1"]
+    assert read.feature("f")[:2] == [0.5, 1.5]
+    assert any("the first column names the rows" in said for said in read.cautions)
+    read = Read(tmp_path / "b.csv", '\n"a, or; b; c","size\nin cm",y\n' + rows.replace("r", ""), label="y")
+    assert list(read.columns) == ["a, or; b; c", "size in cm", "y"]
+    assert read.feature("size in cm")[:2] == [0.5, 1.5]
+    trailing = rows.replace("\n", ",\n")
+    for header in ("n,f,y\n", "n,f,y,\n"):
+        read = Read(tmp_path / "c.csv", header + trailing, label="y")
+        assert (list(read.columns), read.feature("f")[0]) == (["n", "f", "y"], 0.5)
+
+
+def test_rows_of_delimiters_and_blank_lines_are_left_out_and_said(tmp_path: Path) -> None:
+    lines = with_feature([f"{i}.5" for i in range(ROWS)]).splitlines()
+    content = "\n".join([*lines[:9], "", ";;", *lines[9:], ";;", " ; ;", ";;;;;", "", ""]) + "\n"
+    read = Read(tmp_path / "a.csv", content, label="y")
+    assert read.description["rows"] == ROWS
+    assert read.feature("f")[-1] == ROWS - 0.5
+    assert any("4 rows have no value in any column" in said for said in read.cautions)
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 7 has 4 values, the header 3"):
+        Read(tmp_path / "a.csv", '"x\n1";f;y\n\n1;"a\nb";n\n;;\n2;b;n;z\n' + "3;c;n\n" * 20)
+
+
+def test_ids_that_are_learned_from_get_a_caution(tmp_path: Path) -> None:
+    for name in ("patient_id", "customerId", "ID"):
+        values = table((name, cycle(*(f"p{i}" for i in range(20)))), ("humid", NUMBERS), LABELS)
+        (caution,) = Read(tmp_path / "a.csv", values, label="y").cautions
+        assert f"{name!r} looks like an id" in caution
+
+
+def test_a_column_that_counts_the_rows_gets_a_caution(tmp_path: Path) -> None:
+    counted = table(("n", list(range(1, ROWS + 1))), ("f", cycle(1, 2)), LABELS)
+    assert any("'n' only counts the rows" in said for said in Read(tmp_path / "a.csv", counted, label="y").cautions)
+    other = table(("n", [i * i for i in range(ROWS)]), ("f", cycle(1, 2)), LABELS)
+    assert Read(tmp_path / "b.csv", other, label="y").cautions == []
