@@ -18,7 +18,7 @@ from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
 from hposvc.tables.defects import DataError
-from hposvc.tables.options import Decimal, Reading, Task, UploadOptions
+from hposvc.tables.options import Decimal, Reading, Task, Unlabelled, UploadOptions
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=InTurn)
 
@@ -102,6 +102,13 @@ async def upload(
             "different whole numbers, also written 1.0, are classes; other numbers are numbers."
         ),
     ] = None,
+    unlabelled: Annotated[
+        Unlabelled,
+        Query(
+            description="Whether a file with rows that have no label is refused, or jobs leave those rows out. A job "
+            "may say otherwise by `dataset.unlabelled`."
+        ),
+    ] = "refuse",
     date_format: Annotated[
         str | None,
         Query(
@@ -144,7 +151,7 @@ async def upload(
     except DataError as error:
         raise invalid_dataset(error) from None
     missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
-    options = UploadOptions(label, id_column, task, Reading(date_format, decimal, missing, encoding))
+    options = UploadOptions(label, id_column, task, unlabelled, Reading(date_format, decimal, missing, encoding))
     service = held.datasets
     with service.incoming() as incoming:
         sha256 = await _receive(request, incoming)

@@ -23,6 +23,9 @@ Label = Annotated[
 ]
 IdColumn = Annotated[str | None, typer.Option(help="The column that names the rows; by default one called id.")]
 Task = Annotated[str | None, typer.Option(help="classification or regression, where the label could be either.")]
+Unlabelled = Annotated[
+    str | None, typer.Option(help="What becomes of rows without a label: refuse (the default), or leave_out.")
+]
 DateFormat = Annotated[
     str | None, typer.Option(help="How dates are written, such as %d/%m/%Y; by default found out column by column.")
 ]
@@ -59,6 +62,7 @@ def add(
     id_column: IdColumn = None,
     task: Task = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default the name of the file.")] = None,
+    unlabelled: Unlabelled = None,
     date_format: DateFormat = None,
     decimal: Decimal = None,
     missing_values: MissingValues = None,
@@ -71,7 +75,17 @@ def add(
 
     with client_of(url) as client:
         said = reading(date_format, decimal, missing_values, encoding)
-        added = upload(client, file, quiet=as_json, name=name, label=label, id_column=id_column, task=task, **said)
+        added = upload(
+            client,
+            file,
+            quiet=as_json,
+            name=name,
+            label=label,
+            id_column=id_column,
+            task=task,
+            unlabelled=unlabelled,
+            **said,
+        )
     if as_json:
         print_json(added)
     else:

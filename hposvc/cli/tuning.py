@@ -15,6 +15,7 @@ from hposvc.cli.data import (
     Label,
     MissingValues,
     Task,
+    Unlabelled,
     reading,
     upload,
 )
@@ -50,6 +51,7 @@ def tune(
         list[str] | None, typer.Option(help="A column to learn nothing from; repeat it for several.")
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help=of_field("spec.StopSpec.iterations"))] = 500,
+    unlabelled: Unlabelled = None,
     date_format: DateFormat = None,
     decimal: Decimal = None,
     missing_values: MissingValues = None,
@@ -68,7 +70,7 @@ def tune(
 
     with client_of(url) as client:
         said = reading(date_format, decimal, missing_values, encoding)
-        roles = {"label": label, "id_column": id_column, "task": task}
+        roles = {"label": label, "id_column": id_column, "task": task, "unlabelled": unlabelled}
         try:
             added = upload(client, file, quiet=as_json, **roles, **said)
         except ProblemError as problem:

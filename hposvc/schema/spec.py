@@ -125,6 +125,10 @@ class DatasetSpec(SpecModel):
     judged by models that have not seen them. An object with `column`: those that the column marks. Only for
     `data_reweighting`.
     """
+    unlabelled: Literal["refuse", "leave_out"] | None = None
+    """What becomes of rows of an uploaded data set that have no label. `refuse`: the job is refused. `leave_out`: it is
+    computed without them, and can predict them afterwards. null: what was said at the upload, by default `refuse`.
+    """
     label_noise: LabelNoise | None = None
     """Wrong labels to plant in the training rows, to see whether the job finds them; only for classes. null: none."""
 

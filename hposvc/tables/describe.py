@@ -54,7 +54,7 @@ def describe(
         if infinite.get(label):
             _refuse(f"columns.{label}", f"{infinite[label]} labels are infinite", "correct them, or drop those rows")
         told, values = _label(file, label, columns[label], rows)
-        task, classes = judge(told, values, options.task)
+        task, classes = judge(told, values, options.task, leave_out=options.unlabelled == "leave_out")
         columns[label] |= {"role": "label", "treatment": treatment(task, classes)}
         label_cautions = list(cautions(told, classes, asked=options.task is not None))
     if id_column is not None:
@@ -85,6 +85,7 @@ def describe(
         "arrays": rows.arrays,
         "cautions": [*rows.cautions, *_of_infinite(infinite), *_of_leaks(described, file, total)],
         "label_cautions": label_cautions,
+        "unlabelled": options.unlabelled,
         "task_was_said": options.task is not None,
         "reading": {"missing_values": options.reading.missing_values, "encoding": options.reading.encoding},
         "notations": rows.notations,

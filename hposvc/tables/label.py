@@ -50,22 +50,23 @@ def are_whole(column: Any, kind: str) -> bool:
     return bool(pc.all(pc.equal(column, pc.round(column))).as_py())
 
 
-def judge(label: Label, values: Any, wanted: str | None) -> tuple[str, list[str] | None]:
+def judge(label: Label, values: Any, wanted: str | None, *, leave_out: bool) -> tuple[str, list[str] | None]:
     """Whether the label holds classes or numbers, and the classes. Raises DataError if nothing can learn it.
 
-    ``values`` is its Arrow column, ``wanted`` what a person said.
+    ``values`` is its Arrow column, ``wanted`` what a person said. ``leave_out``: rows without a label are left out.
     """
-    name, kind, total = label.name, label.kind, len(values)
+    name, kind, total = label.name, label.kind, len(values) - label.missing
     if kind not in ("integer", "number", "boolean", "text"):
         _refuse("label", f"column {name!r} holds {'nothing' if kind == 'empty' else kind}", "name another column")
-    if label.missing:
+    if label.missing and not leave_out:
         row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
         texts = f": {label.read_as_missing}" if label.read_as_missing else ""
         meant = ". If those texts are classes, say what counts as missing instead: --missing-values ''" if texts else ""
         _refuse(
             "label",
             f"column {name!r} is missing in {label.missing} rows, the first is row {row}{texts}",
-            f"fill it in, drop those rows, or predict them later with the finished job{meant}",
+            f"fill it in, or leave those rows out by --unlabelled leave_out (in a job, dataset.unlabelled: leave_out): "
+            f"the finished job can predict them{meant}",
         )
     task = wanted or label.task(total)
     if task == "regression":
@@ -79,7 +80,7 @@ def judge(label: Label, values: Any, wanted: str | None) -> tuple[str, list[str]
     if label.distinct > min(MOST_CLASSES, total // FEWEST_TO_A_CLASS):
         remedy = "name another column" + (", or use task=regression" if kind in ("integer", "number") else "")
         _refuse("label", f"column {name!r} has {label.distinct} classes in {total} rows", remedy)
-    return task, [class_name(value) for value in sorted(pc.unique(values).to_pylist())]
+    return task, [class_name(value) for value in sorted(pc.unique(pc.drop_null(values)).to_pylist())]
 
 
 def class_name(value: Any) -> str:
@@ -96,6 +97,11 @@ def treatment(task: str, classes: Sequence[str] | None) -> str:
 
 def cautions(label: Label, classes: Sequence[str] | None, *, asked: bool) -> Iterator[str]:
     """What a person should know of a label that is learned: sentences. ``asked``: a person said what it holds."""
+    if label.missing:
+        yield (
+            f"{label.missing:,} rows have no label in {label.name!r} and are left out. The finished job predicts them: "
+            "hposvc predict."
+        )
     if classes is None:
         return
     if label.kind == "text":

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 Task = Literal["classification", "regression"]
 Decimal = Literal[".", ","]
+Unlabelled = Literal["refuse", "leave_out"]
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class UploadOptions:
-    """Which column is to be predicted and which one names the rows, and whether classes or numbers are predicted."""
+    """Which column is to be predicted and which one names the rows, and whether classes or numbers are predicted.
+
+    ``unlabelled``: whether rows without a label are left out of jobs, or the file is refused.
+    """
 
     label: str | None = None
     id_column: str | None = None
     task: Task | None = None
+    unlabelled: Unlabelled = "refuse"
     reading: Reading = field(default_factory=Reading)
 
     @classmethod

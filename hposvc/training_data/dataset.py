@@ -14,7 +14,7 @@ from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
 from hposvc.tables.kinds import Column, Kind
-from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns
+from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns, counted
 from hposvc.training_data.targets import cautions_of, combined, holds_numbers, targets_of
 
 # Beyond this a variance overflows float64.
@@ -223,15 +223,7 @@ def _trusted(table: Table, spec: DatasetSpec) -> NDArray[np.bool_] | None:
 def _row_ids(table: Table, id_column: str | None) -> Array:
     if id_column is not None:
         return table.columns[id_column].astype(np.str_, copy=False)
-    parts = None if table.uploaded is None else table.uploaded.parts
-    if parts is None:
-        return np.arange(table.rows).astype(np.str_)
-    counts: Counter[str] = Counter()
-    ids = []
-    for part in parts:
-        ids.append(str(counts[part]) if part == "train" else f"{part} {counts[part]}")
-        counts[part] += 1
-    return np.array(ids)
+    return counted(table)
 
 
 def _bad_label(uploaded: UploadedColumns, label: str) -> Iterator[Defect]:
@@ -242,7 +234,7 @@ def _bad_label(uploaded: UploadedColumns, label: str) -> Iterator[Defect]:
         yield Defect(
             "dataset.label",
             f"column {label!r} is missing in {missing} rows",
-            "fill it in or drop those rows; the finished job can predict them",
+            "fill it in, or leave those rows out by dataset.unlabelled: leave_out; the finished job can predict them",
         )
 
 

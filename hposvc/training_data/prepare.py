@@ -60,7 +60,8 @@ def load(spec: DatasetSpec, group_columns: Sequence[str] = (), uploads: Mapping[
     Raises:
         DataError: all defects found, each naming its field.
     """
-    return select(find(spec, uploads), spec, group_columns)
+    table = find(spec, uploads)
+    return select(uploaded.labelled(table, str(spec.label or table.label), spec.unlabelled), spec, group_columns)
 
 
 def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -44,7 +45,8 @@ def cautions_of(table: Table, label: str, classes: tuple[str, ...] | None) -> tu
     if uploaded is None:
         return ()
     asked = uploaded.task_was_said and label == table.label
-    return (*uploaded.cautions, *cautions(_described(uploaded, label), classes, asked=asked))
+    described = replace(_described(uploaded, label), missing=uploaded.left_out)
+    return (*uploaded.cautions, *cautions(described, classes, asked=asked))
 
 
 def combined(table: Table, columns: Sequence[str]) -> tuple[Integers | None, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import Column, Kind, as_text, kind_of
 from hposvc.training_data.dataset import listed
-from hposvc.training_data.table import Array, Table, UploadedColumns
+from hposvc.training_data.table import Array, Table, UploadedColumns, counted
 
 STRETCH = 10_000  # rows
 
@@ -61,7 +61,7 @@ class _Columns(Mapping[str, Column]):
 class _AsNumpy(Mapping[str, Array]):
     """The same columns as arrays: integers, floats with NaN, booleans, or text."""
 
-    def __init__(self, columns: _Columns) -> None:
+    def __init__(self, columns: Mapping[str, Column]) -> None:
         self._columns = columns
 
     def __getitem__(self, name: str) -> Array:
@@ -81,6 +81,48 @@ class _AsNumpy(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self._columns)
+
+
+class _Kept(Mapping[str, Column]):
+    """Some rows of columns: those where ``kept`` is true."""
+
+    def __init__(self, columns: Mapping[str, Column], kept: pa.Array) -> None:
+        self._columns = columns
+        self._kept = kept
+
+    def __getitem__(self, name: str) -> Column:
+        return self._columns[name].filter(self._kept)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+
+def labelled(table: Table, label: str, unlabelled: str | None) -> Table:
+    """``table`` without the rows that have no ``label``, if those are to be left out; the others keep their names.
+
+    ``unlabelled`` is what the job says of them.
+    """
+    uploaded = table.uploaded
+    if uploaded is None or (unlabelled or uploaded.unlabelled) != "leave_out" or not uploaded.missing.get(label):
+        return table
+    kept = pc.is_valid(uploaded.columns[label])
+    mask = np.asarray(kept.to_numpy(), dtype=bool)
+    columns = _Kept(uploaded.columns, kept)
+    known = replace(
+        uploaded,
+        columns=columns,
+        missing={**uploaded.missing, label: 0},
+        rows=int(mask.sum()),
+        parts=None if uploaded.parts is None else uploaded.parts[mask],
+        left_out=uploaded.missing[label],
+    )
+    return replace(table, columns=_AsNumpy(columns), uploaded=known, names=counted(table)[mask])
 
 
 def _words(column: Column) -> Array:
@@ -131,6 +173,7 @@ def table(uploads: Sequence[Upload]) -> Table:
             task_was_said=bool(first.description.get("task_was_said")),
             reading=dict(first.description.get("reading", {})),
             notations=first.description.get("notations", {}),
+            unlabelled=first.description.get("unlabelled", "refuse"),
         ),
     )
 

@@ -67,7 +67,7 @@ def test_the_remedy_of_texts_that_are_meant(api: ServerProcess, tmp_path: Path) 
     refused = run("data", "add", file, "--label", "y", "--url", api.url)
     assert refused.exit_code != 0
     assert "missing in 30 rows, the first is row 1: 'None' in 30 rows" in " ".join(refused.output.split())
-    options = proposed(refused.output)
+    options = proposed(refused.output)[-2:]  # the other one leaves those rows out
     assert options == ["--missing-values", ""]
     added = run("data", "add", file, "--label", "y", *options, "--url", api.url, "--json")
     assert json.loads(added.stdout)["classes"] == ["None", "some"]
@@ -95,3 +95,15 @@ def test_options_that_are_corrected_go_into_the_job(api: ServerProcess, tmp_path
     assert (second["label"], second["task"], second["id_column"]) == ("y", "regression", "name")
     assert second["features"] == ["x", "f", "other"]  # as if it were sent for the first time
     assert tuned(api, file, "--label", "y", "--leave-out", "x")["features"] == ["f", "other"]
+
+
+def test_the_remedy_of_rows_without_a_label(api: ServerProcess, tmp_path: Path) -> None:
+    file = write(tmp_path / "unlabelled.csv", cycle("1.5", "2"), cycle("no", "yes", "", "yes"))
+    refused = run("data", "add", file, "--label", "y", "--url", api.url)
+    assert "'y' is missing in 15 rows, the first is row 3" in " ".join(refused.output.split())
+    options = ["--label", "y", *proposed(refused.output)]
+    assert options[2:] == ["--unlabelled", "leave_out"]
+    added = json.loads(run("data", "add", file, *options, "--url", api.url, "--json").stdout)
+    assert added["classes"] == ["no", "yes"]
+    assert "15 rows have no label" in added["cautions"][0]
+    assert tuned(api, file, *options)["unlabelled"] == "leave_out"

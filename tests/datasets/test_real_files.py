@@ -374,3 +374,30 @@ def test_a_column_that_counts_the_rows_gets_a_caution(tmp_path: Path) -> None:
     assert any("'n' only counts the rows" in said for said in Read(tmp_path / "a.csv", counted, label="y").cautions)
     other = table(("n", [i * i for i in range(ROWS)]), ("f", cycle(1, 2)), LABELS)
     assert Read(tmp_path / "b.csv", other, label="y").cautions == []
+
+
+@pytest.mark.parametrize("label", [cycle("no", "yes"), cycle("1", "2"), cycle("true", "false"), NUMBERS])
+def test_rows_without_a_label_are_left_out_where_one_says_so(label: list[Any], tmp_path: Path) -> None:
+    kept = [i for i in range(ROWS) if i % 10 != 3]
+    values = [value if i in kept else "" for i, value in enumerate(label)]
+    content = table(("f", [f"{i}.5" for i in range(ROWS)]), ("told", values))
+    with pytest.raises(DataError, match=r"missing in 6 rows, the first is row 4.*--unlabelled leave_out"):
+        Read(tmp_path / "a.csv", content, label="told")
+    job = {"label": "told", "unlabelled": "leave_out"}
+    for read in (
+        Read(tmp_path / "b.csv", content, label="told", unlabelled="leave_out"),
+        Read(tmp_path / "c.csv", content, job),
+    ):
+        dataset = read.dataset
+        assert dataset.row_ids.tolist() == [str(i) for i in kept]  # those of the file
+        assert dataset.features[:, 0].tolist() == [i + 0.5 for i in kept]
+        wanted = [str(label[i]) for i in kept]
+        classes = dataset.classes
+        found = [classes[target] if classes else str(target) for target in dataset.targets]
+        assert found == wanted
+        assert any("6 rows have no label in 'told' and are left out" in said for said in read.cautions)
+        columns = read_table(read.path, read.model.reading)
+        predicted = read.model.predict({name: columns[name] for name in columns.column_names})
+        assert len(predicted.labels) == ROWS
+    with pytest.raises(DataError, match=r"dataset\.unlabelled: leave_out"):
+        _ = Read(tmp_path / "d.csv", content, {"label": "told"}).spec

@@ -168,6 +168,7 @@ def test_a_data_set_stays_while_a_job_needs_it(client: httpx.Client, server: Ser
         "id_column": None,
         "split": None,
         "trusted": "split",
+        "unlabelled": None,
         "label_noise": None,
     }
     refusal = problem(client.delete(found["links"]["self"]), 409, "dataset-in-use")
