@@ -127,12 +127,19 @@ def reading(
     return {"date_format": date_format, "decimal": decimal, "missing_values": missing, "encoding": encoding}
 
 
+def require_file(file: Path) -> None:
+    """Refuse what has no end or no size, such as a pipe. Raises Fault."""
+    if file.exists() and not file.is_file():
+        raise Fault(f"{file} is no file", "Write what it gives into a file, and name that.", code=Exit.USAGE)
+
+
 def upload(client: Client, file: Path, *, quiet: bool, **options: Any) -> DatasetResource:
     """Send a file, with a bar on the way. Raises Fault: it cannot be read."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from hposvc.cli.render import console
 
+    require_file(file)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hposvc.cli.data import DataFile, Encoding
+from hposvc.cli.data import DataFile, Encoding, require_file
 from hposvc.cli.field_help import of_field
 from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
@@ -252,6 +252,7 @@ def predict(
     """Predict the rows of a file with the model of a finished job, and score it if the file has the label."""
     from hposvc.tables.defects import DataError
 
+    require_file(file)
     with client_of(url) as client:
         try:
             found = client.predict(job_of(client, job_id), file, encoding=encoding)
@@ -261,14 +262,15 @@ def predict(
             raise Fault(
                 f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
             ) from error
-    _write_predictions(found, output, as_json=as_json)
+    write_predictions(found, output, as_json=as_json)
     for warning in found.warnings:
         typer.echo(f"! {warning}", err=True)
     if found.score is not None:
         typer.echo(f"{found.score_name} {found.score:.4f} on {len(found.labels):,} rows", err=True)
 
 
-def _write_predictions(found: Predictions, output: Path | None, *, as_json: bool) -> None:
+def write_predictions(found: Predictions, output: Path | None, *, as_json: bool) -> None:
+    """Write one line a row to ``output``, or to standard output. Raises Fault: it cannot be written."""
     import pyarrow.csv
     import pyarrow.parquet
 
@@ -277,10 +279,13 @@ def _write_predictions(found: Predictions, output: Path | None, *, as_json: bool
         print_json({"score": found.score, "score_name": found.score_name, "rows": table.to_pylist()})
     elif output is None:
         pyarrow.csv.write_csv(table, sys.stdout.buffer)
-    elif output.suffix == ".parquet":
-        pyarrow.parquet.write_table(table, output)
     else:
-        pyarrow.csv.write_csv(table, output)
+        try:
+            write = pyarrow.parquet.write_table if output.suffix == ".parquet" else pyarrow.csv.write_csv
+            write(table, output)
+        except OSError as error:
+            remedy = "Name a file in a folder that is there and that you may write to."
+            raise Fault(f"cannot write {output}: {error.strerror or error}", remedy, code=Exit.USAGE) from error
 
 
 def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:

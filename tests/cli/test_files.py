@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from hposvc.cli.jobs import write_predictions
 from hposvc.client import Client
+from hposvc.faults import Exit, Fault
+from hposvc.prediction import Predictions
 from tests.support.commands import ServerProcess, run, until
 
 ROWS = 60
@@ -107,3 +112,18 @@ def test_the_remedy_of_rows_without_a_label(api: ServerProcess, tmp_path: Path) 
     assert added["classes"] == ["no", "yes"]
     assert "15 rows have no label" in added["cautions"][0]
     assert tuned(api, file, *options)["unlabelled"] == "leave_out"
+
+
+@pytest.mark.parametrize("command", [["data", "add"], ["tune"], ["predict", "job_1"]])
+def test_a_pipe_is_refused_and_not_waited_for(command: list[str], api: ServerProcess, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    refused = run(*command, tmp_path / "pipe", "--url", api.url)
+    assert refused.exit_code == Exit.USAGE
+    assert "is no file" in refused.output
+
+
+@pytest.mark.parametrize("name", ["predictions.csv", "predictions.parquet"])
+def test_predictions_that_cannot_be_written_are_a_fault(name: str, tmp_path: Path) -> None:
+    found = Predictions(np.array([1.0]), None, None, np.array(["0"]), None, "R²", [])
+    with pytest.raises(Fault, match="cannot write"):
+        write_predictions(found, tmp_path / "nowhere" / name, as_json=False)

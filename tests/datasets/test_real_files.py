@@ -401,3 +401,13 @@ def test_rows_without_a_label_are_left_out_where_one_says_so(label: list[Any], t
         assert len(predicted.labels) == ROWS
     with pytest.raises(DataError, match=r"dataset\.unlabelled: leave_out"):
         _ = Read(tmp_path / "d.csv", content, {"label": "told"}).spec
+
+
+def test_labels_that_the_model_does_not_know_are_named_and_give_no_score(tmp_path: Path) -> None:
+    read = Read(tmp_path / "a.csv", table(("x", NUMBERS), ("y", cycle("<=50K", ">50K"))), label="y")
+    for labels, score in ((cycle("<=50K", ">50K"), True), (cycle("<=50K.", ">50K."), False)):
+        (tmp_path / "later.csv").write_text(table(("x", NUMBERS), ("y", labels)))
+        columns = read_table(tmp_path / "later.csv", read.model.reading)
+        found = read.model.predict({name: columns[name] for name in columns.column_names})
+        assert (found.score is not None) == score
+        assert any("'<=50K.', '>50K.'" in said for said in found.warnings) != score
