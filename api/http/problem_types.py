@@ -156,8 +156,7 @@ TYPES = {
             "unsupported-file",
             415,
             "Not a file of rows",
-            "Send text/csv, application/vnd.apache.parquet or application/x-npz, uncompressed, or a name that ends in "
-            ".csv, .parquet or .npz.",
+            "Send CSV, Parquet or NPZ as text/csv or application/octet-stream, or one such file in a .gz or .zip.",
         ),
         ProblemType(
             "rows-not-available",
