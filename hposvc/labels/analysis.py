@@ -50,18 +50,19 @@ FEWEST_TO_OVERRULE = 20
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is tried. A fit of a network costs more, and its short training already holds it back."""
+    """How much is tried."""
 
     penalties: tuple[float, ...] = PENALTIES
     amounts: tuple[float, ...] = AMOUNTS
     turns: int = 4
     steps: int = 30
-    final_steps: int = 60
     most_work: float = 3e6  # rows · features · classes; more rows than that only see what was chosen
 
 
 LINEAR = Effort()
-NETWORK = Effort(penalties=(1.0,), amounts=(1.0, 0.5, 0.0), turns=1, steps=25, final_steps=70, most_work=1e7)
+
+FINAL_STEPS = 180
+"""Of the model of a candidate, which is handed over."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +79,19 @@ class LabelAnalysis:
     """What is known of n unchecked rows in k classes, with m trusted rows.
 
     ``posterior`` (n, k) is the probability of each class given features and label, ``probability_wrong`` (n,) that the
-    label is wrong, ``threshold`` what it has to exceed for a suspect. ``opinion`` (n, k) is the probability by the
-    features alone. ``held_out`` has the loss of each trusted row under models that have not seen it, (m,), by
-    candidate: ``posterior``, ``both`` (all labels taken as right) and, where there are trusted rows, ``trusted_only``;
+    label is wrong, ``threshold`` what it has to exceed for a suspect. ``surely`` is whether there is noise beyond
+    doubt. ``opinion`` (n, k) is the probability by the features alone, ``trusted_opinion`` (m, k) that of trusted
+    rows. ``held_out`` has the loss of each trusted row under models that have not seen it, (m,), by candidate:
+    ``posterior``, ``both`` (all labels taken as right) and, where there are trusted rows, ``trusted_only``;
     ``penalties`` has the penalty of each candidate.
     """
 
     posterior: Floats
     probability_wrong: Floats
     threshold: float
+    surely: bool
     opinion: Floats
+    trusted_opinion: Floats
     noise: Floats
     wrong_rows: WrongRows
     held_out: dict[str, Floats]
@@ -144,11 +148,16 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
     base = best_penalty(labels, classifier, effort.penalties, forward(labels, plain), plain, patience=8.0)
     if _signal(labels, base[1], plain) < LEAST_SIGNAL:
         effort = replace(effort, amounts=(0.0,))
-    alone = _trusted_alone(labels, classifier, effort) if len(labels.trusted) else None
-    starts = _first_noise(labels, base[1], None if alone is None else classifier.predict(alone[2], labels.features))
+    by_trusted, alone = None, None
+    if len(labels.trusted):
+        alone = trusted_alone(labels, classifier, effort.penalties, steps=effort.steps)
+        exact = soft(one_hot(labels.trusted, labels.classes))
+        model = classifier.fit(labels.trusted_features, exact, alone[0], steps=2 * effort.steps)
+        by_trusted = classifier.predict(model, labels.features)
+    starts = _first_noise(labels, base[1], by_trusted)
     start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
     average = _over_amounts(labels, classifier, effort, start)
-    penalty, opinion, posterior = _refine(labels, classifier, effort, start, average)
+    penalty, opinion, posterior = _refine(labels, classifier, start, average)
     wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
     trusted = np.arange(len(labels.trusted)), labels.trusted
     held_out = {
@@ -160,11 +169,14 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
         held_out["trusted_only"] = -np.log(alone[1][trusted] + TINY)
         penalties["trusted_only"] = alone[0]
     wrong_rows = _interval(average, wrong)
+    surely = _surely(average, effort.amounts)
     analysis = LabelAnalysis(
         posterior=posterior,
         probability_wrong=wrong,
-        threshold=_threshold(wrong, average, effort.amounts),
+        threshold=threshold(wrong, surely=surely),
+        surely=surely,
         opinion=opinion.q,
+        trusted_opinion=opinion.q_trusted,
         noise=average.noise,
         wrong_rows=wrong_rows,
         held_out=held_out,
@@ -198,16 +210,15 @@ def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels
         found,
         posterior=posterior,
         probability_wrong=wrong,
-        threshold=_threshold(wrong, average, effort.amounts),
+        threshold=threshold(wrong, surely=found.surely),
         opinion=opinion.q,
+        trusted_opinion=opinion.q_trusted,
         wrong_rows=wrong_rows,
         held_out=found.held_out | {"posterior": -np.log(opinion.q_trusted[trusted] + TINY)},
     )
 
 
-def fit_candidate(
-    labels: Labels, classifier: Classifier, analysis: LabelAnalysis, name: str, effort: Effort = LINEAR
-) -> Parameters:
+def fit_candidate(labels: Labels, classifier: Classifier, analysis: LabelAnalysis, name: str, steps: int) -> Parameters:
     """The model of a candidate on all its rows: ``posterior``, ``both``, ``all_rows`` or ``trusted_only``."""
     exact = soft(one_hot(labels.trusted, labels.classes))
     unchecked = {
@@ -215,7 +226,7 @@ def fit_candidate(
         "both": one_hot(labels.given, labels.classes),
         "all_rows": one_hot(labels.given, labels.classes),
     }
-    steps, penalty = effort.final_steps * 3, analysis.penalties[name]
+    penalty = analysis.penalties[name]
     if name == "trusted_only":
         return classifier.fit(labels.trusted_features, exact, penalty, steps=steps)
     if name == "all_rows" or not len(labels.trusted):
@@ -224,23 +235,24 @@ def fit_candidate(
     return classifier.fit(features, join(soft(unchecked[name]), exact), penalty, steps=steps)
 
 
-def _trusted_alone(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[float, Floats, Parameters]:
-    """The penalty by folds, probabilities of held-out trusted rows (m, k), and the model of trusted rows alone."""
+def trusted_alone(
+    labels: Labels, classifier: Classifier, penalties: tuple[float, ...], *, steps: int
+) -> tuple[float, Floats]:
+    """The penalty of a model of the trusted rows alone, by folds, and the probabilities of held-out ones, (m, k)."""
     m, exact = len(labels.trusted), one_hot(labels.trusted, labels.classes)
     folds = np.random.default_rng(labels.seed).permutation(m) % min(10, m)
     best: tuple[float, float, Floats] | None = None
-    for penalty in effort.penalties:
+    for penalty in penalties:
         q = np.full((m, labels.classes), 1 / labels.classes)
         for fold in range(folds.max() + 1 if m > 1 else 0):
             kept = folds != fold
-            model = classifier.fit(labels.trusted_features[kept], soft(exact[kept]), penalty, steps=effort.steps)
+            model = classifier.fit(labels.trusted_features[kept], soft(exact[kept]), penalty, steps=steps)
             q[~kept] = classifier.predict(model, labels.trusted_features[~kept])
         value = float(np.log(q[np.arange(m), labels.trusted] + TINY).sum())
         if best is None or value > best[0]:
             best = value, penalty, q
     assert best is not None  # noqa: S101 - there is at least one penalty
-    model = classifier.fit(labels.trusted_features, soft(exact), best[1], steps=effort.final_steps)
-    return best[1], best[2], model
+    return best[1], best[2]
 
 
 def _first_noise(labels: Labels, base: Opinion, by_trusted: Floats | None) -> list[Floats]:
@@ -265,7 +277,7 @@ def _climb(
     for turn in range(effort.turns):
         losses = forward(labels, noise)
         if turn == 0:
-            tried = [penalty * factor for factor in ((30, 10, 3, 1, 0.3) if len(effort.penalties) > 1 else (1,))]
+            tried = [penalty * factor for factor in (30, 10, 3, 1, 0.3)]
             penalty, opinion = best_penalty(
                 labels, classifier, tried, losses, noise, starts=opinion.models, patience=3.0
             )
@@ -311,15 +323,15 @@ def _over_amounts(labels: Labels, classifier: Classifier, effort: Effort, start:
 
 
 def _refine(
-    labels: Labels, classifier: Classifier, effort: Effort, start: _Start, average: _Average, turns: int = 3
+    labels: Labels, classifier: Classifier, start: _Start, average: _Average, turns: int = 3
 ) -> tuple[float, Opinion, Floats]:
     """Let q learn the posterior as soft labels, by turns with T fixed; the answer is the geometric mean with the
     average.
     """
     posterior, penalty, opinion = average.posterior, start.penalty, start.opinion
-    for turn in range(turns if len(effort.penalties) > 1 else 1):
+    for turn in range(turns):
         if turn == 0:
-            tried = [penalty * factor for factor in ((10, 3, 1, 0.3) if len(effort.penalties) > 1 else (1,))]
+            tried = [penalty * factor for factor in (10, 3, 1, 0.3)]
             penalty, opinion = best_penalty(
                 labels, classifier, tried, soft(posterior), average.noise, starts=opinion.models
             )
@@ -331,15 +343,20 @@ def _refine(
     return penalty, opinion, mean / (mean.sum(1, keepdims=True) + TINY)
 
 
-def _threshold(wrong: Floats, average: _Average, amounts: tuple[float, ...]) -> float:
+def _surely(average: _Average, amounts: tuple[float, ...]) -> bool:
+    """Whether noise is likelier than none by ``SURELY``."""
+    doubt = float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum())
+    return doubt * (1 + SURELY) <= 1
+
+
+def threshold(wrong: Floats, *, surely: bool) -> float:
     """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where there surely is noise.
 
     Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
-    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). It is used only where noise is likelier than none by
-    ``SURELY``: suspects are listed so that wrong rows are found, and there may be none.
+    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). Suspects are listed so that wrong rows are found,
+    and without evidence of noise there may be none.
     """
-    doubt = float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum())
-    if doubt * (1 + SURELY) > 1:
+    if not surely:
         return 0.5
     falling = np.sort(wrong)[::-1]
     expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)

@@ -6,7 +6,7 @@ import numpy as np
 
 from hposvc.bilevel import ReweightingProblem, fit_likelihoods, predict
 from hposvc.bilevel.arrays import Arrays
-from hposvc.labels.analysis import fit_candidate, overrules, worth_checking
+from hposvc.labels.analysis import overrules, worth_checking
 from hposvc.labels.classifiers import one_hot
 from hposvc.run.evaluation import (
     LISTED,
@@ -98,10 +98,7 @@ def _fits_with_corrected(labelling: Labelling, problem: Problem, lam: Arrays) ->
         names = {"corrected": "posterior", "trusted_only": "trusted_only", "both": "both", "all_rows": "all_rows"}
         if labelling.trusts_nobody:
             names = {"corrected": "posterior", "all_rows": "all_rows"}
-        return {"tuned": tuned} | {
-            name: fit_candidate(labelling.labels, labelling.classifier, labelling.analysis, of, labelling.effort)
-            for name, of in names.items()
-        }
+        return {"tuned": tuned} | {name: labelling.candidate(of) for name, of in names.items()}
     labels, regressor, penalty = labelling.numeric_labels, labelling.regressor, labelling.numeric.penalty
     features = np.vstack([labels.features, labels.trusted_features])
     targets, exact = np.concatenate([labels.given, labels.trusted]), np.ones(len(labels.trusted))

@@ -32,7 +32,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.models import Model
 from hposvc.labels import analysis as classes
-from hposvc.labels import numbers
+from hposvc.labels import networks, numbers
 from hposvc.labels.classifiers import Floats, Integers, Parameters, RowLosses, SoftmaxRegression
 from hposvc.labels.cross_fit import Labels
 from hposvc.run.translation import config, model, supervised
@@ -128,15 +128,17 @@ class Labelling:
             return numbers.RobustRidge()
         return NetworkRegressor(model(self.spec.model, self.dataset.image_shape), self.spec.solver.dtype, self._seed)
 
-    @property
-    def effort(self) -> classes.Effort:
-        """How much is tried for the job's model."""
-        return classes.LINEAR if self.spec.model.type == "linear" else classes.NETWORK
+    def candidate(self, name: str) -> Parameters:
+        """The model of a candidate on all its rows: see :func:`hposvc.labels.analysis.fit_candidate`."""
+        steps = classes.FINAL_STEPS if self.spec.model.type == "linear" else networks.FINAL_STEPS
+        return classes.fit_candidate(self.labels, self.classifier, self.analysis, name, steps)
 
     @cached_property
     def analysis(self) -> classes.LabelAnalysis:
         """What is known of labels that are classes. Takes seconds, and is the same each time."""
-        return classes.analyse(self.labels, self.classifier, self.effort)
+        if isinstance(self.classifier, NetworkClassifier):
+            return networks.analyse_network(self.labels, self.classifier)
+        return classes.analyse(self.labels, self.classifier)
 
     @cached_property
     def numeric(self) -> numbers.NumericAnalysis:

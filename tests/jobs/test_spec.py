@@ -33,4 +33,4 @@ def test_what_no_formula_covers_is_refused_with_a_remedy(fields: dict[str, Any],
 def test_what_is_tuned_by_default_depends_on_the_model() -> None:
     assert spec().per == spec(model=THINNED).per == "feature"
     assert spec(model=CNN).per == "layer"
-    assert spec(model=CNN, kind="data_reweighting").per == "row"
+    assert spec(model=CNN, kind="data_reweighting").per == "auto"

@@ -105,7 +105,7 @@ def test_the_corrected_model_is_better_than_that_of_the_labels_as_they_came() ->
     analysis = analyse(labels, classifier)
 
     def loss(name: str) -> float:
-        q = classifier.predict(fit_candidate(labels, classifier, analysis, name), held_out[0])
+        q = classifier.predict(fit_candidate(labels, classifier, analysis, name, 180), held_out[0])
         return -float(np.log(q[np.arange(len(q)), held_out[1]]).mean())
 
     assert loss("posterior") < 0.9 * loss("all_rows")
