@@ -215,7 +215,10 @@ def test_a_bundled_set(tmp_path: Path) -> None:
     found = Predictor.from_bytes(outcome.artifacts["model.safetensors"]).predict(
         {name: rows[name] for name in rows.column_names}
     )
-    assert found.labels.tolist() == rows["predicted"].to_pylist()
+    # training rows carry the opinion of models that have not seen them
+    seen_by_none = np.array(rows["part"].to_pylist()) != "train"
+    assert (found.labels == np.array(rows["predicted"].to_pylist()))[seen_by_none].all()
+    assert seen_by_none.sum() > 50
 
 
 def test_three_files_are_one_data_set(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pytest
 
@@ -12,6 +10,7 @@ from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.losses import CrossEntropy
 from hposvc.bilevel.models import MLP, Activation, Outputs
 from hposvc.bilevel.runtime import jt
+from tests.support import threads
 
 ROWS, FEATURES, OUTPUTS = 900, 7, 3  # enough rows for a second thread
 
@@ -119,20 +118,12 @@ def test_saturated_units_stay_finite(activation: Activation) -> None:
 
 def test_the_bits_do_not_depend_on_the_number_of_threads() -> None:
     """The kernels' own sums never do. The products between them are oneDNN's, and on some processors they do."""
-    openmp = ctypes.CDLL("libgomp.so.1")
-    threads = openmp.omp_get_max_threads()
-    rng = np.random.default_rng(0)
-    left, right = rng.normal(size=(40, 70)).astype(np.float32), rng.normal(size=(70, 48)).astype(np.float32)
-    products, losses, networks = [], [], []
-    try:
-        for count in (1, 2, 3):
-            openmp.omp_set_num_threads(count)
-            products.append(jt.matmul(jt.array(left), jt.array(right)).numpy().copy())
+    losses, networks = [], []
+    for count in threads.COUNTS:
+        with threads.using(count):
             losses.append([*losses_and_gradients(70, "float32", 1.0, 0.1)])
             networks.append([*outputs_and_gradients(MLP((40, 48)), "float32", 1.0)])
-    finally:
-        openmp.omp_set_num_threads(threads)
-    same_products = all(np.array_equal(products[0], other) for other in products[1:])
+    same_products = threads.products_keep_bits()
     for other in losses[1:]:
         for a, b in zip(losses[0], other, strict=True):
             np.testing.assert_array_equal(a, b)

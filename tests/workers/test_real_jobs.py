@@ -7,11 +7,13 @@ import signal
 
 import pytest
 
+from hposvc.bilevel import runtime
 from hposvc.jobs import hyperparameters, queries
 from hposvc.run.run import Outcome, Run
 from hposvc.schema.numbers import to_json
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
+from tests.support import threads
 from tests.support.harness import Service, children_of
 
 pytestmark = pytest.mark.slow
@@ -30,9 +32,12 @@ def digits(**changes: object) -> JobSpec:
 
 
 def in_process(spec: JobSpec) -> tuple[dict[str, list[float | None]], Outcome]:
-    run = Run(spec)
-    rows = [iteration for batch in run.iterations() for iteration in batch]
-    return {name: [getattr(row, name) for row in rows] for name in ("iteration", *METRICS)}, run.finish()
+    """With all threads where products have the same bits with any number of them, else with one as the worker has."""
+    runtime.start(None)
+    with threads.using(None if threads.products_keep_bits() else 1):
+        run = Run(spec)
+        rows = [iteration for batch in run.iterations() for iteration in batch]
+        return {name: [getattr(row, name) for row in rows] for name in ("iteration", *METRICS)}, run.finish()
 
 
 def assert_equal_to_in_process(service: Service, job_id: str) -> None:
