@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hposvc import training_data
 from hposvc.bilevel import (
+    Diverged,
     Huber,
     NoiseMatrixProblem,
     ReweightingProblem,
@@ -306,7 +307,12 @@ def _with_judges(problem: Problem) -> Problem | None:
 
 def _selection_losses(problem: Problem, settings: SolveConfig) -> list[float]:
     state = initial_state(problem, settings)
-    found = [i.selection_loss for batch in solve(problem, settings, state) for i in batch]
+    found: list[float | None] = []
+    try:
+        for batch in solve(problem, settings, state):
+            found += [iteration.selection_loss for iteration in batch]
+    except Diverged:
+        return []  # a kind that diverges here is no choice; the job itself says where and why
     return [loss for loss in found if loss is not None and np.isfinite(loss)]
 
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hposvc import training_data
+from hposvc.bilevel import Diverged
 from hposvc.run.run import Run
 from hposvc.schema.result import read_result
 from hposvc.schema.spec import JobSpec
@@ -138,6 +139,15 @@ def test_numbers_are_judged_by_their_residuals() -> None:
     found, true = rows["suspect"][judged] == 1, wrong[rows["row_id"][judged].astype(int)]
     assert (found & true).sum() / true.sum() > 0.9
     assert (found & true).sum() / found.sum() > 0.8
+
+
+def test_a_job_that_diverges_keeps_its_iterations_whatever_its_trials_did() -> None:
+    run = Run(spec(dataset=NOISE, solver={"lower": {"learning_rate": 1e9}}))
+    kept = []
+    with pytest.raises(Diverged) as failure:
+        for batch in run.iterations():
+            kept += [iteration.iteration for iteration in batch]
+    assert kept == list(range(1, failure.value.iteration + 1))
 
 
 def test_a_network_is_analysed_with_its_own_opinions() -> None:
