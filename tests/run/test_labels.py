@@ -143,10 +143,14 @@ def test_numbers_are_judged_by_their_residuals() -> None:
 
 def test_a_job_that_diverges_keeps_its_iterations_whatever_its_trials_did() -> None:
     run = Run(spec(dataset=NOISE, solver={"lower": {"learning_rate": 1e9}}))
-    kept = []
-    with pytest.raises(Diverged) as failure:
+    kept: list[int] = []
+
+    def keep_all() -> None:
         for batch in run.iterations():
-            kept += [iteration.iteration for iteration in batch]
+            kept.extend(iteration.iteration for iteration in batch)
+
+    with pytest.raises(Diverged) as failure:
+        keep_all()
     assert kept == list(range(1, failure.value.iteration + 1))
 
 
