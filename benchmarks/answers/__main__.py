@@ -2,7 +2,7 @@
 
 Real tables, with wrong labels planted in them or columns of noise added; each cell is sent, read and run like a job,
 and the rivals get the arrays that the job learned from. One process for each core; what is done is kept in a file, so
-that a run that was stopped goes on. Writes docs/answers.md and its pictures.
+that a run that was stopped goes on. With --write it makes the page "answers" of the documentation, with its picture.
 
 python -m benchmarks.answers [--seeds 5] [--tables oj,chile] [--only labels] [--kept answers.jsonl] [--write]
 
@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--only", choices=tuple(CELLS))
     parser.add_argument("--kept", type=Path, default=KEPT / "answers.jsonl", help="where finished cells are kept")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--write", action="store_true", help="write docs/answers.md and its pictures as well")
+    parser.add_argument("--write", action="store_true", help="write the page and its picture into docs as well")
     options = parser.parse_args()
     if not PEERS.exists():
         sys.exit("The rivals have no environment yet: run `make peers`.")

@@ -1,4 +1,4 @@
-"""The tables and pictures of docs/answers.md, from the cells that are done: runs in the rivals' environment.
+"""The tables and the picture of the page "answers", from the cells that are done: runs in the rivals' environment.
 
 python report.py ANSWERS.jsonl [DOCS_FOLDER]
 """
@@ -231,7 +231,7 @@ def pictures(cells: Sequence[dict[str, Any]], folder: Path) -> None:
 
 
 def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The whole of docs/answers.md."""
+    """The whole page."""
     of_labels = [each for each in cells if each["question"] == "labels"]
     of_strengths = [each for each in cells if each["question"] == "strengths"]
     yield "# How good the answers are\n"
