@@ -2,9 +2,9 @@
 
 Real tables, with wrong labels planted in them or columns of noise added; each cell is sent, read and run like a job,
 and the rivals get the arrays that the job learned from. One process for each core; what is done is kept in a file, so
-that a run that was stopped goes on. With --write it makes the page "answers" of the documentation, with its picture.
+that a run that was stopped goes on. With --write it makes the page ``answers`` of the documentation, with its picture.
 
-python -m benchmarks.answers [--seeds 5] [--tables oj,chile] [--only labels] [--kept answers.jsonl] [--write]
+python -m benchmarks.answers [--seeds 5] [--tables oj,chile] [--only labels] [--kept cells.jsonl] [--write]
 
 Needs ``make peers``, which makes the rivals' environment.
 """
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--tables", default="", help="names from tables.py, with commas; all of them by default")
     parser.add_argument("--only", choices=tuple(CELLS))
-    parser.add_argument("--kept", type=Path, default=KEPT / "answers.jsonl", help="where finished cells are kept")
+    parser.add_argument("--kept", type=Path, default=KEPT / "cells.jsonl", help="where finished cells are kept")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true", help="write the page and its picture into docs as well")
     options = parser.parse_args()

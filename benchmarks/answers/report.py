@@ -1,6 +1,6 @@
-"""The tables and the picture of the page "answers", from the cells that are done: runs in the rivals' environment.
+"""The tables and the picture of the page ``answers``, from the cells that are done: runs in the rivals' environment.
 
-python report.py ANSWERS.jsonl [DOCS_FOLDER]
+python report.py KEPT.jsonl [DOCS_FOLDER]
 """
 
 from __future__ import annotations
