@@ -1,6 +1,7 @@
 # make demo         see it work, in one command
-# make test         the whole test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
+# make test         the test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
+# make long         the tests that take minutes each, which `make test` leaves out
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
 # make site         build the documentation's site in site/, after the same check as in the tests
@@ -17,7 +18,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test lint durability docs site licences screenshots lock clean browser-and-database peers
+.PHONY: demo test long lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -25,6 +26,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 	@$(VENV)/bin/hposvc warmup
 	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+long: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
+	@$(VENV)/bin/hposvc warmup
+	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -m long $(ARGS)
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup

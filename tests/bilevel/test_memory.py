@@ -52,7 +52,7 @@ def watch(config: SolveConfig) -> list[tuple[int, int, float]]:
     return seen
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", CONFIGS)
 def test_memory_is_flat_over_five_thousand_iterations(name: str) -> None:
     """In a process of its own, where no other test's kernels and data come and go."""

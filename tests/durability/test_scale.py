@@ -8,6 +8,7 @@ from benchmarks.service_scale import fresh, run
 from tests.support.postgresql import PostgreSQL
 
 
+@pytest.mark.long
 @pytest.mark.durability
 @pytest.mark.slow
 @pytest.mark.postgres

@@ -4,6 +4,7 @@ from tests.support.harness import Service
 from tests.support.storm import storm
 
 
+@pytest.mark.long
 @pytest.mark.durability
 @pytest.mark.slow
 def test_a_storm_of_forty_kills(service: Service) -> None:

@@ -36,6 +36,7 @@ LONG_JOB = (
 )
 
 
+@pytest.mark.long
 def test_every_migration_on_a_million_iterations_while_the_first_release_is_at_work(
     empty_database_url: str, tmp_path: Path
 ) -> None:

@@ -145,6 +145,7 @@ def test_keys_are_read_from_the_file_of_aws_s_own_tools(server: Moto, tmp_path: 
     assert keys == {"config": {"aws_access_key_id": "a", "aws_secret_access_key": "%b"}}
 
 
+@pytest.mark.long
 def test_whoever_stored_a_file_ends_well(server: Moto, tmp_path: Path) -> None:
     """A thread of an object store's that still runs Python while the process ends aborts it, one time in twenty."""
     url, variables = f"s3://{server.bucket}/ends", server.variables

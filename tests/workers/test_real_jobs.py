@@ -77,6 +77,7 @@ def test_the_database_holds_the_numbers_of_the_same_run_without_the_service(serv
     assert kept == list(range(1, (diverging.error.iteration or 0) + 1))
 
 
+@pytest.mark.long
 @pytest.mark.durability
 def test_a_job_that_was_killed_paused_and_handed_back_ends_like_one_that_was_not(service: Service) -> None:
     first = service.worker(real=True, hang=120)
