@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,11 @@ def private_folder(folder: Path) -> None:
 
 
 def private_file(file: Path) -> None:
-    """Let only its owner read or write ``file``, which is made if it is not there and its folder is."""
+    """Let only its owner read or write ``file``, which is made if it is not there and its folder is.
+
+    It is never opened: closing it would end the locks that SQLite holds on it in this process.
+    """
     with suppress(PermissionError, FileNotFoundError):
-        os.close(os.open(file, os.O_RDONLY | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            os.mknod(file, 0o600 | stat.S_IFREG)
         file.chmod(0o600)

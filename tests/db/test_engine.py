@@ -1,4 +1,6 @@
 import math
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
@@ -116,3 +118,19 @@ def test_numbers_that_are_not_finite_survive_the_database(engine: sa.Engine) -> 
     assert math.isnan(found["upper_loss"] or 0)
     assert found["hypergradient_norm"] == -math.inf
     assert found["best_upper_loss"] == 1.5
+
+
+def test_another_connection_of_this_process_ends_no_locks(tmp_path: Path) -> None:
+    """A process that leaves the database must not take it for its own: it would remove the log that others write to."""
+    engine = create_engine(f"sqlite:///{tmp_path / 'db.sqlite3'}")
+    first = engine.raw_connection()
+    first.cursor().execute("CREATE TABLE numbers (n INTEGER)")
+    second = engine.raw_connection()
+    leaving = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('INSERT INTO numbers VALUES (1)')"
+    script = f"{leaving}; c.commit(); c.close()"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path / "db.sqlite3")], check=True)
+    assert (tmp_path / "db.sqlite3-wal").exists()
+    assert second.cursor().execute("SELECT n FROM numbers").fetchall() == [(1,)]
+    first.close()
+    second.close()
+    engine.dispose()
