@@ -125,7 +125,7 @@ def _uploaded(
     with TemporaryDirectory() as folder:
         source, target = Path(folder) / "sent.csv", Path(folder) / "kept.parquet"
         pyarrow.csv.write_csv(table, source)
-        description = ingest(source, "csv", target, options)
+        description = ingest(source, target, options)
         upload = training_data.Upload("ds_benchmark", "sent.csv", description, lambda: target.open("rb"))
         named = {**spec, "dataset": {**spec["dataset"], "id": upload.id}}
         yield JobSpec.model_validate(named), {upload.id: upload}

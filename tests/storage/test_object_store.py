@@ -93,7 +93,7 @@ def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Pa
     with datasets.incoming() as incoming:
         incoming.path.write_bytes(csv(60))
         found, new = datasets.add(
-            incoming, sha256="0" * 64, name="a.csv", format_="csv", options=UploadOptions(label="y")
+            incoming, sha256="0" * 64, name="a.csv", options=UploadOptions(label="y")
         )
     assert new
     assert datasets.preview(found.id, limit=1).rows == [[0, 0.5, "x"]]
