@@ -92,9 +92,7 @@ def test_a_data_set_lives_there(bucket: str, tmp_path: Path, migrated_sqlite: Pa
     datasets = Datasets(engine, Store(bucket), tmp_path / "uploads")
     with datasets.incoming() as incoming:
         incoming.path.write_bytes(csv(60))
-        found, new = datasets.add(
-            incoming, sha256="0" * 64, name="a.csv", options=UploadOptions(label="y")
-        )
+        found, new = datasets.add(incoming, sha256="0" * 64, name="a.csv", options=UploadOptions(label="y"))
     assert new
     assert datasets.preview(found.id, limit=1).rows == [[0, 0.5, "x"]]
     spec = JobSpec.model_validate({"kind": "data_reweighting", "dataset": {"id": found.id}})
