@@ -148,13 +148,12 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
     base = best_penalty(labels, classifier, effort.penalties, forward(labels, plain), plain, patience=8.0)
     if _signal(labels, base[1], plain) < LEAST_SIGNAL:
         effort = replace(effort, amounts=(0.0,))
-    by_trusted, alone = None, None
+    starts, alone = [first_noise(labels, base[1])], None
     if len(labels.trusted):
         alone = trusted_alone(labels, classifier, effort.penalties, steps=effort.steps)
         exact = soft(one_hot(labels.trusted, labels.classes))
         model = classifier.fit(labels.trusted_features, exact, alone[0], steps=2 * effort.steps)
-        by_trusted = classifier.predict(model, labels.features)
-    starts = _first_noise(labels, base[1], by_trusted)
+        starts.insert(0, noise_matrix.fit(classifier.predict(model, labels.features), labels.given))
     start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
     average = _over_amounts(labels, classifier, effort, start)
     penalty, opinion, posterior = _refine(labels, classifier, start, average)
@@ -255,17 +254,17 @@ def trusted_alone(
     return best[1], best[2]
 
 
-def _first_noise(labels: Labels, base: Opinion, by_trusted: Floats | None) -> list[Floats]:
-    """Where T may start.
+def first_noise(labels: Labels, base: Opinion) -> Floats:
+    """Where T may start, by the opinion ``base`` of a model that took all labels as right.
 
-    With trusted rows, by the opinion of their model; and by the labels that the model of all rows gives to the trusted
-    rows of each class (Hendrycks et al., 2018, "Using Trusted Data to Train Deep Networks on Labels Corrupted by Severe
-    Noise"). Without, by confident learning.
+    With trusted rows, by the labels that it gives to those of each class (Hendrycks et al., 2018, "Using Trusted Data
+    to Train Deep Networks on Labels Corrupted by Severe Noise"). Without, by confident learning.
     """
-    if by_trusted is None:
-        return [noise_matrix.confident_joint(base.q, labels.given)]
+    if not len(labels.trusted):
+        return noise_matrix.confident_joint(base.q, labels.given)
     counts = 2 * np.eye(labels.classes) + one_hot(labels.trusted, labels.classes).T @ base.q_trusted
-    return [noise_matrix.fit(by_trusted, labels.given), counts / counts.sum(1, keepdims=True)]
+    noise: Floats = counts / counts.sum(1, keepdims=True)
+    return noise
 
 
 def _climb(

@@ -1,6 +1,6 @@
 """Which labels are wrong, where the model is a network.
 
-A fit of a network costs a thousand times that of a linear model, and a network that is trained long learns wrong labels
+A fit of a network costs much more than that of a linear model, and a network that is trained long learns wrong labels
 by heart. So the linear model says what the noise is (``analysis``), a network is trained for a short while with that
 noise corrected, and both are asked: their opinions are pooled by the likelihood of held-out labels.
 """
@@ -8,11 +8,21 @@ noise corrected, and both are asked: their opinions are pooled by the likelihood
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hposvc.labels import noise_matrix
-from hposvc.labels.analysis import LabelAnalysis, WrongRows, analyse, threshold, trusted_alone
+from hposvc.labels.analysis import (
+    LEAST_SIGNAL,
+    WIDENING,
+    LabelAnalysis,
+    WrongRows,
+    analyse,
+    first_noise,
+    threshold,
+    trusted_alone,
+)
 from hposvc.labels.classifiers import TINY, Classifier, Floats, Integers, RowLosses, SoftmaxRegression, soft
 from hposvc.labels.cross_fit import Labels, Opinion, calibrate, cross_fit, forward, log_likelihood
 
@@ -26,17 +36,29 @@ MOST_WORK = 1e7
 """Rows · features · classes. Networks are trained on no more rows than that, and asked about all."""
 
 
+class _Explained(NamedTuple):
+    """The posterior of each row, (n, k), T, and how likely they make all labels, less T's optimism, in nats."""
+
+    posterior: Floats
+    noise: Floats
+    value: float
+
+
 def analyse_network(labels: Labels, network: Classifier) -> LabelAnalysis:
-    """As :func:`hposvc.labels.analysis.analyse`, with the opinions of networks. Costs some twenty fits of a network."""
+    """As :func:`hposvc.labels.analysis.analyse`, with the opinions of networks. Costs some thirty fits of a network."""
     found = analyse(labels, SoftmaxRegression())
     rows = _trained_on(labels)
     plain = 0.999 * np.eye(labels.classes) + 0.001 / labels.classes
-    both = cross_fit(labels.some(rows), network, PENALTY, forward(labels.some(rows), plain), steps=STEPS)
-    opinion = _asked(labels, network, rows, forward(labels, found.noise))
-    posterior, noise = _posterior(labels, opinion, found)
-    opinion = _asked(labels, network, rows, soft(posterior))
-    posterior, noise = _posterior(labels, opinion, replace(found, noise=noise))
-    wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
+    both = _asked(labels, network, rows, forward(labels, plain))
+    starts = (found.noise, first_noise(labels, both))
+    explained = [
+        _explain(labels, _asked(labels, network, rows, forward(labels, noise)), found, noise) for noise in starts
+    ]
+    best = max(explained, key=lambda each: each.value)
+    opinion = _asked(labels, network, rows, soft(best.posterior))
+    best = _explain(labels, opinion, found, best.noise)
+    surely = found.surely or best.value - _pool(labels, both, found, plain)[0] > LEAST_SIGNAL
+    wrong = 1 - best.posterior[np.arange(len(labels.given)), labels.given]
     trusted = np.arange(len(labels.trusted)), labels.trusted
     held_out = {
         "posterior": -np.log(opinion.q_trusted[trusted] + TINY),
@@ -46,14 +68,14 @@ def analyse_network(labels: Labels, network: Classifier) -> LabelAnalysis:
         _, q = trusted_alone(labels, network, (PENALTY,), steps=STEPS)
         held_out["trusted_only"] = -np.log(q[trusted] + TINY)
     return LabelAnalysis(
-        posterior=posterior,
+        posterior=best.posterior,
         probability_wrong=wrong,
-        threshold=threshold(wrong, surely=found.surely),
-        surely=found.surely,
+        threshold=threshold(wrong, surely=surely),
+        surely=surely,
         opinion=opinion.q,
         trusted_opinion=opinion.q_trusted,
-        noise=noise,
-        wrong_rows=_moved(found.wrong_rows, float(wrong.sum()), len(wrong)),
+        noise=best.noise,
+        wrong_rows=_counted(wrong, found.wrong_rows),
         held_out=held_out,
         penalties=dict.fromkeys(("posterior", "both", "all_rows", "trusted_only"), PENALTY),
     )
@@ -76,26 +98,29 @@ def _asked(labels: Labels, network: Classifier, rows: Integers, unchecked: RowLo
     return replace(opinion, q=q)
 
 
-def _posterior(labels: Labels, opinion: Opinion, found: LabelAnalysis) -> tuple[Floats, Floats]:
-    """The posterior of each row, (n, k), and T, by the pooled opinions that make all labels likeliest."""
-    best: tuple[float, Floats, Floats] | None = None
+def _explain(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats) -> _Explained:
+    """The posterior by the pooled opinions, with ``noise``, or with T fitted anew where that is no chance."""
+    value, q = _pool(labels, opinion, found, noise)
+    _, fitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not len(labels.trusted))
+    gain = noise_matrix.log_likelihood(q, fitted, labels.given) - noise_matrix.log_likelihood(q, noise, labels.given)
+    better = float(gain.sum()) - optimism
+    if better > 0:
+        return _Explained(noise_matrix.posterior(q, fitted, labels.given), fitted, value + better)
+    return _Explained(noise_matrix.posterior(q, noise, labels.given), noise, value)
+
+
+def _pool(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats) -> tuple[float, Floats]:
+    """The opinions of network and linear model in the share that makes all labels likeliest: that value, and q."""
+    pools = []
     for share in SHARES:
         mean = replace(
             opinion,
             q=_geometric(opinion.q, found.opinion, share),
             q_trusted=_geometric(opinion.q_trusted, found.trusted_opinion, share),
         )
-        pooled = calibrate(labels, mean, found.noise)
-        value = log_likelihood(labels, pooled.q, pooled.q_trusted, found.noise) - pooled.penalty
-        if best is None or value > best[0]:
-            best = value, pooled.q, found.noise
-    assert best is not None  # noqa: S101 - there is at least one share
-    value, q, noise = best
-    _, refitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not len(labels.trusted))
-    gain = noise_matrix.log_likelihood(q, refitted, labels.given) - noise_matrix.log_likelihood(q, noise, labels.given)
-    if float(gain.sum()) > optimism:
-        noise = refitted
-    return noise_matrix.posterior(q, noise, labels.given), noise
+        pooled = calibrate(labels, mean, noise)
+        pools.append((log_likelihood(labels, pooled.q, pooled.q_trusted, noise) - pooled.penalty, pooled.q))
+    return max(pools, key=lambda pool: pool[0])
 
 
 def _geometric(first: Floats, second: Floats, share: float) -> Floats:
@@ -104,7 +129,9 @@ def _geometric(first: Floats, second: Floats, share: float) -> Floats:
     return q
 
 
-def _moved(linear: WrongRows, expected: float, rows: int) -> WrongRows:
-    """The interval of the linear analysis, moved to ``expected`` wrong rows and holding where it was."""
-    shift = expected - linear.expected
-    return WrongRows(expected, max(0.0, linear.low + min(shift, 0.0)), min(float(rows), linear.high + max(shift, 0.0)))
+def _counted(wrong: Floats, linear: WrongRows) -> WrongRows:
+    """The number of wrong rows, as uncertain as the linear analysis was, or as the rows and their share make it."""
+    expected, rows = float(wrong.sum()), len(wrong)
+    variance = float((wrong * (1 - wrong)).sum()) + expected * (1 - expected / rows)  # the second: T is from them, too
+    half = max((linear.high - linear.low) / 2, 1.645 * WIDENING * float(np.sqrt(variance)))
+    return WrongRows(expected, max(0.0, expected - half), min(float(rows), expected + half))

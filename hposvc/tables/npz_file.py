@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from hposvc.tables.archive import DAMAGED, whole_archive
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import ARROW, Kind, of_arrow, tidy
 from hposvc.tables.options import Reading
@@ -38,11 +38,8 @@ def read_npz(path: Path, reading: Reading) -> RowReader:
 
     Sizes are looked at before anything is unpacked, objects are refused, and nothing is unpickled.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = _members(archive, path.stat().st_size)
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
-        raise refused("body", f"not a whole NPZ file: {error}", "write it with numpy.savez_compressed") from None
+    with whole_archive(path) as archive:
+        members = _members(archive, path.stat().st_size)
     features = members["X"]
     others = {name: _flat_kind(member) for name, member in members.items() if name != "X"}
     image = len(features.shape) > 2
@@ -69,7 +66,7 @@ def read_npz(path: Path, reading: Reading) -> RowReader:
                 columns = [pa.FixedSizeListArray.from_arrays(flat, features.width)]
                 columns += [_flat(batch[name], kind, reading) for name, kind in others.items()]
                 yield pa.record_batch(columns, schema=schema)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error) as error:
+        except (*DAMAGED, ValueError) as error:
             if isinstance(error, DataError):
                 raise
             raise refused("body", f"damaged: {error}", "write it again with numpy.savez_compressed") from None

@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hposvc.tables.archive import whole_archive
 from hposvc.tables.characters import as_utf8
 from hposvc.tables.rows import refused
 
@@ -75,7 +75,7 @@ def _packed(path: Path, start: bytes) -> Unpack | None:
 
 
 def _is_npz(path: Path) -> bool:
-    with _whole_archive(path) as archive:
+    with whole_archive(path) as archive:
         return all(name.endswith(".npy") for name in archive.namelist())
 
 
@@ -88,7 +88,7 @@ def _from_gzip(path: Path, target: Path) -> Path:
 
 
 def _from_zip(path: Path, target: Path) -> Path:
-    with _whole_archive(path) as archive:
+    with whole_archive(path) as archive:
         entries = [entry for entry in archive.infolist() if not _is_litter(entry)]
         names = [entry.filename for entry in entries]
         if any(name == "[Content_Types].xml" or name.startswith(("xl/", "content.xml")) for name in names):
@@ -103,16 +103,6 @@ def _from_zip(path: Path, target: Path) -> Path:
 def _is_litter(entry: zipfile.ZipInfo) -> bool:
     """What the Finder of macOS puts in beside the files, and folders."""
     return entry.is_dir() or entry.filename.startswith("__MACOSX/") or entry.filename.endswith(".DS_Store")
-
-
-@contextmanager
-def _whole_archive(path: Path) -> Iterator[zipfile.ZipFile]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        remedy = "pack it again, an NPZ file by numpy.savez_compressed, or send it as it is"
-        raise refused("body", f"not a whole ZIP or NPZ file: {error}", remedy) from None
 
 
 def _copied(stream: Any, target: Path, packed: int) -> Path:

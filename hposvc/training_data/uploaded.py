@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,8 @@ from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.kinds import Column, Kind, as_text, kind_of
 from hposvc.training_data.dataset import listed
 from hposvc.training_data.table import Array, Table, UploadedColumns, counted
+
+Value = TypeVar("Value")
 
 STRETCH = 10_000  # rows
 
@@ -29,78 +31,51 @@ class Upload:
     open: Callable[[], BinaryIO | Any]
 
 
-class _Columns(Mapping[str, Column]):
-    """The columns of one Parquet file after the other, each read when it is asked for, and not kept."""
+class _Lazy(Mapping[str, Value]):
+    """Values by name, each made when it is asked for, and not kept."""
 
-    def __init__(self, uploads: Sequence[Upload], kinds: Mapping[str, Kind]) -> None:
-        self._uploads = uploads
-        self._kinds = kinds
+    def __init__(self, names: Iterable[str], made: Callable[[str], Value]) -> None:
+        self._names = dict.fromkeys(names)
+        self._made = made
 
-    def __getitem__(self, name: str) -> Column:
-        if name not in self._kinds:
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._names:
             raise KeyError(name)
-        pieces = []
-        for upload in self._uploads:
-            with upload.open() as file:
-                pieces.append(pq.ParquetFile(file).read([name], use_threads=False).column(0))
-        if len({piece.type for piece in pieces}) > 1:
-            kind = self._kinds[name]
-            pieces = [as_text(piece) if kind == "text" else piece.cast(pa.float64()) for piece in pieces]
-        return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], pieces[0].type)
+        return self._made(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._kinds
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._kinds)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._kinds)
+        return len(self._names)
 
 
-class _AsNumpy(Mapping[str, Array]):
-    """The same columns as arrays: integers, floats with NaN, booleans, or text."""
-
-    def __init__(self, columns: Mapping[str, Column]) -> None:
-        self._columns = columns
-
-    def __getitem__(self, name: str) -> Array:
-        column = self._columns[name]
-        kind = kind_of(column.type)
-        if kind == "number" or (kind == "integer" and column.null_count):
-            return np.asarray(column.cast(pa.float64()).to_numpy())
-        if kind in ("integer", "boolean") and not column.null_count:
-            return np.asarray(column.to_numpy())
-        return _words(column)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+def _column(uploads: Sequence[Upload], name: str, kind: Kind) -> Column:
+    """A column of one Parquet file after the other."""
+    pieces = []
+    for upload in uploads:
+        with upload.open() as file:
+            pieces.append(pq.ParquetFile(file).read([name], use_threads=False).column(0))
+    if len({piece.type for piece in pieces}) > 1:
+        pieces = [as_text(piece) if kind == "text" else piece.cast(pa.float64()) for piece in pieces]
+    return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], pieces[0].type)
 
 
-class _Kept(Mapping[str, Column]):
-    """Some rows of columns: those where ``kept`` is true."""
+def _array(column: Column) -> Array:
+    """A column as integers, floats with NaN, booleans, or text."""
+    kind = kind_of(column.type)
+    if kind == "number" or (kind == "integer" and column.null_count):
+        return np.asarray(column.cast(pa.float64()).to_numpy())
+    if kind in ("integer", "boolean") and not column.null_count:
+        return np.asarray(column.to_numpy())
+    return _words(column)
 
-    def __init__(self, columns: Mapping[str, Column], kept: pa.Array) -> None:
-        self._columns = columns
-        self._kept = kept
 
-    def __getitem__(self, name: str) -> Column:
-        return self._columns[name].filter(self._kept)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._columns
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._columns)
-
-    def __len__(self) -> int:
-        return len(self._columns)
+def _arrays(columns: Mapping[str, Column]) -> Mapping[str, Array]:
+    return _Lazy(columns, lambda name: _array(columns[name]))
 
 
 def labelled(table: Table, label: str, unlabelled: str | None) -> Table:
@@ -113,7 +88,7 @@ def labelled(table: Table, label: str, unlabelled: str | None) -> Table:
         return table
     kept = pc.is_valid(uploaded.columns[label])
     mask = np.asarray(kept.to_numpy(), dtype=bool)
-    columns = _Kept(uploaded.columns, kept)
+    columns = _Lazy(uploaded.columns, lambda name: uploaded.columns[name].filter(kept))
     known = replace(
         uploaded,
         columns=columns,
@@ -122,7 +97,7 @@ def labelled(table: Table, label: str, unlabelled: str | None) -> Table:
         parts=None if uploaded.parts is None else uploaded.parts[mask],
         left_out=uploaded.missing[label],
     )
-    return replace(table, columns=_AsNumpy(columns), uploaded=known, names=counted(table)[mask])
+    return replace(table, columns=_arrays(columns), uploaded=known, names=counted(table)[mask])
 
 
 def _words(column: Column) -> Array:
@@ -147,14 +122,14 @@ def table(uploads: Sequence[Upload]) -> Table:
             raise DataError(
                 [Defect(field, f"the arrays of {other.id} have another shape", "store X alike in all files")]
             )
-    columns = _Columns(uploads, kinds)
+    columns = _Lazy(kinds, lambda name: _column(uploads, name, kinds[name]))
     rows = [int(upload.description["rows"]) for upload in uploads]
     described = {column["name"]: column for column in first.description["columns"]}
     shape = first.description["image_shape"]
     return Table(
         id=first.id,
         name=first.name,
-        columns=_AsNumpy(columns),
+        columns=_arrays(columns),
         categories={},
         label=first.description["target"],
         image_shape=None if shape is None else (shape[0], shape[1], shape[2]),
