@@ -20,7 +20,7 @@ LAST = "last"
 JOB, DATASET = "job_", "ds_"
 WHOLE = re.compile(r"job_[0-9a-f]{20}")
 LOOKED_AT = 1000  # jobs that are looked through for a beginning
-NAMED = 5  # ids that an ambiguous beginning is answered with
+NAMED = 5  # ids that the error of an ambiguous beginning lists
 
 
 def job_of(client: Client, given: str) -> str:
