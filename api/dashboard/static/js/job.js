@@ -265,7 +265,7 @@ function actions() {
 }
 
 /** Asks the service for something, and says what it refuses. Returns whether it did it. */
-async function act(path, options = { method: "POST" }) {
+async function attempt(path, options) {
   const refusal = $("#refusal");
   refusal.replaceChildren();
   let done = true;
@@ -277,9 +277,14 @@ async function act(path, options = { method: "POST" }) {
     refusal.replaceChildren(h("div", { class: "notice bad" }, icon("cross"), h("p", {}, text)));
     done = false;
   }
+  return done;
+}
+
+/** Attempts something, and asks at once how the job is. */
+async function act(path, options = { method: "POST" }) {
+  await attempt(path, options);
   etag = null;
   askNow();
-  return done;
 }
 
 /** Asks for another name and other tags. */
@@ -294,8 +299,9 @@ function edit() {
   });
 }
 
+/** Deletes the job, and asks nothing more about it. */
 async function remove() {
-  if (await act("", { method: "DELETE" })) location.assign("/");
+  if (await attempt("", { method: "DELETE" })) location.assign("/");
 }
 
 async function history() {
