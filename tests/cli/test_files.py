@@ -17,6 +17,7 @@ from hposvc.cli.jobs import write_predictions
 from hposvc.client import Client
 from hposvc.faults import Exit, Fault
 from hposvc.prediction import Predictions
+from hposvc.schema.job import JobResource
 from tests.support.commands import ServerProcess, run, until
 
 ROWS = 60
@@ -78,11 +79,16 @@ def test_the_remedy_of_texts_that_are_meant(api: ServerProcess, tmp_path: Path) 
     assert json.loads(added.stdout)["classes"] == ["None", "some"]
 
 
-def tuned(api: ServerProcess, *arguments: str | Path) -> dict[str, Any]:
+def tuned(api: ServerProcess, file: Path, *options: str) -> dict[str, Any]:
     """The data set of the job that ``hposvc tune`` makes; nobody computes it here, so it is cancelled."""
     with ThreadPoolExecutor() as threads, Client(api.url) as client:
-        done = threads.submit(run, "tune", *arguments, "--url", api.url)
-        job = until(lambda: next(iter(client.jobs(state="queued")), None) or done.done() or None, "a job")
+        done = threads.submit(run, "tune", file, *options, "--url", api.url)
+
+        def made() -> JobResource | bool | None:  # other tests leave jobs in the queue
+            queued = (job for job in client.jobs(state="queued") if job.name == file.name)
+            return next(queued, None) or done.done() or None
+
+        job = until(made, "a job")
         assert job is not True, done.result().output
         client.cancel(job.id)
         done.result()
