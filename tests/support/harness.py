@@ -31,7 +31,8 @@ from tests.support.tiny_runner import expected
 T = TypeVar("T")
 
 # Short, so that a lost worker is noticed soon; long enough for two busy cores.
-TIMING = {"lease": 3.0, "ask": 1.0, "terminate": 1.0, "drain": 10.0, "hang": 6.0, "start": 60.0, "heartbeat": 0.5}
+# a lease outlasts the seconds for which a busy machine stands still
+TIMING = {"lease": 5.0, "ask": 1.0, "terminate": 1.0, "drain": 10.0, "hang": 6.0, "start": 60.0, "heartbeat": 0.5}
 PATIENCE = 240.0  # generous: it is spent only by a test that fails
 
 
@@ -55,15 +56,18 @@ class UncheckedJobs(Jobs):
         return spec, ()
 
 
-def eventually(condition: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
-    """Wait until ``condition()`` is true, and return what it returned."""
+def eventually(condition: Callable[[], T], what: str | Callable[[], str], patience: float = PATIENCE) -> T:
+    """Wait until ``condition()`` is true, and return what it returned.
+
+    ``what`` is waited for. A function is called when the wait has failed, so that it can say what there is by then.
+    """
     deadline = time.monotonic() + patience
     while True:
         answer = condition()
         if answer:
             return answer
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {patience:g} s in vain: {what}")
+            raise AssertionError(f"waited {patience:g} s in vain: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 
@@ -130,7 +134,7 @@ class Service:
             job = self.get(job_id)
             return job if condition(job) else None
 
-        job = eventually(check, f"{what}: {self.get(job_id)!r}\n{self.logs()}")
+        job = eventually(check, lambda: f"{what}: {self.get(job_id)!r}\n{self.attempts(job_id)}\n{self.logs()}")
         assert job is not None
         return job
 

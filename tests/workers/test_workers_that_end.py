@@ -128,21 +128,19 @@ def test_a_supervisor_that_was_frozen_past_its_lease_writes_nothing_more(service
 
 def test_a_job_whose_workers_all_die_fails_as_worker_lost(service: Service) -> None:
     job_id = service.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000})).id
-    for attempt in (1, 2):
+    for attempt in (1, 2, 3):
         worker = service.worker()
-        service.until(job_id, lambda job, n=attempt: job.attempt == n and job.state == State.RUNNING, "it runs")
+        # a machine that stood still may have cost an attempt more
+        service.until(job_id, lambda job, n=attempt: job.attempt >= n and job.state is not State.QUEUED, "it runs")
         worker.kill()
         worker.wait()
-    worker = service.worker()
-    service.until(job_id, lambda job: job.attempt == 3 and job.state == State.RUNNING, "it runs")
-    worker.kill()
-    worker.wait()
     service.worker()
     job = service.until_over(job_id)
     assert job.state is State.FAILED
     assert job.error is not None
     assert job.error.reason == "worker_lost"
     assert "lease" in job.error.message
+    assert [attempt["outcome"] for attempt in service.attempts(job_id)] == ["lost", "lost", "lost"]
     service.assert_history_is_sound([job_id])
 
 
