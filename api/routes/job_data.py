@@ -255,7 +255,10 @@ def get_rows(
             "description": "A page to read or to print, or the result as JSON.",
             "content": {
                 "text/html": {"example": "<!doctype html>…"},
-                "application/json": {"schema": {"type": "object"}, "example": examples.RESULT_IN_SHORT},
+                "application/json": {
+                    "schema": {"$ref": "#/components/schemas/JobResult"},
+                    "example": examples.RESULT_IN_SHORT,
+                },
             },
         }
     },

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from hposvc.schema.notebook import job_html
 from hposvc.schema.numbers import Number
 from hposvc.schema.resource import Resource
+from hposvc.schema.result import StoredResult
 from hposvc.schema.spec import JobName, JobSpec, Kind, Priority, Tags
 from hposvc.schema.states import State
 
@@ -107,7 +108,7 @@ class JobResource(Resource):
     """The lowest upper loss so far."""
     sparkline: Sparkline
     """A few points of the upper loss, for a small chart."""
-    result: dict[str, Any] | None
+    result: StoredResult | None
     """What was found: candidates, a sentence, warnings and more. null: there is none yet, and always in lists."""
     error: JobError | None
     """Why the job failed. null: it did not."""

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+)
 from pydantic.functional_validators import field_validator
-from pydantic_core.core_schema import ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema, ValidationInfo
+
+from hposvc.schema.numbers import Number
 
 Text = Annotated[str | None, BeforeValidator(lambda value: value if value is None else str(value))]
-Number = float | None  # also NaN and the infinities, which are stored by name
 Count = int | None
 
 
@@ -36,16 +46,16 @@ class ResultPart(BaseModel):
 class Ends(ResultPart):
     """A number at the first and at the last iteration."""
 
-    first: Number = None
+    first: Number | None = None
     """At the first iteration."""
-    last: Number = None
+    last: Number | None = None
     """At the last iteration."""
 
 
 class LossEnds(Ends):
     """A loss at the first and at the last iteration, and its lowest value."""
 
-    best: Number = None
+    best: Number | None = None
     """The lowest finite value of all iterations."""
 
 
@@ -58,13 +68,13 @@ class Candidate(ResultPart):
     """
     label: Text = None
     """The candidate in words."""
-    train_loss: Number = None
+    train_loss: Number | None = None
     """Mean loss on the training rows, with the labels that they came with."""
-    selection_loss: Number = None
+    selection_loss: Number | None = None
     """Mean loss on trusted rows that this candidate had not seen. null: it was not compared on them."""
-    test_loss: Number = None
+    test_loss: Number | None = None
     """Mean loss on the test rows."""
-    test_score: Number = None
+    test_score: Number | None = None
     """Accuracy (0 to 1) or R² on the test rows."""
 
 
@@ -77,13 +87,13 @@ class Suspect(ResultPart):
     """The id of the row."""
     label: Text = None
     """The label that it was given."""
-    weight: Number = None
+    weight: Number | None = None
     """How much the row counts, 0 to 1."""
     predicted: Text = None
     """What the model says, which `opinion` of the result names."""
-    predicted_probability: Number = None
+    predicted_probability: Number | None = None
     """The probability of that class, 0 to 1. null for numbers."""
-    probability_wrong: Number = None
+    probability_wrong: Number | None = None
     """The probability that the label is wrong, 0 to 1. null where `per` is row, class or group."""
 
 
@@ -94,28 +104,28 @@ class Noise(ResultPart):
     """Wrong labels that were planted."""
     flagged: Count = None
     """Suspects."""
-    precision: Number = None
+    precision: Number | None = None
     """Share of the suspects that are wrong, 0 to 1."""
-    recall: Number = None
+    recall: Number | None = None
     """Share of the wrong rows that are suspects, 0 to 1."""
-    f1: Number = None
+    f1: Number | None = None
     """Harmonic mean of precision and recall, 0 to 1."""
-    auc: Number = None
+    auc: Number | None = None
     """Area under the ROC curve of the ranking, 0 to 1: the chance that a wrong row ranks before a right one."""
 
 
 class WrongRows(ResultPart):
     """How many labels are wrong, among the rows that were not checked."""
 
-    expected: Number = None
+    expected: Number | None = None
     """The expected number: the sum of all probabilities."""
-    low: Number = None
+    low: Number | None = None
     """The lower end of the 90 % interval."""
-    high: Number = None
+    high: Number | None = None
     """The upper end of the 90 % interval."""
     rows: Count = None
     """How many rows were not checked."""
-    suspect_above: Number = None
+    suspect_above: Number | None = None
     """A row is a suspect if the probability that its label is wrong exceeds this, at most ½."""
 
 
@@ -126,7 +136,7 @@ class Tried(ResultPart):
     """The kind of λ."""
     hyperparameters: Count = None
     """How many hyperparameters it has."""
-    held_out_loss: Number = None
+    held_out_loss: Number | None = None
     """The lowest loss on trusted rows that were held out while it was tried."""
 
 
@@ -137,9 +147,9 @@ class GroupWeight(ResultPart):
     """The class or group; for a noise matrix `a → b`: rows of class a that were given b."""
     rows: Count = None
     """How many training rows it has."""
-    lam: Number = None
+    lam: Number | None = None
     """λ, the logit of the weight."""
-    weight: Number = None
+    weight: Number | None = None
     """The weight σ(λ), 0 to 1; for a noise matrix the share of b among the labels a and b of rows of class a."""
 
 
@@ -150,9 +160,9 @@ class Strength(ResultPart):
     """The feature, layer or weight."""
     penalty: Text = None
     """`l2` or `l1`."""
-    lam: Number = None
+    lam: Number | None = None
     """λ, the logarithm of the strength."""
-    strength: Number = None
+    strength: Number | None = None
     """The strength e^λ."""
 
 
@@ -185,7 +195,7 @@ class JobResult(ResultPart):
     """How many iterations were done."""
     best_iteration: Count = None
     """The iteration whose λ is the tuned one: lowest selection loss, or upper loss without selection rows."""
-    seconds: Number = None
+    seconds: Number | None = None
     """Seconds that the solver took, refits not included."""
     task: Literal["classification", "regression"] | None = None
     """Whether labels are classes or numbers."""
@@ -246,3 +256,16 @@ class JobResult(ResultPart):
 def read_result(stored: Any) -> JobResult:
     """The result that was stored, as far as it can be read."""
     return JobResult.model_validate(stored if isinstance(stored, dict) else {})
+
+
+class _DescribedAsResult:
+    """Describes a mapping as a :class:`JobResult` in JSON schemas."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        del schema
+        return handler(JobResult.__pydantic_core_schema__)
+
+
+StoredResult = Annotated[dict[str, Any], _DescribedAsResult]
+"""A result as it was stored, whichever release wrote it: :func:`read_result` makes a :class:`JobResult` of it."""

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from hposvc.run.run import Run
 from hposvc.schema.numbers import to_json
-from hposvc.schema.result import read_result
+from hposvc.schema.result import JobResult, read_result
 from hposvc.schema.spec import JobSpec
 
 STORED = Path(__file__).parent / "stored"
@@ -40,6 +41,7 @@ def test_a_result_of_the_release_before_loses_nothing(name: str) -> None:
     result = stored(name)["result"]
     assert_within(result, to_json(read_result(result).model_dump()), name)
     assert not read_result(result).missing
+    jsonschema.validate(result, JobResult.model_json_schema())  # what the OpenAPI document says of it
 
 
 def test_a_checkpoint_of_the_release_before_goes_on_with_the_same_numbers() -> None:
