@@ -25,7 +25,19 @@ from api.metrics import ApiMetrics
 from api.middleware.auth import COOKIE, OPEN, Access, Gatekeeper
 from api.middleware.guard import Guard, is_loopback
 from api.middleware.observing import Observing
-from api.routes import access, compare, datasets, health, hyperparameters, job_data, jobs, metrics, webhooks, workers
+from api.routes import (
+    access,
+    compare,
+    datasets,
+    health,
+    hyperparameters,
+    job_data,
+    jobs,
+    metrics,
+    reviews,
+    webhooks,
+    workers,
+)
 from api.turns import Work
 from hposvc import __version__
 from hposvc.access import keys
@@ -35,8 +47,10 @@ from hposvc.db.engine import create_engine
 from hposvc.fleet import counts
 from hposvc.jobs.removal import Removal
 from hposvc.jobs.service import Jobs
+from hposvc.reviews.service import Reviews
 from hposvc.schema.access import KeyRequest
 from hposvc.schema.job import JobUpdate
+from hposvc.schema.reviews import DecisionsRequest, OneDecisionRequest
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.webhooks import WebhookRequest
 from hposvc.settings import Settings
@@ -59,6 +73,8 @@ POSTED: dict[str, type[BaseModel]] = {
     "JobSpec": JobSpec,
     "JobUpdate": JobUpdate,
     "KeyRequest": KeyRequest,
+    "DecisionsRequest": DecisionsRequest,
+    "OneDecisionRequest": OneDecisionRequest,
     "WebhookRequest": WebhookRequest,
     "Problem": ProblemDocument,
 }
@@ -86,10 +102,12 @@ def create_app(settings: Settings) -> FastAPI:
     quotas = defaults(settings)
     store = Store(settings.store_url)
     work = Work()
+    kept = Datasets(engine, store, settings.data_dir / "uploads", quotas=quotas)
     held = Services(
         engine=engine,
         jobs=Jobs(engine, quotas=quotas),
-        datasets=Datasets(engine, store, settings.data_dir / "uploads", quotas=quotas),
+        datasets=kept,
+        reviews=Reviews(engine, kept),
         store=store,
         metrics=ApiMetrics(lambda: counts.take(engine)),
         gatekeeper=Gatekeeper(engine, always=exposed),
@@ -132,7 +150,19 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
-    for module in (jobs, job_data, hyperparameters, compare, workers, datasets, access, webhooks, health, metrics):
+    for module in (
+        jobs,
+        job_data,
+        hyperparameters,
+        compare,
+        workers,
+        datasets,
+        reviews,
+        access,
+        webhooks,
+        health,
+        metrics,
+    ):
         app.include_router(module.router)
     dashboard.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

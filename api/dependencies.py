@@ -21,6 +21,7 @@ from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
 from hposvc.jobs.service import Jobs
+from hposvc.reviews.service import Reviews
 from hposvc.schema.spec import JobSpec
 from hposvc.storage.store import Store
 
@@ -34,6 +35,7 @@ class Services:
     engine: sa.Engine
     jobs: Jobs
     datasets: Datasets
+    reviews: Reviews
     store: Store
     metrics: ApiMetrics
     gatekeeper: Gatekeeper
@@ -64,6 +66,10 @@ async def _jobs(request: Request) -> Jobs:
 
 async def _datasets(request: Request) -> Datasets:
     return services(request).datasets
+
+
+async def _reviews(request: Request) -> Reviews:
+    return services(request).reviews
 
 
 async def _store(request: Request) -> Store:
@@ -131,12 +137,13 @@ IfMatch = Annotated[
     Header(
         max_length=200,
         examples=['"7"'],
-        description="The ETag that the change is meant for: 412 if the job has another one by now. By default any.",
+        description="The ETag that the change is meant for: 412 if there is another one by now. By default any.",
     ),
 ]
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
 DatasetsService = Annotated[Datasets, Depends(_datasets)]
+ReviewsService = Annotated[Reviews, Depends(_reviews)]
 ArtifactStore = Annotated[Store, Depends(_store)]
 Metrics = Annotated[ApiMetrics, Depends(_metrics)]
 Spec = Annotated[JobSpec, Depends(_spec)]

@@ -241,6 +241,23 @@ row_id,part,rank,weight,label,predicted,probability,label_probability,customer,a
 c-0412,train,1,0.0013,true,false,0.97,0.03,c-0412,29,Lima,true
 """
 
+DECISION = {
+    "row": "c-0412",
+    "decision": "relabel",
+    "relabelled_to": "false",
+    "version": 1,
+    "decided_at": "2026-01-15T10:02:11Z",
+    "decided_by": "nightly runs",
+    "job": JOB_ID,
+    "batch": "rev_7d1f0c2ab94e5a6610f3",
+    "undone_at": None,
+}
+DECISIONS = {"items": [DECISION], "next_page": None}
+DECISION_REQUEST = {"decision": "relabel", "relabelled_to": "false"}
+DECISIONS_REQUEST = {"decisions": [{"row": "c-0412", **DECISION_REQUEST}, {"row": "c-0413", "decision": "right"}]}
+DECIDED = {"batch": DECISION["batch"], "items": [DECISION]}
+ROW_HISTORY = {"row": "c-0412", "version": 1, "items": [DECISION]}
+UNDONE = {"batch": DECISION["batch"], "undone": 1, "kept": 0}
 
 KEY_ID = "key_51c7d0e2aa94b3f8"
 KEY_REQUEST = {"name": "nightly runs", "scope": "submit"}

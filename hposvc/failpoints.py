@@ -50,6 +50,7 @@ DATASETS = (
     "dataset.committed",
     "dataset.removed",
 )
+REVIEWS = ("review.before_commit", "review.committed")
 STOPPING = (
     "stopped.before_commit",
     "release.before_commit",

@@ -27,6 +27,7 @@ from hposvc.access.tenants import QuotaExceeded
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.fleet.workers import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
+from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
 from hposvc.schema.described import Described
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import StoreError
@@ -253,6 +254,9 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
     DatasetNotFound: lambda _, error: HTTPProblem("dataset-not-found", str(error)),
     DatasetInUse: lambda _, error: HTTPProblem("dataset-in-use", str(error), jobs=error.job_ids),
     DatasetConflict: lambda _, error: HTTPProblem("dataset-conflict", str(error), dataset=error.dataset_id),
+    NotReviewable: lambda _, error: HTTPProblem("not-reviewable", str(error)),
+    DecidedMeanwhile: lambda _, error: HTTPProblem("decided-meanwhile", str(error), rows=error.rows),
+    BatchNotFound: lambda _, error: HTTPProblem("batch-not-found", str(error)),
     RequestValidationError: _from_parameters,
     HTTPException: _from_http,
     UnstorableError: lambda *_: HTTPProblem("request-failed", "A value is beyond what the database holds.", status=422),

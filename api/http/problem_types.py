@@ -153,6 +153,19 @@ TYPES = {
             "The same content was uploaded with other roles: name them in the job, or remove it and send it again.",
         ),
         ProblemType(
+            "not-reviewable",
+            409,
+            "The data set cannot be reviewed",
+            "It comes with the service. Upload rows of your own, and review those.",
+        ),
+        ProblemType(
+            "decided-meanwhile",
+            412,
+            "Somebody decided in between",
+            "Get the decisions again, see whether yours still makes sense, and send it with the new version.",
+        ),
+        ProblemType("batch-not-found", 404, "No such batch", "GET /v1/datasets/{id}/reviews shows the batches."),
+        ProblemType(
             "unsupported-file",
             415,
             "Not a file of rows",

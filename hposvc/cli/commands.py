@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hposvc.cli import access, data, jobs, operating, service, tuning
+from hposvc.cli import access, data, jobs, operating, reviews, service, tuning
 from hposvc.cli.field_help import Command
 from hposvc.cli.support import Group
 
@@ -50,6 +50,7 @@ _add(LOCAL, service.demo, service.up, service.doctor, service.warmup, service.co
 _add(JOBS, tuning.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
 _add(JOBS, jobs.pause, jobs.resume, jobs.cancel, jobs.retry, jobs.edit, jobs.rm)
 app.add_typer(data.commands, name="data", rich_help_panel=JOBS)
+app.add_typer(reviews.commands, name="review", rich_help_panel=JOBS)
 _add(OPERATING, service.api, operating.top, access.whoami)
 app.add_typer(operating.worker, name="worker", rich_help_panel=OPERATING)
 app.add_typer(operating.database, name="db", rich_help_panel=OPERATING)

@@ -14,6 +14,7 @@ from rich.text import Text
 from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.job import JobResource
 from hposvc.schema.result import GroupWeight, JobResult, Noise, Strength, read_result
+from hposvc.schema.reviews import Decision
 from hposvc.schema.states import State
 from hposvc.schema.workers import WorkerResource
 
@@ -107,6 +108,19 @@ def datasets_table(found: Iterable[DatasetResource]) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for item in found:
         table.add_row(item.id, item.name, item.task or "–", item.target or "–", f"{item.rows:,}", f"{item.features:,}")
+    return table
+
+
+def decisions_table(found: Iterable[Decision]) -> RenderableType:
+    """A line a decision."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("row", "decision", "relabelled to", "by"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("when", "batch"):
+        table.add_column(heading, no_wrap=True)
+    for item in found:
+        when = item.decided_at.astimezone().strftime("%Y-%m-%d %H:%M")
+        table.add_row(item.row, item.decision, item.relabelled_to or "", item.decided_by or "–", when, item.batch)
     return table
 
 

@@ -8,5 +8,6 @@
 from hposvc.client.client import Client
 from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
 from hposvc.client.events import StreamedEvent
+from hposvc.client.reviews import ReviewCalls
 
-__all__ = ["Client", "ClientError", "ProblemError", "ServerUnreachableError", "StreamedEvent"]
+__all__ = ["Client", "ClientError", "ProblemError", "ReviewCalls", "ServerUnreachableError", "StreamedEvent"]

@@ -17,6 +17,7 @@ from hposvc.client.bodies import Spec, encode, media_type, pieces
 from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
 from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
+from hposvc.client.reviews import ReviewCalls
 from hposvc.files.durable import replacing
 from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
 from hposvc.schema.datasets import DatasetPage, DatasetResource
@@ -58,6 +59,7 @@ class Client:
     ) -> None:
         self.url = url.rstrip("/")
         self._http = Connection(self.url, key, timeout)
+        self.reviews = ReviewCalls(self._http)
 
     def __enter__(self) -> Self:
         return self

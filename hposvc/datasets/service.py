@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -268,7 +268,7 @@ class Datasets:
         from hposvc.training_data import check  # here: it loads what a process that only reads need not
 
         try:
-            return check(spec, self._uploads(spec, tenant))
+            return check(spec, self._uploads(spec.dataset.ids, tenant))
         except FileNotFoundError:
             message = f"the file of {spec.dataset.id} is not in the store any more"
             raise DataError([Defect("dataset.id", message, "remove the data set and upload it again")]) from None
@@ -277,13 +277,20 @@ class Datasets:
         """What the job learns from, all of it in memory. Raises DataError."""
         from hposvc.training_data import load
 
-        return load(spec.dataset, spec.hyperparameters.group_columns, self._uploads(spec, tenant))
+        return load(spec.dataset, spec.hyperparameters.group_columns, self._uploads(spec.dataset.ids, tenant))
 
-    def _uploads(self, spec: JobSpec, tenant: str) -> dict[str, Upload]:
+    def upload(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> Upload:
+        """An uploaded data set, to be read. Raises DatasetNotFound."""
+        found = self._uploads([dataset_id], tenant)
+        if not found:
+            raise DatasetNotFound(dataset_id)
+        return found[dataset_id]
+
+    def _uploads(self, ids: Iterable[str], tenant: str) -> dict[str, Upload]:
         from hposvc.training_data import Upload
 
         with read(self._engine) as connection:
-            stored = find(connection, spec.dataset.ids, tenant)
+            stored = find(connection, ids, tenant)
         return {
             item.id: Upload(item.id, item.name, item.description, lambda url=item.url: self._store.open(url))  # type: ignore[misc]
             for item in stored

@@ -117,6 +117,27 @@ datasets = Table(
     Index("ix_datasets_tenant_created", "tenant_id", "created_at", "id"),
 )
 
+# What people decided about the labels of rows, a row of the table for each decision: none is ever changed but to undo
+# it. What counts is the newest version that is not undone. ``number`` is the place of the row in the file, from 0.
+reviews = Table(
+    "reviews",
+    metadata,
+    Column("dataset_id", ForeignKey("datasets.id", ondelete="CASCADE"), primary_key=True),
+    Column("label", String(200), primary_key=True),  # the column that was judged
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("row_id", Text, nullable=False),
+    Column("decision", String(16), nullable=False),
+    Column("relabelled_to", Text),
+    # No references: what was decided outlives the job. Without keys there is none.
+    Column("key_id", String(64)),
+    Column("job_id", String(64)),
+    Column("batch", String(64), nullable=False),  # decisions that were sent together are undone together
+    Column("decided_at", Double, nullable=False, default=now()),
+    Column("undone_at", Double),
+    Index("ix_reviews_dataset_id_batch", "dataset_id", "batch"),
+)
+
 jobs = Table(
     "jobs",
     metadata,

@@ -40,6 +40,7 @@ class ServerProcess:
 
     def __init__(self, command: str, data_dir: Path, **variables: str) -> None:
         self.settings = Settings(data_dir=data_dir)
+        self._before = announced(self.settings)  # by a server that was killed
         self.log = data_dir.with_suffix(".log")
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -54,8 +55,8 @@ class ServerProcess:
 
     def _address(self) -> str | None:
         assert self.process.poll() is None, self.log.read_text()
-        url = announced(self.settings).get("url")
-        return url if url is None else str(url)
+        found = announced(self.settings)
+        return None if found == self._before or "url" not in found else str(found["url"])
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         if self.process.poll() is None:

@@ -1,0 +1,71 @@
+"""`hposvc review`: decide, list, undo, and the way through a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hposvc.faults import Exit
+from tests.support.commands import ServerProcess, run
+from tests.support.reviewing import flowers_csv
+
+
+@pytest.fixture
+def flowers(api: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    monkeypatch.setenv("HPOSVC_URL", api.url)
+    file = tmp_path / "flowers.csv"
+    file.write_bytes(flowers_csv())
+    dataset: str = json.loads(run("data", "add", file, "--label", "kind", "--json").stdout)["id"]
+    yield dataset
+    run("data", "rm", dataset, "--yes")
+
+
+def decided(dataset: str) -> dict[str, str]:
+    return {item["row"]: item["decision"] for item in json.loads(run("review", "list", dataset, "--json").stdout)}
+
+
+def test_a_row_is_decided_listed_and_undone(flowers: str) -> None:
+    said = run("review", "decide", flowers, "f-03", "relabel", "--to", "virginica")
+    assert said.exit_code == 0, said.output
+    assert "f-03: relabel to virginica" in said.output
+    assert "virginica" in run("review", "list", flowers).output
+    undo = said.output.splitlines()[1].removeprefix("To undo: hposvc ").split()
+    assert "1 decisions are undone" in run(*undo).output
+    assert decided(flowers) == {}
+
+
+def test_decisions_go_out_to_a_spreadsheet_and_come_back(flowers: str, tmp_path: Path) -> None:
+    run("review", "decide", flowers, "f-03", "drop")
+    file = tmp_path / "decisions.csv"
+    assert run("review", "export", flowers, "--output", file).exit_code == 0
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert [(line["row"], line["decision"]) for line in lines] == [("f-03", "drop")]
+    file.write_text("row,decision,relabelled_to,remark\nf-03,right,,looked\nf-04,,,\nf-05,relabel,setosa,\n")
+    said = run("review", "import", flowers, file)
+    assert "2 decisions are kept" in said.output, said.output
+    assert decided(flowers) == {"f-03": "right", "f-05": "relabel"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("row,verdict\nf-01,right\n", "has no column decision"),
+        ("row,decision\nf-01,maybe\n", "line 2: decision"),
+        ("row,decision,relabelled_to\nf-01,right,\nf-02,relabel,\n", "line 3"),
+        ("row,decision\nf-99,right\n", "there is no row 'f-99'"),
+    ],
+)
+def test_a_file_that_holds_no_decisions_is_refused_and_nothing_is_kept(
+    flowers: str, tmp_path: Path, text: str, said: str
+) -> None:
+    file = tmp_path / "decisions.csv"
+    file.write_text(text)
+    result = run("review", "import", flowers, file)
+    assert result.exit_code == Exit.USAGE, result.output
+    assert said in result.output
+    assert decided(flowers) == {}
