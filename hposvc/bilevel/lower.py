@@ -15,6 +15,10 @@ from hposvc.bilevel.radius import configured_oracle
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.state import SolverState
 
+# What remains of the largest curvature of earlier batches from one measurement to the next. One batch may curve ten
+# times as much as another (8 rows of breast_cancer), and a step of 1/L for the one throws the other far away.
+REMEMBERED = 0.98
+
 
 class Descent(NamedTuple):
     """The lower steps of one iteration: where each step that is differentiated began, and where the last one ended.
@@ -62,14 +66,18 @@ def lower_rate(config: SolveConfig, state: SolverState) -> Var:
 def renew_curvature(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> None:
     """Measure the curvature again where the rate is automatic and it is time to: every few iterations.
 
-    It is that of what the coming step descends: its batch, and with dropout the units that it keeps.
+    It is that of what the coming step descends: its batch, and with dropout the units that it keeps. Other steps descend
+    other losses until the next measurement, so the largest curvature that was seen is forgotten slowly.
     """
     if config.lower.learning_rate != "auto" or state.iteration == 0 or state.iteration % CURVATURE_EVERY:
         return
     objective = step_objective(problem, config, state.lower_steps, 0, state.w[0])
     second_order = configured_oracle(config, state.radius_factor)
     found = measured(objective, state.w, state.lam, state.direction, second_order, CURVATURE_AGAIN)
-    state.curvature, state.direction = [found.value], found.direction
+    value = found.value
+    if config.lower.batch_size is not None or problem.stochastic:
+        value = jt.maximum(value, constant(REMEMBERED, value) * state.curvature[0]).detach()
+    state.curvature, state.direction = [value], found.direction
 
 
 def largest_stable_rate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> float:

@@ -288,7 +288,8 @@ class LowerSpec(SpecModel):
 
     learning_rate: PositiveFloat | Auto = "auto"
     """Step size for the parameters w. `auto`: 1/L, or 1/(2L) with batches, where L is the largest curvature of the
-    lower loss. L is measured at the start and again every 5 iterations.
+    lower loss. L is measured at the start and again every 5 iterations. With batches or dropout, the largest L that was
+    measured is forgotten by 2 % each time, because another batch may curve more.
     """
     momentum: Annotated[Float, Field(ge=0, lt=1)] = 0.0
     """Share of the previous step that is added to the next one. 0: plain gradient descent."""
