@@ -66,8 +66,8 @@ def lower_rate(config: SolveConfig, state: SolverState) -> Var:
 def renew_curvature(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> None:
     """Measure the curvature again where the rate is automatic and it is time to: every few iterations.
 
-    It is that of what the coming step descends: its batch, and with dropout the units that it keeps. Other steps descend
-    other losses until the next measurement, so the largest curvature that was seen is forgotten slowly.
+    It is that of what the coming step descends: its batch, and with dropout the units that it keeps. Until the next
+    measurement, other steps descend other losses, so the largest curvature that was seen is forgotten slowly.
     """
     if config.lower.learning_rate != "auto" or state.iteration == 0 or state.iteration % CURVATURE_EVERY:
         return
