@@ -17,18 +17,15 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.answers import cells
+from benchmarks.answers.both import PEERS, solve_one
 
 HERE = Path(__file__).parent
-PEERS = Path(".peers/answers/bin/python")
 KEPT = Path(".hposvc/answers")
 CELLS = {"labels": cells.Cell, "strengths": cells.StrengthCell}
 
@@ -36,22 +33,6 @@ CELLS = {"labels": cells.Cell, "strengths": cells.StrengthCell}
 def done(kept: Path) -> list[dict[str, Any]]:
     """The cells that an earlier run has finished: each with its question, cell, ours and rivals."""
     return [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
-
-
-def one(question: str, cell: cells.Cell | cells.StrengthCell, folder: Path) -> dict[str, Any]:
-    """Solve one cell, and let the rivals have its arrays."""
-    from benchmarks.answers import ours
-
-    solve: Callable[..., dict[str, Any]] = getattr(ours, question)
-    with TemporaryDirectory() as temporary:
-        arrays = Path(temporary) / "arrays.npz"
-        found = solve(cell, folder / f"{cell.table}.csv", arrays)
-        told = subprocess.run(
-            [PEERS.absolute(), HERE / "rivals.py"], input=f"{arrays}\n", capture_output=True, text=True, check=False
-        )
-    if told.returncode:
-        raise RuntimeError(told.stderr)
-    return {"question": question, "cell": asdict(cell), "ours": found, "rivals": json.loads(told.stdout)}
 
 
 def main() -> None:
@@ -99,7 +80,7 @@ def _run(options: argparse.Namespace) -> None:
         ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool,
         options.kept.open("a") as file,
     ):
-        waiting = {pool.submit(one, question, cell, folder): (question, cell) for question, cell in todo}
+        waiting = {pool.submit(solve_one, question, cell, folder): (question, cell) for question, cell in todo}
         for number, future in enumerate(as_completed(waiting), 1):
             question, cell = waiting[future]
             try:
