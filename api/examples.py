@@ -32,6 +32,7 @@ JOB: dict[str, Any] = {
     "state": "running",
     "attempt": 1,
     "version": 7,
+    "finish_early": False,
     "phase": "solving",
     "worker": "worker_3d1f",
     "progress": {"iteration": 120, "iterations": 500},

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import sqlalchemy as sa
 
-from hposvc.jobs.attempt import Attempt, Fenced
+from hposvc.jobs.attempt import Asked, Attempt, Fenced
 from hposvc.schema.states import State
 from workers.clock import clock
 
@@ -30,7 +30,7 @@ class Lease:
         self, attempt: Attempt, *, seconds: float, claimed_at: float, poll: float, on_lost: Callable[[], None]
     ) -> None:
         """``claimed_at``: the time by ``clock`` just before the claim; ``poll``: how often to look for requests."""
-        self.state = State.STARTING
+        self.asked = Asked(State.STARTING, finish_early=False)
         self.lost = threading.Event()
         self._attempt = attempt
         self._seconds = seconds
@@ -55,10 +55,10 @@ class Lease:
             before = clock()
             try:
                 if before >= self._renewed_at + self._seconds * RENEW:
-                    self.state = self._attempt.renew(self._seconds)
+                    self.asked = self._attempt.renew(self._seconds)
                     self._renewed_at = before
                 else:
-                    self.state = self._attempt.state()
+                    self.asked = self._attempt.asked()
             except Fenced as fenced:
                 if not self._ended.is_set():
                     self._give_up(str(fenced))

@@ -23,6 +23,7 @@ Supervisor to runner, by ``command``::
                 traceparent (or null)
     pause       checkpoint after this iteration, send ``paused``, and leave
     stop        leave after this iteration
+    finish      after this iteration, go on as if it had been the last one
 """
 
 from __future__ import annotations

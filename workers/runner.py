@@ -50,6 +50,9 @@ class Solvable(Protocol):
     def iterations(self) -> Iterator[list[Any]]:
         """Batches of ``hposvc.bilevel.Iteration``; not asking for the next one pauses."""
 
+    def end(self) -> None:
+        """Make the iteration that was done last the last one, also for whoever goes on from the checkpoint."""
+
     def checkpoint(self) -> bytes:
         """Everything that is needed to go on from here."""
 
@@ -76,7 +79,7 @@ class Channel:
         self._commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
         self._lock = threading.Lock()
         self._solve: queue.SimpleQueue[Message] = queue.SimpleQueue()
-        self.asked: str | None = None  # "pause" or "stop", once it was asked for
+        self.asked: str | None = None  # "pause", "stop" or "finish", once it was asked for
         threading.Thread(target=self._receive, name="commands", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
 
@@ -184,6 +187,10 @@ def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) ->
         if channel.asked or snapshots.due(shown, run.iteration):
             _snapshot(channel, run)
             shown = run.iteration
+        if channel.asked == "finish":
+            run.end()
+            saved = 0  # the checkpoint has to know that this was the last iteration
+            break
         if channel.asked:
             if channel.asked == "pause":
                 _checkpoint(channel, run, directory)

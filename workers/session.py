@@ -117,7 +117,7 @@ class Session:
             if self._draining:
                 self._conclude(self._attempt.release)
                 return False
-            if self._lease.state in (State.CANCELLING, State.PAUSING):
+            if self._lease.asked.state in (State.CANCELLING, State.PAUSING):
                 self._conclude(self._attempt.stopped)
                 return False
             if clock() - waiting_since > self._timing.start:
@@ -176,10 +176,12 @@ class Session:
         return over
 
     def _pass_on_requests(self) -> None:
-        wish = "stop" if self._lease.state is State.CANCELLING else None
+        wish = "stop" if self._lease.asked.state is State.CANCELLING else None
         overdue = clock() > self._deadline
-        if wish is None and (self._draining or self._lease.state is State.PAUSING or overdue):
+        if wish is None and (self._draining or self._lease.asked.state is State.PAUSING or overdue):
             wish = "pause"
+        if wish is None and self._lease.asked.finish_early:
+            wish = "finish"
         if wish is None:
             return
         now = clock()
@@ -342,14 +344,14 @@ class Session:
         self._child.close(self._timing.terminate)
         self._lease.assert_held()
         self._flush()
-        if self._lease.state is State.CANCELLING or self._draining or clock() > self._deadline:
+        if self._lease.asked.state is State.CANCELLING or self._draining or clock() > self._deadline:
             self._conclude_stop()
         else:
             self._lose(self._child.exit_reason())
 
     def _conclude_stop(self) -> None:
         """The runner is gone because it was asked to go: by a person, by the end of this worker, or by the clock."""
-        if self._lease.state in (State.CANCELLING, State.PAUSING):
+        if self._lease.asked.state in (State.CANCELLING, State.PAUSING):
             self._conclude(self._attempt.stopped)
         elif self._draining:
             self._conclude(self._attempt.release)

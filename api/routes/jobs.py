@@ -284,6 +284,15 @@ def resume(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     return _accepted(service.resume(job_id, tenant=tenant))
 
 
+@router.post("/{job_id}/finish", summary="Finish a job now", **ACCEPTED)
+def finish(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
+    """End the iterations after the current one. The result is made of those that are done, at least one.
+
+    A paused job is queued again for it. The result says `stopped_by: request`.
+    """
+    return _accepted(service.finish(job_id, tenant=tenant))
+
+
 @router.post("/{job_id}/retry", summary="Retry a job", **ACCEPTED)
 def retry(
     job_id: JobId,

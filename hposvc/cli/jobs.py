@@ -168,6 +168,7 @@ def _action(name: str, doc: str) -> Callable[..., None]:
 
 cancel = _action("cancel", "Stop a job for good; what it has found so far is kept.")
 pause = _action("pause", "Stop a job at its next iteration; resume goes on from there.")
+finish = _action("finish", "End the iterations of a job now; its result is made of those that are done.")
 resume = _action("resume", "Queue a paused job again.")
 
 

@@ -300,6 +300,10 @@ class Client:
         """Queue a paused job again."""
         return self._act(job_id, "resume")
 
+    def finish(self, job_id: str) -> JobResource:
+        """End the iterations of the job after the current one: it makes its result of those that are done."""
+        return self._act(job_id, "finish")
+
     def retry(self, job_id: str, *, from_start: bool = False) -> JobResource:
         """Queue a failed or cancelled job again, as its next attempt: from its last checkpoint, or from the start."""
         return self._act(job_id, "retry", {"from": "start"} if from_start else None)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.compiler import compiles
@@ -153,6 +155,8 @@ jobs = Table(
     Column("attempt", Integer, nullable=False),
     # Attempts lost to crashes since the job was submitted or retried; at max_attempts the job fails.
     Column("losses", Integer, nullable=False, default=0),
+    # Somebody asked for the result of the iterations that are done; it holds in later attempts, too.
+    Column("finish_early", Boolean, nullable=False, server_default=false()),
     Column("max_attempts", Integer, nullable=False),
     Column("worker_id", String(64)),
     Column("lease_until", Double),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -39,6 +39,13 @@ class Fenced(Exception):
     """The job belongs to someone else, or its lease ran out: nothing was written."""
 
 
+class Asked(NamedTuple):
+    """What people ask of a job: its state, which may be a request to stop, and whether it is to finish early."""
+
+    state: State
+    finish_early: bool
+
+
 class Attempt:
     """One attempt at one job, in the hands of one worker."""
 
@@ -58,12 +65,12 @@ class Attempt:
         self.spec = spec
         self.traceparent = traceparent  # of the request that submitted the job
 
-    def renew(self, lease_seconds: float) -> State:
-        """Hold the job for another ``lease_seconds``; returns its state, which may be a request to stop."""
+    def renew(self, lease_seconds: float) -> Asked:
+        """Hold the job for another ``lease_seconds``. Raises Fenced."""
         with write(self._engine) as connection:
             row = self._update(connection, {"lease_until": now() + lease_seconds}, changed=False)
             failpoint("renew.before_commit")
-        return State(row.state)
+        return Asked(State(row.state), row.finish_early)
 
     def outcome(self) -> str | None:
         """How this attempt ended; None as long as it goes on."""
@@ -72,16 +79,16 @@ class Attempt:
             outcome: str | None = connection.execute(query).scalar()
         return outcome
 
-    def state(self) -> State:
-        """The state of the job, to see what people ask of it. Raises Fenced."""
-        query = sa.select(jobs.c.state).where(
+    def asked(self) -> Asked:
+        """What people ask of the job now. Raises Fenced."""
+        query = sa.select(jobs.c.state, jobs.c.finish_early).where(
             jobs.c.id == self.job_id, jobs.c.attempt == self.number, jobs.c.state.in_(HELD)
         )
         with read(self._engine) as connection:
-            state = connection.execute(query).scalar()
-        if state is None:
+            row = connection.execute(query).first()
+        if row is None:
             raise Fenced(self._belongs_to_another())
-        return State(state)
+        return Asked(State(row.state), row.finish_early)
 
     def start(self, resumed_from: int | None) -> list[str]:
         """The runner took the job up, from the checkpoint of that iteration or from the start.

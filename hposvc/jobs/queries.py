@@ -220,6 +220,7 @@ def job_resource(row: sa.RowMapping) -> JobResource:
         state=State(row["state"]),
         attempt=row["attempt"],
         version=row["version"],
+        finish_early=row["finish_early"],
         phase=row["phase"],
         worker=row["worker_id"],
         progress=Progress(iteration=row["iteration"], iterations=row["iterations"]),

@@ -37,6 +37,8 @@ __all__ = [
 
 NO_LIMITS = Quotas()
 
+ASKED_TO_FINISH = "asked to finish now: no more iterations than the current one"
+
 
 class IdempotencyConflict(Exception):
     """The key was used before, for a different job. Carries ``key`` and ``job_id``."""
@@ -169,6 +171,13 @@ class Jobs:
         """Queue a paused job again, from its checkpoint. Raises JobNotFound, IllegalTransition."""
         return self._request(job_id, tenant, Action.RESUME)
 
+    def finish(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
+        """End the iterations after the current one, and make the result of those that are done.
+
+        It holds for later attempts, until the job is retried. Raises JobNotFound, IllegalTransition.
+        """
+        return self._request(job_id, tenant, Action.FINISH)
+
     def retry(self, job_id: str, *, from_start: bool = False, tenant: str = DEFAULT_TENANT) -> JobResource:
         """Queue a failed or cancelled job again, with all its attempts.
 
@@ -224,12 +233,15 @@ class Jobs:
             if row is None:
                 raise JobNotFound(job_id)
             target = move(job_id, State(row.state), action)
-            if target == row.state:
+            asks_to_finish = action is Action.FINISH and not row.finish_early
+            if target == row.state and not asks_to_finish:
                 return queries.get_in(connection, job_id, tenant=tenant)
-            values = change_of_state(target)
+            values = change_of_state(target) if target != row.state else {"version": jobs.c.version + 1}
             attempt = row.attempt
+            if action in (Action.FINISH, Action.RETRY):
+                values |= {"finish_early": action is Action.FINISH}
             data: dict[str, str] = {"state": target, "by": action}
-            if target is State.QUEUED:
+            if target is State.QUEUED and target != row.state:
                 assert_may_queue(connection, tenant, self._quotas)
                 attempt += 1
                 values |= {"attempt": attempt, "error": None, "finished_at": None}
@@ -243,7 +255,10 @@ class Jobs:
                 )
                 failpoint("request.enqueued")
             connection.execute(jobs.update().where(*mine).values(values))
-            add_event(connection, job_id, attempt, "state", data)
+            if asks_to_finish:
+                add_event(connection, job_id, attempt, "note", {"level": "info", "message": ASKED_TO_FINISH})
+            if target != row.state:
+                add_event(connection, job_id, attempt, "state", data)
             job = queries.get_in(connection, job_id, tenant=tenant)
             failpoint("request.before_commit")
         failpoint("request.committed")

@@ -145,6 +145,13 @@ class Run:
             self._note(batch)
             yield batch
 
+    def end(self) -> None:
+        """Make the last iteration of the last batch the last one of all, because somebody asked for the result.
+
+        A checkpoint keeps it.
+        """
+        self._state.stopped_by = self._state.stopped_by or "request"
+
     def checkpoint(self) -> bytes:
         """Everything that continuing needs, as bytes without code in them; and λ by name, for whoever looks on."""
         named = parquet(pa.table(self._entries | {"lambda": self._lambda()}))

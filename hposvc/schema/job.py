@@ -96,6 +96,8 @@ class JobResource(Resource):
     """Number of the current or last attempt, from 1. A new attempt begins after a lost worker, a pause and a retry."""
     version: int
     """Grows with every change of the job; it is the ETag."""
+    finish_early: bool = False
+    """Whether somebody asked for the result of the iterations that are done. A retry forgets it."""
     phase: str | None
     """What the worker does: `loading`, `solving` or `refitting`. null: no worker has the job."""
     worker: str | None

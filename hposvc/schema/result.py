@@ -188,8 +188,8 @@ class JobResult(ResultPart):
     """What a finished job found."""
 
     stopped_by: Text = None
-    """The rule that ended the iterations: `iterations`, `max_seconds`, `patience`, `hypergradient_tolerance`
-    or `zero_hypergradient`.
+    """The rule that ended the iterations: `iterations`, `max_seconds`, `patience`, `hypergradient_tolerance`,
+    `zero_hypergradient`, or `request`: somebody asked to finish early.
     """
     iterations: Count = None
     """How many iterations were done."""

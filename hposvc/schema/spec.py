@@ -437,7 +437,8 @@ class SolverSpec(SpecModel):
 class StopSpec(SpecModel):
     """When the iterations end: at the first rule that holds. ``stopped_by`` of the result names it.
 
-    One rule has no setting: ``zero_hypergradient`` ends a run whose hypergradient was exactly zero ten times in a row.
+    Two have no setting: ``zero_hypergradient`` ends a run whose hypergradient was exactly zero ten times in a row, and
+    ``request`` one that somebody asked to finish.
     """
 
     iterations: Annotated[StrictInt, Field(ge=1, le=10_000_000)] = 500

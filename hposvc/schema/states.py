@@ -27,6 +27,7 @@ class Action(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RETRY = "retry"
+    FINISH = "finish"  # no more iterations: the result of those that are done
     # The worker that holds the attempt acts.
     CLAIM = "claim"
     START = "start"
@@ -72,6 +73,12 @@ MOVES: dict[Action, dict[State, State]] = {
         State.QUEUED: State.QUEUED,
         State.STARTING: State.STARTING,
         State.RUNNING: State.RUNNING,
+    },
+    Action.FINISH: {
+        State.QUEUED: State.QUEUED,
+        State.STARTING: State.STARTING,
+        State.RUNNING: State.RUNNING,
+        State.PAUSED: State.QUEUED,
     },
     Action.CLAIM: {State.QUEUED: State.STARTING},
     Action.START: {State.STARTING: State.RUNNING, State.PAUSING: State.PAUSING, State.CANCELLING: State.CANCELLING},

@@ -202,6 +202,15 @@ def test_actions_ask_the_service(page: Page, server: Server) -> None:
     expect(page.locator("#events")).to_contain_text("Cancelled")
 
 
+def test_a_running_job_is_asked_to_finish_now(page: Page, server: Server) -> None:
+    job, _ = running(server.engine, 5)
+    page.goto(f"/jobs/{job.id}")
+    page.get_by_role("button", name="Finish now").click()
+    expect(page.locator("#notice")).to_contain_text("The result is made of those that are done.")
+    expect(page.get_by_role("button", name="Finish now")).to_have_count(0)
+    expect(page.locator("#events")).to_contain_text("asked to finish now")
+
+
 def test_an_action_that_came_too_late_is_explained(page: Page, server: Server, watch: Watch) -> None:
     job, attempt = running(server.engine, 5)
     page.goto(f"/jobs/{job.id}")

@@ -95,6 +95,8 @@ def test_a_job_that_waits_can_be_paused_resumed_cancelled_and_retried(api: Serve
         job = client.submit(SPEC)
         assert client.pause(job.id).state == "paused"
         assert client.resume(job.id).state == "queued"
+        assert not client.job(job.id).finish_early
+        assert client.finish(job.id).finish_early
         assert client.cancel(job.id).state == "cancelled"
         assert client.retry(job.id).state == "queued"
         assert client.cancel(job.id).state == "cancelled"

@@ -76,6 +76,18 @@ def test_each_kind_lowers_the_upper_loss_and_resumes_bit_for_bit(per: str) -> No
     assert ours["per"] == per
 
 
+def test_a_run_that_is_ended_keeps_that_in_its_checkpoint() -> None:
+    run = Run(spec(hyperparameters={"per": "noise_matrix"}, stop={"iterations": 5_000}))
+    next(run.iterations())
+    run.end()
+    done = run.iteration
+    resumed = Run(run.spec, checkpoint=run.checkpoint())
+    assert list(resumed.iterations()) == []
+    result = read_result(resumed.finish().result)
+    assert (result.stopped_by, result.iterations) == ("request", done)
+    assert done < 5_000
+
+
 def test_a_checkpoint_of_rows_from_before_goes_on_with_weights_of_rows() -> None:
     """What an earlier release stored has no kind of λ, and its default was one weight per row."""
     before = Run(spec(dataset=NOISE, hyperparameters={"per": "row"}))

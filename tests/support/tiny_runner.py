@@ -70,6 +70,7 @@ class TinyRun:
         state = json.loads(checkpoint) if checkpoint else {"iteration": 0, "lam": 0.3 + spec.solver.seed / 1000}
         self.iteration: int = state["iteration"]
         self.lam: float = state["lam"]
+        self.ended: bool = state.get("ended", False)
         words = [word.partition("=") for word in (spec.name or "").split()]
         self.behaviour = {name: float(value or 0) for name, _, value in words}
         if "deaf" in self.behaviour:
@@ -77,7 +78,7 @@ class TinyRun:
 
     def iterations(self) -> Iterator[list[TinyIteration]]:
         batch: list[TinyIteration] = []
-        while self.iteration < self.spec.stop.iterations:
+        while self.iteration < self.spec.stop.iterations and not self.ended:
             self.iteration += 1
             self.lam = step(self.lam, self.iteration)
             time.sleep(self.behaviour.get("slow", 0.0))
@@ -93,8 +94,11 @@ class TinyRun:
         if batch:
             yield batch
 
+    def end(self) -> None:
+        self.ended = True
+
     def checkpoint(self) -> bytes:
-        return json.dumps({"iteration": self.iteration, "lam": self.lam}).encode()
+        return json.dumps({"iteration": self.iteration, "lam": self.lam, "ended": self.ended}).encode()
 
     def snapshot(self) -> snapshots.Snapshot:
         group, lam = snapshots.Group("rows", 2), np.array([self.lam, float(self.iteration)])

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hposvc.jobs import queries
+from hposvc.jobs.service import ASKED_TO_FINISH
 from hposvc.schema.states import State
 from tests.support.harness import Service, children_of, eventually, gone, tiny_spec
 
@@ -166,6 +167,28 @@ def test_a_paused_job_goes_on_with_the_same_numbers(crew: Service) -> None:
     assert crew.jobs.resume(job_id).attempt == 2
     crew.assert_succeeded_exactly(job_id)
     assert crew.attempts(job_id)[1]["resumed_from"] == paused.progress.iteration
+
+
+def test_a_job_that_is_to_finish_makes_its_result_of_the_iterations_that_are_done(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000}, checkpoint_every=1000)).id
+    crew.until_iteration(job_id, 5)
+    asked = crew.jobs.finish(job_id)
+    assert (asked.state, asked.finish_early) == (State.RUNNING, True)
+    job = crew.until_state(job_id, State.SUCCEEDED)
+    assert job.result is not None
+    assert 5 <= job.result["iterations"] == job.progress.iteration < 100_000
+    assert crew.notes(job_id) == [ASKED_TO_FINISH]
+    crew.assert_history_is_sound([job_id])
+
+
+def test_a_paused_job_that_is_to_finish_does(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000}, checkpoint_every=1000)).id
+    crew.until_iteration(job_id, 5)
+    crew.jobs.pause(job_id)
+    crew.until_state(job_id, State.PAUSED)
+    assert crew.jobs.finish(job_id).state is State.QUEUED
+    assert crew.until_state(job_id, State.SUCCEEDED).progress.iteration < 100_000
+    crew.assert_history_is_sound([job_id])
 
 
 def test_a_failed_job_is_retried_with_all_its_attempts(crew: Service) -> None:

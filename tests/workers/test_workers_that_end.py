@@ -157,6 +157,19 @@ def test_cancel_and_pause_of_a_job_whose_worker_is_dead(service: Service) -> Non
         service.assert_history_is_sound([job_id])
 
 
+def test_a_job_whose_worker_dies_before_it_could_finish_does_with_the_next_one(service: Service) -> None:
+    doomed = service.worker()
+    job_id = service.jobs.submit(tiny_spec("slow=0.02", stop={"iterations": 100_000})).id
+    service.until_iteration(job_id, 3)
+    doomed.kill()
+    doomed.wait()
+    service.jobs.finish(job_id)
+    service.worker()
+    done = service.until_state(job_id, State.SUCCEEDED).progress.iteration
+    assert 3 <= done < 100_000
+    service.assert_history_is_sound([job_id])
+
+
 def test_a_queued_job_is_cancelled_paused_and_resumed_without_a_worker(service: Service) -> None:
     job_id = service.jobs.submit(tiny_spec()).id
     assert service.jobs.pause(job_id).state is State.PAUSED

@@ -200,6 +200,8 @@ function notice() {
     const diverged = job.error.reason === "diverged";
     const correct = h("a", { class: "button small", href: `/new?from=${encodeURIComponent(id)}&corrected=true` }, "Correct it in a new job");
     say("bad", "cross", `${stateText(job)}${at}`, h("p", {}, job.error.message), diverged && h("p", {}, settings()), h("p", {}, h("strong", {}, "What to do: "), job.error.remedy), diverged && h("p", {}, correct));
+  } else if (job.state === "running" && job.finish_early && job.phase !== "refitting") {
+    say("live", "spinner", `Finishing${place}`, h("p", {}, "The current iteration is the last one. The result is made of those that are done."));
   } else if (job.state === "starting" || (job.state === "running" && (series.empty || job.phase !== "solving"))) {
     say("live", "spinner", `${stateText(job)}${place}`, h("p", {}, PHASES[job.phase] ?? "The worker begins."));
   } else if (job.state === "paused") {
@@ -244,12 +246,12 @@ async function waiting() {
   say("", "clock", title, h("p", {}, ...text));
 }
 
-const ACTION_TEXT = { pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel" };
+const ACTION_TEXT = { finish: "Finish now", pause: "Pause", resume: "Resume", retry: "Retry", cancel: "Cancel" };
 
 function actions() {
-  const legal = Object.keys(ACTION_TEXT).filter((action) => ACTIONS[action].has(job.state));
+  const legal = Object.keys(ACTION_TEXT).filter((action) => ACTIONS[action].has(job.state) && !(action === "finish" && job.finish_early));
   const ended = TERMINAL.has(job.state);
-  const key = [...legal, ended, Boolean(job.result)].join();
+  const key = [...legal, job.finish_early, ended, Boolean(job.result)].join();
   const box = $("#actions");
   if (box.dataset.legal === key) return; // keep the focus where it is
   box.dataset.legal = key;

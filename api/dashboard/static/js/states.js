@@ -24,6 +24,7 @@ export const ACTIVE = new Set(["queued", "starting", "running", "pausing", "canc
 export const ACTIONS = {
   pause: new Set(["queued", "starting", "running"]),
   resume: new Set(["paused"]),
+  finish: new Set(["starting", "running", "paused"]),
   retry: new Set(["failed", "cancelled"]),
   cancel: new Set(["queued", "starting", "running", "pausing", "paused"]),
 };
