@@ -50,13 +50,7 @@ class Client:
     ``timeout`` is in seconds.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        key: str | None = None,
-        timeout: float = 30.0,
-    ) -> None:
+    def __init__(self, url: str, *, key: str | None = None, timeout: float = 30.0) -> None:
         self.url = url.rstrip("/")
         self._http = Connection(self.url, key, timeout)
         self.reviews = ReviewCalls(self._http)
