@@ -225,6 +225,17 @@ COMPARISON = {
     ],
     "differences": [],
 }
+VERSION: dict[str, Any] = DATASET | {
+    "id": "ds_0c91d8e27b3a44f5e611",
+    "name": "churn v2.csv",
+    "rows": 3988,
+    "parent": DATASET_ID,
+    "version": 2,
+    "reviewed": {"right": 61, "relabel": 25, "drop": 12, "unsure": 2},
+    "review_column": "review",
+    "content_sha256": None,
+}
+REVISED_CSV = "customer,age,city,churned,review\nc-0412,29,Lima,false,relabelled\n"
 DATASETS = {"items": [DATASET], "next_page": None}
 PREVIEW = {
     "columns": ["customer", "age", "city", "churned"],

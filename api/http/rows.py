@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Literal
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,6 +23,11 @@ from hposvc.storage.store import Store
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
 Format = Literal["csv", "parquet", "json"]
+MEDIA_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "parquet": "application/vnd.apache.parquet",
+}
 BATCH_ROWS = 4096
 
 
@@ -45,13 +51,34 @@ def rows_response(
                     return
 
     write = {"csv": _csv, "json": _json, "parquet": _parquet}[format_]
-    media_type = {
-        "csv": "text/csv; charset=utf-8",
-        "json": "application/json",
-        "parquet": "application/vnd.apache.parquet",
-    }
     headers = {"Content-Disposition": f'attachment; filename="rows.{format_}"'} if format_ != "json" else {}
-    return StreamingResponse(write(pieces()), media_type=media_type[format_], headers=headers)
+    return StreamingResponse(write(pieces()), media_type=MEDIA_TYPES[format_], headers=headers)
+
+
+def table_response(
+    stream: BinaryIO, name: str, arrays: Mapping[str, Sequence[str]], format_: Literal["csv", "parquet"]
+) -> Response:
+    """The Parquet file ``stream``, which is closed at the end; as CSV with a column for each number of an array."""
+
+    def pieces() -> Iterator[pa.RecordBatch]:
+        with stream:
+            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, use_threads=False):
+                yield batch if format_ == "parquet" else _flat(batch, arrays)
+
+    write = {"csv": _csv, "parquet": _parquet}[format_]
+    stem = name.rpartition(".")[0] if "." in name else name
+    headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'{stem}.{format_}', safe='')}"}
+    return StreamingResponse(write(pieces()), media_type=MEDIA_TYPES[format_], headers=headers)
+
+
+def _flat(batch: pa.RecordBatch, arrays: Mapping[str, Sequence[str]]) -> pa.RecordBatch:
+    columns: list[tuple[str, pa.Array]] = []
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if name in arrays:
+            columns += [(each, pc.list_element(column, place)) for place, each in enumerate(arrays[name])]
+        else:
+            columns.append((name, column))
+    return pa.record_batch([column for _, column in columns], names=[name for name, _ in columns])
 
 
 def _csv(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
 from api import examples
-from api.dependencies import DatasetsService, Held, Tenant
+from api.dependencies import DatasetsService, Held, Services, Tenant
 from api.http.problem_details import HTTPProblem, field_error, invalid_dataset
 from api.http.routing import InTurn
+from api.http.rows import table_response
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
@@ -258,6 +259,71 @@ def preview(
         raise HTTPProblem(
             "artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer."
         ) from None
+
+
+@router.get(
+    "/{dataset_id}/file",
+    summary="Download a data set",
+    response_class=Response,
+    responses={200: examples.answer(examples.REVISED_CSV, "All of its rows.", media_type="text/csv")},
+)
+def download(
+    dataset_id: DatasetId,
+    held: Held,
+    tenant: Tenant,
+    format_: Annotated[
+        Literal["csv", "parquet"], Query(alias="format", description="The format of the response.")
+    ] = "csv",
+) -> Response:
+    """All rows and columns of an uploaded data set as they were understood, with what reviews did to each label."""
+    upload = held.datasets.upload(dataset_id, tenant=tenant)
+    try:
+        return table_response(upload.open(), upload.name, upload.description["arrays"], format_)
+    except FileNotFoundError:
+        raise HTTPProblem(
+            "artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer."
+        ) from None
+
+
+@router.post(
+    "/{dataset_id}/versions",
+    status_code=201,
+    summary="Make a new version of a data set from its review",
+    response_model=DatasetResource,
+    responses={
+        200: examples.answer(examples.VERSION, "The same decisions had made this version already."),
+        201: examples.answer(examples.VERSION, "Made. Location is where it is found.", ("Location",)),
+    },
+)
+async def make_version(
+    dataset_id: DatasetId,
+    held: Held,
+    tenant: Tenant,
+    label: Annotated[Column, Query(description="The column that was judged. By default the label.")] = None,
+    name: Annotated[
+        str | None, Query(max_length=1000, description="Its name. By default that of the parent, with its version.")
+    ] = None,
+) -> Response:
+    """A data set with the decisions done to its rows: labels replaced, rows dropped, and a column that says so.
+
+    The parent stays as it is. The version names it as `parent`, and jobs may trust its reviewed rows by
+    `dataset.trusted: reviewed`.
+    """
+    make = partial(_version, held, dataset_id, tenant, label, name)
+    found, new = await held.work.uploads.run(tenant, make)
+    headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
+    return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
+
+
+def _version(
+    held: Services, dataset_id: str, tenant: str, label: str | None, name: str | None
+) -> tuple[DatasetResource, bool]:
+    try:
+        if name is not None:
+            check_name(name)
+        return held.reviews.make_version(dataset_id, tenant=tenant, label=label, name=name)
+    except DataError as error:
+        raise invalid_dataset(error) from None
 
 
 @router.delete(

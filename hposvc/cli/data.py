@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 
-DataFile = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file, or one in a .gz or .zip.")]
+FILE = typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file, or one in a .gz or .zip.")
+DataFile = Annotated[Path, FILE]
 Label = Annotated[
     str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
 ]

@@ -17,6 +17,7 @@ from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
     from hposvc.client import Client
+    from hposvc.schema.datasets import DatasetResource
     from hposvc.schema.reviews import Decision, RowDecision
 
 commands = typer.Typer(no_args_is_help=True, help="What people decide about the labels of a data set.")
@@ -133,6 +134,45 @@ def import_(
         typer.echo(_how_to_undo(dataset_id, each.batch))
 
 
+@commands.command(cls=Command)
+def version(
+    dataset_id: DatasetId,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Download it, too: as Parquet if FILE ends so, else as CSV.")
+    ] = None,
+    label: Label = None,
+    name: Annotated[str | None, typer.Option(help="What to call it; by default the parent's name and v2.")] = None,
+    url: Url = None,
+    as_json: Json = False,
+) -> None:
+    """Make a new data set from the decisions: labels replaced, rows dropped, and a column that says so."""
+    with client_of(url) as client:
+        made = client.reviews.make_version(dataset_of(client, dataset_id), label=label, name=name)
+        if output is not None:
+            _download(client, made.id, output)
+    if as_json:
+        print_json(made)
+        return
+    typer.echo(f"{made.id}  {made.name}: {made.rows:,} rows, {_done(made)}")
+    typer.echo(f"To tune again: hposvc tune --reviewed {made.parent}")
+
+
+def _done(made: DatasetResource) -> str:
+    """What a review did, in words."""
+    counts = made.reviewed
+    if counts is None:
+        return "nothing reviewed"
+    done = {"relabelled": counts.relabel, "dropped": counts.drop, "confirmed": counts.right, "unsure": counts.unsure}
+    return ", ".join(f"{count:,} {what}" for what, count in done.items())
+
+
+def _download(client: Client, dataset_id: str, output: Path) -> None:
+    try:
+        client.reviews.download(dataset_id, output)
+    except OSError as error:
+        raise Fault(f"cannot write {output}: {error.strerror}", "Name another file.", code=Exit.USAGE) from error
+
+
 def _how_to_undo(dataset_id: str, batch: str) -> str:
     return f"To undo: hposvc review undo {dataset_id} {batch}"
 
@@ -156,7 +196,9 @@ def _rows_to_decide(
     client: Client, job_id: str, found: Sequence[Decision]
 ) -> tuple[list[str], Iterator[Sequence[Any]]]:
     """The rows of a job, the most suspicious first, with what was decided about them."""
-    table = client.rows(job_id)
+    table = client.rows(job_id, part="all")
+    if "probability_wrong" in table.column_names:
+        table = table.sort_by([("probability_wrong", "descending")])  # those that nobody judged come last
     decided = {item.row: (item.decision, item.relabelled_to) for item in found}
     own = [name for name in table.column_names if name not in ("row_id", "decision", "relabelled_to")]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hposvc.cli.data import (
-    DataFile,
+    FILE,
     DateFormat,
     Decimal,
     Encoding,
@@ -21,17 +22,28 @@ from hposvc.cli.data import (
 )
 from hposvc.cli.field_help import of_field
 from hposvc.cli.jobs import follow_to_end, say_submitted, warn
+from hposvc.cli.naming import complete_datasets, dataset_of
 from hposvc.cli.support import Json, Url, client_of
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
+    from hposvc.client import Client
     from hposvc.schema.datasets import DatasetResource
 
 MOST_LEFT_OUT = 10  # columns that are named
 
 
 def tune(
-    file: DataFile,
+    file: Annotated[Path | None, FILE] = None,
+    reviewed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATASET",
+            help="In the place of a file: a data set that was reviewed. A new version of it is made and tuned, and its "
+            "reviewed rows are the trusted rows.",
+            autocompletion=complete_datasets,
+        ),
+    ] = None,
     label: Label = None,
     kind: Annotated[str, typer.Option(help=of_field("spec.JobSpec.kind"))] = "data_reweighting",
     id_column: IdColumn = None,
@@ -66,17 +78,17 @@ def tune(
     """
     if trusted not in ("unknown", "split"):
         raise Fault(f"--trusted {trusted}: there is no such choice.", "Use unknown or split.", code=Exit.USAGE)
-    from hposvc.client import ProblemError
+    if (file is None) == (reviewed is None):
+        raise Fault("name either a file or a data set", "hposvc tune FILE, or --reviewed DATASET", code=Exit.USAGE)
 
     with client_of(url) as client:
-        said = reading(date_format, decimal, missing_values, encoding)
         roles = {"label": label, "id_column": id_column, "task": task, "unlabelled": unlabelled}
-        try:
-            added = upload(client, file, quiet=as_json, **roles, **said)
-        except ProblemError as problem:
-            if not problem.type.endswith("dataset-conflict"):
-                raise
-            added = client.dataset(str(problem.document["dataset"]))
+        if file is None:
+            added = client.reviews.make_version(dataset_of(client, str(reviewed)), label=label)
+            trusted = "reviewed"
+        else:
+            said = reading(date_format, decimal, missing_values, encoding)
+            added = _uploaded(client, file, quiet=as_json, **roles, **said)
         if not as_json:
             _say_left_out(added)
         others = {label or added.target, id_column, trusted_column, *(leave_out or [])}
@@ -93,6 +105,18 @@ def tune(
         if not as_json:
             say_submitted(client, job)
         follow_to_end(client, job.id, as_json=as_json, then_results=True)
+
+
+def _uploaded(client: Client, file: Path, **options: Any) -> DatasetResource:
+    """The data set of a file, also if it is there already with other roles."""
+    from hposvc.client import ProblemError
+
+    try:
+        return upload(client, file, **options)
+    except ProblemError as problem:
+        if not problem.type.endswith("dataset-conflict"):
+            raise
+        return client.dataset(str(problem.document["dataset"]))
 
 
 def _features(known: DatasetResource, others: set[str | None]) -> list[str] | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from hposvc.client.connection import Connection
+from hposvc.files.durable import replacing
+from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.reviews import MOST_DECISIONS, Decided, Decision, DecisionPage, RowDecision, RowHistory, Undone
 
 
@@ -70,6 +73,23 @@ class ReviewCalls:
     def undo(self, dataset_id: str, batch: str) -> Undone:
         """Let the decisions of one request count no more, unless newer ones have replaced them."""
         return Undone.model_validate(self._http.call("DELETE", _path(dataset_id), params={"batch": batch}))
+
+    def make_version(self, dataset_id: str, *, label: str | None = None, name: str | None = None) -> DatasetResource:
+        """A new data set from this one and the decisions about it; the same decisions make it once.
+
+        Jobs may trust its reviewed rows: ``dataset: {id: …, trusted: reviewed}``. Raises ProblemError: nobody decided.
+        """
+        params = {key: value for key, value in {"label": label, "name": name}.items() if value is not None}
+        path = f"/v1/datasets/{quote(dataset_id, safe='')}/versions"
+        return DatasetResource.model_validate(self._http.call("POST", path, params=params))
+
+    def download(self, dataset_id: str, target: Path) -> None:
+        """Write a data set to ``target``: as Parquet if its name ends so, otherwise as CSV. Raises OSError."""
+        params = {"format": "parquet" if target.suffix == ".parquet" else "csv"}
+        path = f"/v1/datasets/{quote(dataset_id, safe='')}/file"
+        with replacing(target) as file, self._http.stream(path, params=params) as response:
+            for piece in response.iter_bytes():
+                file.write(piece)
 
 
 def _path(dataset_id: str) -> str:

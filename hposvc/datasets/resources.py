@@ -25,9 +25,13 @@ def resource(row: sa.RowMapping) -> DatasetResource:
         columns=[ColumnResource(**column) for column in row["columns"]],
         size=row["size"],
         created_at=datetime.fromtimestamp(row["created_at"], UTC),
-        content_sha256=description.get("sent_sha256") or row["content_sha256"],
+        content_sha256=None if "parent" in description else description.get("sent_sha256") or row["content_sha256"],
+        parent=description.get("parent"),
+        version=description.get("version", 1),
+        reviewed=description.get("reviewed"),
+        review_column=description.get("review_column"),
         cautions=[*description.get("cautions", ()), *description.get("label_cautions", ())],
-        links=DatasetLinks(self=path, rows=f"{path}/rows"),
+        links=DatasetLinks(self=path, rows=f"{path}/rows", file=f"{path}/file"),
         **{name: description[name] for name in ("task", "features", "target", "classes", "id_column", "image_shape")},
     )
 

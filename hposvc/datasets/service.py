@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 NO_LIMITS = Quotas()
 MOST_PREVIEWED = 1000
 LONGEST_NAME = 200
+AS_IT_IS = UploadOptions()
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,15 @@ class Incoming:
     def path(self) -> Path:
         """Where the file goes, as it comes."""
         return self.directory / "body"
+
+
+@dataclass(frozen=True)
+class Made:
+    """A data set that is to be kept: its name, what makes it the same as another one, and what it holds."""
+
+    name: str
+    identity: str
+    description: Mapping[str, Any]
 
 
 class Datasets:
@@ -142,14 +152,31 @@ class Datasets:
         target = incoming.directory / "data.parquet"
         description = ingest(incoming.path, target, options)
         failpoint("dataset.checked")
+        made = Made(name, identity, description | {"sent_sha256": sha256})
+        return self.keep(incoming, target, made, tenant=tenant, options=options)
+
+    def keep(
+        self,
+        incoming: Incoming,
+        target: Path,
+        made: Made,
+        *,
+        tenant: str = DEFAULT_TENANT,
+        options: UploadOptions = AS_IT_IS,
+    ) -> tuple[DatasetResource, bool]:
+        """Keep the Parquet file ``target`` as a data set; returns it, or the same one as it was kept before, and which.
+
+        Raises DatasetConflict, QuotaExceeded.
+        """
+        description = dict(made.description)
         columns = description.pop("columns")
         values = {
             "id": incoming.id,
             "tenant_id": tenant,
-            "name": name,
-            "content_sha256": identity,
+            "name": made.name,
+            "content_sha256": made.identity,
             "columns": columns,
-            "description": description | {"sent_sha256": sha256},
+            "description": description,
             "rows": description["rows"],
             "size": target.stat().st_size,
             "sha256": sha256_of(target),
@@ -165,7 +192,7 @@ class Datasets:
             self._store.remove_all(_folder(incoming.id))
             if not isinstance(error, sa.exc.IntegrityError):
                 raise
-            known = self._known(identity, tenant, options)  # somebody sent the same at the same time
+            known = self._known(made.identity, tenant, options)  # somebody sent the same at the same time
             if known is None:
                 raise
             return known, False

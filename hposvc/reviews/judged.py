@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hposvc.tables.defects import DataError, Defect
+from hposvc.tables.kinds import Column
 from hposvc.training_data import Upload, uploaded
 from hposvc.training_data.dataset import listed
 from hposvc.training_data.table import Table
@@ -27,6 +28,12 @@ class Judged:
     table: Table
     label: str
     classes: tuple[str, ...] | None
+
+    @property
+    def values(self) -> Column:
+        """The labels as the file has them."""
+        assert self.table.uploaded is not None  # noqa: S101 - only uploaded data sets are reviewed
+        return self.table.uploaded.columns[self.label]
 
     def numbers(self, rows: Sequence[str]) -> list[int]:
         """The places of ``rows`` in the file, from 0. Raises DataError: there is no such row, or it is named twice."""

@@ -17,9 +17,10 @@ from hposvc.datasets.service import Datasets
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs, now, reviews
 from hposvc.failpoints import failpoint
-from hposvc.reviews import queries
+from hposvc.reviews import queries, versions
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
 from hposvc.reviews.judged import Judged, judged
+from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.reviews import Decided, DecisionPage, RowDecision, RowHistory, Undone
 from hposvc.tables.defects import DataError, Defect
 
@@ -125,6 +126,13 @@ class Reviews:
         return RowHistory(
             row=row, version=next((item.version for item in items if item.undone_at is None), 0), items=items
         )
+
+    def make_version(
+        self, dataset_id: str, *, tenant: str = DEFAULT_TENANT, label: str | None = None, name: str | None = None
+    ) -> tuple[DatasetResource, bool]:
+        """A new data set from this one and the decisions about it; see :func:`hposvc.reviews.versions.make`."""
+        column = self._judged(dataset_id, label, tenant)
+        return versions.make(self._datasets, self._engine, dataset_id, column, name=name, tenant=tenant)
 
     def _own_label(self, dataset_id: str, tenant: str) -> str:
         found = self._datasets.get(dataset_id, tenant=tenant)

@@ -29,6 +29,19 @@ class ColumnResource(Resource):
     """How many different values it has. null: it holds arrays, or values that cannot be read."""
 
 
+class ReviewCounts(Resource):
+    """How many rows of the parent people decided about, by what they decided."""
+
+    right: int
+    """Rows whose label was confirmed."""
+    relabel: int
+    """Rows that got another label."""
+    drop: int
+    """Rows that were left out."""
+    unsure: int
+    """Rows that somebody looked at and could not tell."""
+
+
 class DatasetLinks(Resource):
     """Where the data set and its first rows are found."""
 
@@ -36,6 +49,8 @@ class DatasetLinks(Resource):
     """Path of the data set."""
     rows: str | None
     """Path of its first rows. null: they cannot be shown."""
+    file: str | None = None
+    """Path of all of it, as CSV or Parquet. null: it is bundled."""
 
 
 class DatasetResource(Resource):
@@ -46,7 +61,17 @@ class DatasetResource(Resource):
     name: str
     """A name for people; of an upload, the name of its file."""
     source: Literal["upload", "bundled"]
-    """`upload`: somebody of the tenant uploaded it. `bundled`: it comes with the service."""
+    """`upload`: somebody of the tenant uploaded it, or made it by a review. `bundled`: it comes with the service."""
+    parent: str | None = None
+    """The data set whose review made this one. null: it was uploaded, or is bundled."""
+    version: int = 1
+    """1, and one more than the parent for what a review made."""
+    reviewed: ReviewCounts | None = None
+    """What was decided about the rows of the parent. null: there is no parent."""
+    review_column: str | None = None
+    """The column that says of each row what reviews did to its label: `confirmed`, `relabelled`, `unsure`, or nothing.
+    null: no review made the data set.
+    """
     task: Literal["classification", "regression"] | None
     """Whether `target` holds classes or numbers. null: there is no target yet."""
     rows: int
@@ -68,7 +93,7 @@ class DatasetResource(Resource):
     created_at: datetime | None
     """When it was uploaded. null: it is bundled."""
     content_sha256: str | None
-    """SHA-256 of the uploaded file, in hexadecimal. null: it is bundled."""
+    """SHA-256 of the uploaded file, in hexadecimal. null: it is bundled, or was made by a review."""
     cautions: list[str] = Field([])
     """What to know of the file before it is used, a sentence each; jobs and results repeat it."""
     links: DatasetLinks

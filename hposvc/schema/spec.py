@@ -120,10 +120,11 @@ class DatasetSpec(SpecModel):
     """
     split: RandomSplit | ColumnSplit | FilesSplit = RandomSplit()
     """Which rows are for training, validation and test. By default 60 %, 20 % and 20 % at random."""
-    trusted: Literal["split", "unknown"] | TrustedColumn = "split"
+    trusted: Literal["split", "unknown", "reviewed"] | TrustedColumn = "split"
     """Which labels are known to be right. `split`: those of the validation and test rows. `unknown`: none; labels are
-    judged by models that have not seen them. An object with `column`: those that the column marks. Only for
-    `data_reweighting`.
+    judged by models that have not seen them. `reviewed`: those that people confirmed or corrected in the reviews that
+    made the data set; a fraction `split.test` of these rows tests, the others validate, and all rows that nobody
+    checked are training rows. An object with `column`: those that the column marks. Only for `data_reweighting`.
     """
     unlabelled: Literal["refuse", "leave_out"] | None = None
     """What becomes of rows of an uploaded data set that have no label. `refuse`: the job is refused. `leave_out`: it is
@@ -554,8 +555,8 @@ class JobSpec(SpecModel):
             )
         if trusted != "unknown" and not isinstance(self.dataset.split, RandomSplit):
             raise ValueError(
-                "dataset.trusted: a column of checked rows needs a random split; leave out split.column, or let its "
-                "validation rows be the checked ones"
+                "dataset.trusted: a review, or a column of checked rows, needs a random split; leave out split.column, "
+                "or let its validation rows be the checked ones"
             )
         return self
 

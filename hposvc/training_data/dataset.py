@@ -14,6 +14,7 @@ from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
 from hposvc.tables.kinds import Column, Kind
+from hposvc.tables.revision import CHECKED as REVIEWED
 from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns, counted
 from hposvc.training_data.targets import cautions_of, combined, holds_numbers, targets_of
 
@@ -139,6 +140,8 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         roles["dataset.id_column"] = spec.id_column
     if isinstance(spec.split, ColumnSplit):
         roles["dataset.split.column"] = spec.split.column
+    if spec.trusted == "reviewed":
+        roles["dataset.trusted"] = _review_column(table)
     if isinstance(spec.trusted, TrustedColumn):
         roles["dataset.trusted.column"] = spec.trusted.column
     usable = _numeric(table) if uploaded is None else uploaded.features
@@ -214,10 +217,28 @@ CHECKED = ("true", "yes", "1", "1.0")
 
 
 def _trusted(table: Table, spec: DatasetSpec) -> NDArray[np.bool_] | None:
+    if spec.trusted == "reviewed":
+        return np.isin(table.columns[_review_column(table)], REVIEWED)
     if not isinstance(spec.trusted, TrustedColumn):
         return None
     said = np.char.lower(np.char.strip(table.columns[spec.trusted.column].astype(str).astype(np.str_)))
     return np.isin(said, CHECKED)
+
+
+def _review_column(table: Table) -> str:
+    """The column that says what a review did. Raises DataError: no review made this data set."""
+    column = None if table.uploaded is None else table.uploaded.review_column
+    if column is None:
+        raise DataError(
+            [
+                Defect(
+                    "dataset.trusted",
+                    f"no review made {table.id}",
+                    "review its rows and name the version that comes of it, or use split, unknown or a column",
+                )
+            ]
+        )
+    return column
 
 
 def _row_ids(table: Table, id_column: str | None) -> Array:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, FilesSplit, JobSpec, RandomSplit
 from hposvc.tables.defects import DataError, Defect
@@ -88,7 +87,7 @@ def divide(dataset: Dataset, spec: JobSpec) -> RowIndices:
     """
     split = spec.dataset.split
     if isinstance(split, RandomSplit):
-        rows = _at_random(dataset, split) if dataset.trusted is None else _as_checked(dataset, split, dataset.trusted)
+        rows = _at_random(dataset, split) if dataset.trusted is None else _as_checked(dataset, spec, split)
     else:
         rows = _as_marked(dataset, split)
     seed = split.seed if isinstance(split, RandomSplit) else 0
@@ -170,11 +169,16 @@ def _at_random(dataset: Dataset, split: RandomSplit) -> RowIndices:
     return RowIndices(train_rows, validation_rows, np.array([], dtype=np.int64), test_rows)
 
 
-def _as_checked(dataset: Dataset, split: RandomSplit, trusted: NDArray[np.bool_]) -> RowIndices:
-    """Rows that were checked validate and test, in the ratio of ``split``; all others are for training."""
+def _as_checked(dataset: Dataset, spec: JobSpec, split: RandomSplit) -> RowIndices:
+    """Rows that were checked validate and test, in the ratio of ``split``; all others are for training.
+
+    Of rows that a review checked only a fraction ``split.test`` tests: it cost people's time, and the others teach.
+    """
+    trusted = np.zeros(len(dataset.targets), dtype=bool) if dataset.trusted is None else dataset.trusted
     checked, others = np.flatnonzero(trusted), np.flatnonzero(~trusted)
-    test = max(1, round(len(checked) * split.test / (split.validation + split.test)))
-    field = "dataset.trusted.column"
+    share = split.test if spec.dataset.trusted == "reviewed" else split.test / (split.validation + split.test)
+    test = max(1, round(len(checked) * share))
+    field = "dataset.trusted"
     few = [
         (len(others), "training", "leave more rows unmarked"),
         (len(checked) - test, "validation", "check more rows"),

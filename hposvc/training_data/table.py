@@ -26,7 +26,7 @@ class UploadedColumns:
     row belongs to, when each part is a file of its own. ``cautions`` are what to know of the files;
     ``task_was_said``: whoever sent them said what the label holds. ``reading`` is how the text of the first was read,
     and ``notations`` how its columns are written. ``unlabelled`` says what becomes of rows without a label, unless the
-    job does; ``left_out`` is how many of them were left out.
+    job does; ``left_out`` is how many of them were left out. ``review_column`` says what a review did to each label.
     """
 
     columns: Mapping[str, Column]
@@ -45,6 +45,7 @@ class UploadedColumns:
     notations: Mapping[str, str] = field(default_factory=dict)
     unlabelled: Literal["refuse", "leave_out"] = "refuse"
     left_out: int = 0
+    review_column: str | None = None
 
 
 @dataclass(frozen=True)

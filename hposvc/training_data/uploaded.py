@@ -149,6 +149,7 @@ def table(uploads: Sequence[Upload]) -> Table:
             reading=dict(first.description.get("reading", {})),
             notations=first.description.get("notations", {}),
             unlabelled=first.description.get("unlabelled", "refuse"),
+            review_column=first.description.get("review_column"),
         ),
     )
 

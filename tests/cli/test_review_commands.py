@@ -69,3 +69,53 @@ def test_a_file_that_holds_no_decisions_is_refused_and_nothing_is_kept(
     assert result.exit_code == Exit.USAGE, result.output
     assert said in result.output
     assert decided(flowers) == {}
+
+
+def test_a_version_is_made_and_downloaded(flowers: str, tmp_path: Path) -> None:
+    run("review", "decide", flowers, "f-03", "relabel", "--to", "virginica")
+    file = tmp_path / "out.csv"
+    said = run("review", "version", flowers, "--output", file)
+    assert said.exit_code == 0, said.output
+    assert "1 relabelled, 0 dropped, 0 confirmed, 0 unsure" in said.output
+    (line,) = [line for line in csv.DictReader(io.StringIO(file.read_text())) if line["review"]]
+    assert (line["id"], line["kind"], line["review"]) == ("f-03", "virginica", "relabelled")
+    run("data", "rm", said.output.split()[0], "--yes")
+
+
+def test_tune_takes_a_file_or_a_reviewed_data_set(flowers: str) -> None:
+    assert run("tune").exit_code == Exit.USAGE
+    nobody = run("tune", "--reviewed", flowers)
+    assert nobody.exit_code == Exit.USAGE
+    assert "nobody has decided about a row" in nobody.output
+
+
+@pytest.mark.slow
+def test_a_file_is_tuned_reviewed_and_tuned_again(
+    service: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The planted errors are among the first rows to look at; what was checked is trusted, and is listed no more."""
+    monkeypatch.setenv("HPOSVC_URL", service.url)
+    file, sheet = tmp_path / "flowers.csv", tmp_path / "sheet.csv"
+    wrong = tuple(range(0, 150, 15))
+    file.write_bytes(flowers_csv(150, wrong))
+    first = json.loads(run("tune", file, "--label", "kind", "--iterations", "5", "--json").stdout)
+    dataset = first["spec"]["dataset"]["id"]
+    assert run("review", "export", dataset, "--job", first["id"], "--output", sheet).exit_code == 0
+    lines = list(csv.DictReader(io.StringIO(sheet.read_text())))[:30]
+    assert lines[0]["predicted"] != lines[0]["kind"]
+    kinds = ("setosa", "versicolor", "virginica")
+    for line in lines:
+        truth = kinds[int(line["row"].removeprefix("f-")) % 3]
+        line["decision"], line["relabelled_to"] = ("right", "") if line["kind"] == truth else ("relabel", truth)
+    with sheet.open("w") as text:
+        writer = csv.DictWriter(text, lines[0].keys())
+        writer.writeheader()
+        writer.writerows(lines)
+    assert "30 decisions are kept" in run("review", "import", dataset, sheet, "--job", first["id"]).output
+    again = json.loads(run("tune", "--reviewed", dataset, "--iterations", "5", "--json").stdout)
+    assert again["state"] == "succeeded"
+    version = json.loads(run("data", "show", again["spec"]["dataset"]["id"], "--json").stdout)
+    assert (version["parent"], again["spec"]["dataset"]["trusted"]) == (dataset, "reviewed")
+    assert version["reviewed"]["relabel"] >= 7
+    checked = {line["row"] for line in lines}
+    assert not checked & {suspect["row_id"] for suspect in again["result"]["suspects"]}
