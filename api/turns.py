@@ -96,4 +96,5 @@ class Work:
     documents: Turns = field(default_factory=lambda: Turns(2, 1))
     reads: Turns = field(default_factory=lambda: Turns(9, 3))
     changes: Turns = field(default_factory=lambda: Turns(4, 2))
+    checks: Turns = field(default_factory=lambda: Turns(2, 1))  # what reads uploaded data, in a process for each
     uploads: Turns = field(default_factory=lambda: Turns(3, 1))

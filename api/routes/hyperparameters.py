@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from api import examples
-from api.dependencies import DatasetsService, Engine, Tenant
+from api.dependencies import Engine, Held, Tenant
 from api.http.parameters import LARGEST, JobId
-from api.http.problem_details import HTTPProblem, field_error
+from api.http.problem_details import HTTPProblem, field_error, invalid_dataset
 from api.http.routing import InTurn
+from hposvc.datasets.service import Datasets
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
 from hposvc.schema.hyperparameters import HyperparameterHistory, Hyperparameters
 from hposvc.schema.paging import InvalidPageToken
 from hposvc.schema.rows import MOST_ROWS, NO_ROWS, JobRows
-from hposvc.training_data.lookup import with_ids
+from hposvc.schema.spec import JobSpec
+from hposvc.tables.defects import DataError
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=InTurn)
 
@@ -102,10 +105,9 @@ def get_history(
     summary="Get rows of a job's dataset",
     responses={200: examples.answer(examples.ROWS, "The rows, in the order asked for.")},
 )
-def get_row_features(
+async def get_row_features(
     job_id: JobId,
-    engine: Engine,
-    datasets: DatasetsService,
+    held: Held,
     tenant: Tenant,
     id: Annotated[  # noqa: A002 - the name of the parameter
         list[Annotated[str, Query(max_length=1000)]],
@@ -119,8 +121,21 @@ def get_row_features(
     For datasets of images and those that come with the service: rows of an uploaded table have columns instead, which
     are in `/rows`.
     """
-    spec = queries.get(engine, job_id, tenant=tenant).spec
-    dataset = datasets.get(spec.dataset.id, tenant=tenant)
-    if dataset.source == "upload" and dataset.image_shape is None:
+    get = partial(queries.get, held.engine, job_id, tenant=tenant)
+    spec = (await held.work.reads.run(tenant, get)).spec
+    look = partial(_rows, held.datasets, spec, id, tenant)
+    return await (held.work.checks if spec.dataset.uploads else held.work.reads).run(tenant, look)
+
+
+def _rows(datasets: Datasets, spec: JobSpec, ids: list[str], tenant: str) -> JobRows:
+    found = datasets.get(spec.dataset.id, tenant=tenant)
+    if found.source == "upload" and found.image_shape is None:
         return NO_ROWS
-    return with_ids(datasets.load(spec, tenant=tenant), id)
+    try:
+        return datasets.rows(spec, ids, tenant=tenant)
+    except DataError as error:
+        raise invalid_dataset(error) from None
+    except FileNotFoundError:
+        raise HTTPProblem(
+            "artifact-missing", f"{found.id} is recorded, but the store has its file no longer."
+        ) from None

@@ -19,7 +19,6 @@ from api.dependencies import (
     IdempotencyKey,
     IfNoneMatch,
     JobsService,
-    Metrics,
     Prefer,
     Spec,
     Tenant,
@@ -77,10 +76,9 @@ Moment = Annotated[AwareDatetime, BeforeValidator(_no_number), Field(examples=["
     },
     openapi_extra=examples.request_body(),
 )
-def submit(
+async def submit(
     spec: Spec,
-    service: JobsService,
-    metrics: Metrics,
+    held: Held,
     tenant: Tenant,
     idempotency_key: IdempotencyKey = None,
     dry_run: Annotated[
@@ -92,12 +90,15 @@ def submit(
     ] = False,
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
+    turns = held.work.checks if spec.dataset.uploads else held.work.changes
     if dry_run:
-        checked, warnings = service.check(spec, tenant=tenant)
+        checked, warnings = await turns.run(tenant, partial(held.jobs.check, spec, tenant=tenant))
         answer = Checked(spec=checked, warnings=list(warnings))
         return Response(answer.model_dump_json(), media_type="application/json")
-    job = service.submit(spec, tenant=tenant, idempotency_key=idempotency_key, traceparent=tracing.traceparent())
-    metrics.submitted.inc()
+    traceparent = tracing.traceparent()
+    keep = partial(held.jobs.submit, spec, tenant=tenant, idempotency_key=idempotency_key, traceparent=traceparent)
+    job = await turns.run(tenant, keep)
+    held.metrics.submitted.inc()
     log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)
     return _accepted(job)
 

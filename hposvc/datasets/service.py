@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_room
+from hposvc.datasets import confined_reading
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.datasets.resources import bundled_resource, bundled_value, resource, without_many_columns
-from hposvc.datasets.stored import find
+from hposvc.datasets.stored import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
@@ -39,7 +40,8 @@ from hposvc.tables.ingest import ingest
 from hposvc.tables.options import Reading, UploadOptions
 
 if TYPE_CHECKING:
-    from hposvc.training_data import Checked, Dataset, Upload
+    from hposvc.schema.rows import JobRows
+    from hposvc.training_data import Checked, Upload
 
 NO_LIMITS = Quotas()
 MOST_PREVIEWED = 1000
@@ -292,36 +294,36 @@ class Datasets:
 
         Raises DataError.
         """
-        from hposvc.training_data import check  # here: it loads what a process that only reads need not
+        from hposvc import training_data  # here: it loads what a process that only reads need not
 
+        stored = self._stored(spec.dataset.ids, tenant)
         try:
-            return check(spec, self._uploads(spec.dataset.ids, tenant))
+            return confined_reading.check(spec, stored) if stored else training_data.check(spec)
         except FileNotFoundError:
             message = f"the file of {spec.dataset.id} is not in the store any more"
             raise DataError([Defect("dataset.id", message, "remove the data set and upload it again")]) from None
 
-    def load(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Dataset:
-        """What the job learns from, all of it in memory. Raises DataError."""
-        from hposvc.training_data import load
+    def rows(self, spec: JobSpec, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> JobRows:
+        """The rows ``ids`` of the data set of a job, as they came. Raises DataError, FileNotFoundError."""
+        from hposvc import training_data
+        from hposvc.training_data.lookup import with_ids
 
-        return load(spec.dataset, spec.hyperparameters.group_columns, self._uploads(spec.dataset.ids, tenant))
+        stored = self._stored(spec.dataset.ids, tenant)
+        if stored:
+            return confined_reading.rows(spec, stored, ids)
+        return with_ids(training_data.load(spec.dataset, spec.hyperparameters.group_columns), ids)
 
     def upload(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> Upload:
         """An uploaded data set, to be read. Raises DatasetNotFound."""
-        found = self._uploads([dataset_id], tenant)
-        if not found:
-            raise DatasetNotFound(dataset_id)
-        return found[dataset_id]
-
-    def _uploads(self, ids: Iterable[str], tenant: str) -> dict[str, Upload]:
         from hposvc.training_data import Upload
 
+        for item in self._stored([dataset_id], tenant):
+            return Upload(item.id, item.name, item.description, lambda: self._store.open(item.url))
+        raise DatasetNotFound(dataset_id)
+
+    def _stored(self, ids: Iterable[str], tenant: str) -> list[StoredDataset]:
         with read(self._engine) as connection:
-            stored = find(connection, ids, tenant)
-        return {
-            item.id: Upload(item.id, item.name, item.description, lambda url=item.url: self._store.open(url))  # type: ignore[misc]
-            for item in stored
-        }
+            return find(connection, ids, tenant)
 
     def _row(self, dataset_id: str, tenant: str) -> sa.RowMapping:
         query = datasets.select().where(datasets.c.id == dataset_id, datasets.c.tenant_id == tenant)

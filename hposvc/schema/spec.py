@@ -139,6 +139,11 @@ class DatasetSpec(SpecModel):
         split = self.split
         return [self.id, split.validation, split.test] if isinstance(split, FilesSplit) else [self.id]
 
+    @property
+    def uploads(self) -> list[str]:
+        """Those of them that somebody uploaded."""
+        return [name for name in self.ids if name.startswith("ds_")]
+
 
 class LinearModel(SpecModel):
     """One affine map: softmax regression for classes, linear regression for numbers."""

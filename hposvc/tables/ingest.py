@@ -7,23 +7,18 @@ of the service's secrets. What it finds wrong comes back as defects, and so does
 from __future__ import annotations
 
 import json
-import os
-import resource
-import signal
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hposvc.child_process import end_with_parent
+from hposvc import confined
+from hposvc.confined import Bounds
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.options import UploadOptions
 
-MEMORY_BYTES = 6 * 2**30  # of address space, most of which is never touched
-SECONDS = 600
-KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
+BOUNDS = Bounds(seconds=600, memory=6 * 2**30)  # most of that address space is never touched
 
 
 def ingest(source: Path, target: Path, options: UploadOptions) -> dict[str, Any]:
@@ -33,39 +28,22 @@ def ingest(source: Path, target: Path, options: UploadOptions) -> dict[str, Any]
     """
     command = {"source": str(source), "target": str(target), "options": asdict(options)}
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "hposvc.tables.ingest"],
-            input=json.dumps(command).encode(),
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-            env={name: os.environ[name] for name in KEPT if name in os.environ} | {"OMP_NUM_THREADS": "1"},
-            preexec_fn=_confine,
-        )
-    except subprocess.TimeoutExpired:
-        raise DataError([Defect("body", f"reading it took more than {SECONDS} s", "send fewer rows")]) from None
-    try:
-        answer = json.loads(done.stdout)
-    except ValueError:
-        if b"MemoryError" in done.stderr or b"malloc" in done.stderr or done.returncode == -signal.SIGKILL:
-            defect = Defect("body", "reading it takes more memory than there is", "send fewer or smaller rows")
-        else:
-            defect = Defect(
-                "body",
-                f"reading it crashed the reader (status {done.returncode})",
-                "write the file again, or send it as CSV",
-            )
-        raise DataError([defect]) from None
+        answer = confined.call("hposvc.tables.ingest", command, BOUNDS)
+    except confined.TooSlowError:
+        raise _refusal(f"reading it took more than {BOUNDS.seconds} s", "send fewer rows") from None
+    except confined.TooLargeError:
+        raise _refusal("reading it takes more memory than there is", "send fewer or smaller rows") from None
+    except confined.CrashedError as error:
+        message = f"reading it crashed the reader (status {error.status})"
+        raise _refusal(message, "write the file again, or send it as CSV") from None
     if "defects" in answer:
         raise DataError(Defect(**defect) for defect in answer["defects"])
     description: dict[str, Any] = answer["description"]
     return description
 
 
-def _confine() -> None:
-    end_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def _refusal(message: str, remedy: str) -> DataError:
+    return DataError([Defect("body", message, remedy)])
 
 
 def main() -> None:

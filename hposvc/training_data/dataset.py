@@ -162,7 +162,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
             *(defect for name in features if uploaded is None for defect in _unusable(table, name, "dataset.features")),
             *(_bad_label(uploaded, label) if uploaded is not None else ()),
             *(_unusable(table, label, "dataset.label") if uploaded is None and holds_numbers(table, label) else ()),
-            *_ambiguous(row_ids, spec.id_column),
+            *(_ambiguous(row_ids, spec.id_column) if spec.id_column is not None else ()),
         ]
     )
 
@@ -304,7 +304,7 @@ def _no_categories(table: Table, named: Sequence[str], features: list[str]) -> I
             yield Defect(field, f"column {name!r} holds {uploaded.kinds[name]}", "name columns of codes or text")
 
 
-def _ambiguous(row_ids: Array, column: str | None) -> Iterator[Defect]:
+def _ambiguous(row_ids: Array, column: str) -> Iterator[Defect]:
     if len(np.unique(row_ids)) < len(row_ids):
         yield Defect(
             "dataset.id_column",

@@ -12,6 +12,7 @@ from hposvc.training_data.dataset import Dataset
 
 def with_ids(dataset: Dataset, ids: Sequence[str]) -> JobRows:
     """The rows of ``dataset`` with these ``ids``, in their order; ids that no row has are left out."""
+    dataset = dataset.encoded(np.arange(len(dataset.targets)))
     order = np.argsort(dataset.row_ids, kind="stable")
     places = order[np.minimum(np.searchsorted(dataset.row_ids, ids, sorter=order), len(order) - 1)]
     found = [(wanted, place) for wanted, place in zip(ids, places, strict=True) if dataset.row_ids[place] == wanted]

@@ -14,6 +14,7 @@ import pytest
 
 from api.http.problem_details import HTTPProblem
 from api.turns import MOST_WAITING, Turns
+from hposvc import confined
 from hposvc.access import keys, tenants
 from hposvc.jobs.service import Jobs
 from hposvc.schema.spec import JobSpec
@@ -72,6 +73,43 @@ def test_uploads_of_one_tenant_keep_nobody_waiting(
             finally:
                 go_on.set()
             assert [future.result() for future in mine] == [422] * 60
+
+
+def test_checks_of_one_tenant_keep_nobody_waiting(
+    server: Server, headers: dict[str, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has four under way on uploaded data, of which one runs, and none ends before the others' did."""
+    go_on, begun, lock = threading.Event(), [], threading.Lock()
+    call = confined.call
+
+    def held_up(module: str, command: Any, *arguments: Any) -> Any:
+        if command.get("spec", {}).get("name") == "mine":
+            with lock:
+                begun.append(command)
+            assert go_on.wait(PATIENCE * 2)
+        return call(module, command, *arguments)
+
+    monkeypatch.setattr(confined, "call", held_up)
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE * 3) as client:
+        data = {}
+        for tenant, sent in headers.items():
+            answer = client.post("/v1/datasets", content=FILE, headers=sent | {"Content-Type": "text/csv"})
+            data[tenant] = answer.json()["id"]
+
+        def submit(tenant: str, name: str, dataset: str) -> int:
+            spec = SPEC | {"name": name, "dataset": {"id": dataset}}
+            return client.post("/v1/jobs", json=spec, headers=headers[tenant]).status_code
+
+        with ThreadPoolExecutor(4) as pool:
+            mine = [pool.submit(submit, "default", "mine", data["default"]) for _ in range(4)]
+            try:
+                assert submit("other", "theirs", data["other"]) == 202
+                assert submit("default", "another", "sklearn:iris") == 202
+                assert client.get("/v1/jobs", headers=headers["default"]).status_code == 200
+                assert len(begun) == 1
+            finally:
+                go_on.set()
+            assert [future.result() for future in mine] == [202] * 4
 
 
 @contextmanager

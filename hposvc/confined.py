@@ -1,0 +1,95 @@
+"""A module called in a process of its own, with bounds on time and memory: for work on what strangers send.
+
+The process gets what Python needs, and no setting and no secret of the service except what the caller names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from hposvc.child_process import end_with_parent
+
+log = structlog.get_logger(__name__)
+
+KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
+# One thread, and one arena of memory for it: more reserve address space that nobody uses.
+FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
+
+
+OUT_OF_MEMORY = (b"MemoryError", b"malloc", b"bad_alloc", b"Cannot allocate memory", b"failed to map segment")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one call may take: ``seconds`` by the clock, and ``memory`` in bytes of address space."""
+
+    seconds: int
+    memory: int
+
+
+class OutOfBoundsError(Exception):
+    """The call took more than it may, or crashed its process."""
+
+
+class TooSlowError(OutOfBoundsError):
+    """It took more time."""
+
+
+class TooLargeError(OutOfBoundsError):
+    """It took more memory, or than the machine had."""
+
+
+class CrashedError(OutOfBoundsError):
+    """The process ended without a result. Carries ``status``, negative for a signal."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"it ended with status {status}")
+
+
+def call(module: str, command: Any, bounds: Bounds, variables: Mapping[str, str] | None = None) -> Any:
+    """What ``python -m module`` writes as JSON for the ``command`` that it reads as JSON; ``variables`` are for it.
+
+    Raises OutOfBoundsError, in one of its three kinds.
+    """
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", module],
+            input=json.dumps(command).encode(),
+            capture_output=True,
+            timeout=bounds.seconds,
+            check=False,
+            env=environment | dict(variables or {}) | FRUGAL,
+            preexec_fn=partial(_confine, bounds.memory),
+        )
+    except subprocess.TimeoutExpired:
+        raise TooSlowError from None
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        if done.returncode == -signal.SIGKILL or any(words in done.stderr for words in OUT_OF_MEMORY):
+            raise TooLargeError from None
+        log.warning("a confined process crashed", module=module, status=done.returncode, said=_end_of(done.stderr))
+        raise CrashedError(done.returncode) from None
+
+
+def _end_of(said: bytes) -> str:
+    return said[-2000:].decode(errors="replace").strip()
+
+
+def _confine(memory: int) -> None:
+    end_with_parent()
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

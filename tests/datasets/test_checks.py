@@ -1,0 +1,95 @@
+"""Uploaded data is read for a check, or to be looked at, by a process that knows little and may take little."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from hposvc import confined
+from hposvc.confined import Bounds
+from hposvc.datasets import confined_reading
+from hposvc.storage.environment import of_store
+from tests.support.bad_files import CSV, NPZ, PARQUET, npz
+from tests.support.problems import problem
+from tests.support.serving import SPEC
+
+CHILD = "tests.support.environment_of_child"
+ENOUGH = Bounds(seconds=60, memory=2**32)
+FILE = b"age,target\n" + b"".join(b"%d,%d\n" % (number, number % 2) for number in range(60))
+
+
+def long_labels() -> bytes:
+    """A file of a few kB, whose labels are 300 MB where each is a string of its own."""
+    sink = io.BytesIO()
+    rows = pa.table({"age": [1, 2] * 200_000, "target": ["a" * 190, "b" * 190] * 200_000})
+    pq.write_table(rows, sink)
+    return sink.getvalue()
+
+
+def uploaded(client: httpx.Client, content: bytes = FILE, media_type: str = CSV) -> str:
+    answer = client.post("/v1/datasets", content=content, headers={"Content-Type": media_type})
+    assert answer.status_code in (200, 201), answer.text
+    return str(answer.json()["id"])
+
+
+def on(dataset: str) -> dict[str, Any]:
+    return SPEC | {"dataset": {"id": dataset}}
+
+
+def test_the_process_gets_bounds_and_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HPOSVC_DATABASE_URL", "postgresql://secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    found = confined.call(CHILD, "say", ENOUGH, {"FOR_IT": "1"})
+    assert {"FOR_IT"} <= {*found["variables"]} <= {"FOR_IT", "LC_CTYPE", *confined.KEPT, *confined.FRUGAL}
+    assert "secret" not in str(found)
+    assert found["memory"] == ENOUGH.memory
+    with pytest.raises(confined.TooLargeError):
+        confined.call(CHILD, "grow", ENOUGH)
+    with pytest.raises(confined.CrashedError):
+        confined.call(CHILD, "die", ENOUGH)
+    with pytest.raises(confined.TooSlowError):
+        confined.call(CHILD, "linger", Bounds(seconds=1, memory=2**32))
+
+
+def test_it_gets_the_keys_of_its_own_store_only() -> None:
+    names = ("AWS_SECRET_ACCESS_KEY", "GOOGLE_API_KEY", "HTTPS_PROXY", "HOME", "HPOSVC_STORE_URL")
+    variables = dict.fromkeys(names, "x")
+    assert of_store("file:///srv/store", variables) == {}
+    assert {*of_store("s3://bucket", variables)} == {"AWS_SECRET_ACCESS_KEY", "HTTPS_PROXY", "HOME"}
+    assert {*of_store("gs://bucket", variables)} == {"GOOGLE_API_KEY", "HTTPS_PROXY", "HOME"}
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [(Bounds(120, 2**30), "memory"), (Bounds(0, 2**32), "more than 0 s")],
+    ids=["memory", "time"],
+)
+def test_data_that_takes_too_much_is_refused(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, bounds: Bounds, said: str
+) -> None:
+    dataset = uploaded(client, long_labels(), PARQUET)
+    monkeypatch.setattr(confined_reading, "BOUNDS", bounds)
+    for query in ("", "?dry_run=true"):
+        document = problem(client.post(f"/v1/jobs{query}", json=on(dataset)), 422, "invalid-spec")
+        assert said in document["errors"][0]["message"]
+        assert "fewer rows" in document["errors"][0]["remedy"]
+    assert client.post("/v1/jobs?dry_run=true", json=SPEC).status_code == 200  # that one comes with the service
+
+
+def test_rows_of_uploaded_images_are_shown_as_they_came(client: httpx.Client) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (40, 4, 5)).astype(np.uint8)
+    dataset = uploaded(client, npz(X=pixels, y=np.arange(40) % 2), NPZ)
+    job = client.post("/v1/jobs", json=on(dataset)).json()["id"]
+    found = client.get(f"/v1/jobs/{job}/rows/features", params={"id": ["7", "0", "none"]}).json()
+    assert [row["id"] for row in found["items"]] == ["7", "0"]
+    assert found["items"][0]["values"] == pixels[7].ravel().tolist()
+    assert found["image"]["low"] == pixels.min()
+    assert (found["image"]["height"], found["image"]["width"]) == (4, 5)
