@@ -113,8 +113,8 @@ def describe_in(connection: sa.Connection, tenant: str, defaults: Quotas) -> Ten
     )
 
 
-def assert_may_queue(connection: sa.Connection, tenant: str, defaults: Quotas) -> None:
-    """Raise QuotaExceeded if another queued job, or what it will store, is too much.
+def assert_may_queue(connection: sa.Connection, tenant: str, defaults: Quotas, *, size: int = 1) -> None:
+    """Raise QuotaExceeded if another queued job, or the ``size`` bytes that it stores at once, are too much.
 
     Until the transaction ends, others who ask for the same tenant wait: two at once cannot both take the last place.
     """
@@ -123,7 +123,7 @@ def assert_may_queue(connection: sa.Connection, tenant: str, defaults: Quotas) -
         used = _jobs(connection, tenant, (State.QUEUED,))
         if used >= quotas.queued_jobs:
             raise QuotaExceeded("queued_jobs", used, quotas.queued_jobs, retry_after=30)
-    assert_room(connection, tenant, 1, defaults)
+    assert_room(connection, tenant, size, defaults)
 
 
 def assert_room(connection: sa.Connection, tenant: str, size: int, defaults: Quotas) -> None:
@@ -157,12 +157,17 @@ def at_their_limit(default: int | None) -> sa.Select[Any]:
 
 
 def stored_bytes(connection: sa.Connection, tenant: str) -> int:
-    """What the files of a tenant's jobs and its data sets take, in bytes."""
-    of_jobs = sa.select(sa.func.coalesce(sa.func.sum(artifacts.c.size), 0)).where(
-        artifacts.c.job_id.in_(sa.select(jobs.c.id).where(jobs.c.tenant_id == tenant))
-    )
-    of_datasets = sa.select(sa.func.coalesce(sa.func.sum(datasets.c.size), 0)).where(datasets.c.tenant_id == tenant)
-    return int(connection.execute(of_jobs).scalar_one()) + int(connection.execute(of_datasets).scalar_one())
+    """What a tenant's specs, its data sets with their descriptions, and the files of its jobs take, in bytes."""
+    mine = jobs.c.tenant_id == tenant
+    of_files = _sum(artifacts.c.size).where(artifacts.c.job_id.in_(sa.select(jobs.c.id).where(mine)))
+    of_specs = _sum(jobs.c.spec_bytes).where(mine)
+    size = datasets.c.size + sa.func.coalesce(datasets.c.description_bytes, 0)
+    of_datasets = _sum(size).where(datasets.c.tenant_id == tenant)
+    return sum(int(connection.execute(query).scalar_one()) for query in (of_files, of_specs, of_datasets))
+
+
+def _sum(size: sa.ColumnElement[int]) -> sa.Select[Any]:
+    return sa.select(sa.func.coalesce(sa.func.sum(size), 0))
 
 
 def _jobs(connection: sa.Connection, tenant: str, states: tuple[State, ...]) -> int:

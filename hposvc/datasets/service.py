@@ -31,7 +31,7 @@ from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
 from hposvc.failpoints import failpoint
 from hposvc.files.durable import sha256_of
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
-from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page
+from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page, how_many_fit
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
@@ -47,6 +47,11 @@ NO_LIMITS = Quotas()
 MOST_PREVIEWED = 1000
 LONGEST_NAME = 200
 AS_IT_IS = UploadOptions()
+DESCRIPTION_BYTES = sa.func.coalesce(
+    datasets.c.description_bytes,
+    sa.func.length(sa.cast(datasets.c.columns, sa.Text)) + sa.func.length(sa.cast(datasets.c.description, sa.Text)),
+)
+MOST_DESCRIBED = 4 * 2**20  # bytes of JSON: each request that names the data set reads them
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,10 @@ class Datasets:
         Raises DatasetConflict, QuotaExceeded.
         """
         description = dict(made.description)
+        described = len(json.dumps(description))
+        if described > MOST_DESCRIBED:
+            message = f"what is known of its columns takes {described:,} bytes, and {MOST_DESCRIBED:,} are kept"
+            raise DataError([Defect("body", message, "send fewer columns, smaller arrays or shorter names")])
         columns = description.pop("columns")
         values = {
             "id": incoming.id,
@@ -179,6 +188,7 @@ class Datasets:
             "content_sha256": made.identity,
             "columns": columns,
             "description": description,
+            "description_bytes": described,
             "rows": description["rows"],
             "size": target.stat().st_size,
             "sha256": sha256_of(target),
@@ -187,7 +197,7 @@ class Datasets:
         failpoint("dataset.stored")
         try:
             with write(self._engine) as connection:
-                assert_room(connection, tenant, target.stat().st_size, self._quotas)
+                assert_room(connection, tenant, target.stat().st_size + described, self._quotas)
                 row = connection.execute(datasets.insert().values(values).returning(datasets)).mappings().one()
                 failpoint("dataset.before_commit")
         except BaseException as error:
@@ -230,15 +240,19 @@ class Datasets:
         """A page of the tenant's data sets, newest first, the bundled ones at the end. Raises InvalidPageToken."""
         from hposvc.training_data import bundled
 
-        query = datasets.select().where(datasets.c.tenant_id == tenant)
+        keys = (datasets.c.created_at, datasets.c.id)
+        query = sa.select(*keys, DESCRIPTION_BYTES.label("size")).where(datasets.c.tenant_id == tenant)
         if page_token is not None:
-            query = query.where(sa.tuple_(datasets.c.created_at, datasets.c.id) < sa.tuple_(*_keys_of_page(page_token)))
-        query = query.order_by(datasets.c.created_at.desc(), datasets.c.id.desc()).limit(limit + 1)
+            query = query.where(sa.tuple_(*keys) < sa.tuple_(*_keys_of_page(page_token)))
+        query = query.order_by(*(key.desc() for key in keys)).limit(limit + 1)
         with read(self._engine) as connection:
-            rows = connection.execute(query).mappings().all()
-        items = [without_many_columns(resource(row)) for row in rows[:limit]]
-        if len(rows) > limit:
-            return DatasetPage(items=items, next_page=encode_page(rows[limit - 1]["created_at"], rows[limit - 1]["id"]))
+            found = connection.execute(query).all()
+            fitting = found[: min(limit, how_many_fit(row.size for row in found))]
+            whole = datasets.select().where(datasets.c.id.in_([row.id for row in fitting]))
+            rows = {row["id"]: row for row in connection.execute(whole).mappings()}
+        items = [without_many_columns(resource(rows[row.id])) for row in fitting]
+        if len(found) > len(fitting):
+            return DatasetPage(items=items, next_page=encode_page(fitting[-1].created_at, fitting[-1].id))
         items += [without_many_columns(bundled_resource(name)) for name in bundled.names()]
         return DatasetPage(items=items)
 

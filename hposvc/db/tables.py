@@ -115,6 +115,7 @@ datasets = Table(
     # Of the Parquet file at url; content_sha256 is that of what was sent, and of how it is read where that was said.
     Column("sha256", String(64), nullable=False, server_default=""),
     Column("description", JSONType, nullable=False, server_default="{}"),
+    Column("description_bytes", BigInteger),  # of columns and description as JSON; null: of an earlier release
     UniqueConstraint("tenant_id", "content_sha256"),
     Index("ix_datasets_tenant_created", "tenant_id", "created_at", "id"),
 )
@@ -180,6 +181,8 @@ jobs = Table(
     Column("queued_at", Double, nullable=False, default=now()),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Column("dataset_id", String(200)),  # of the spec; null, as the next one: of an earlier release
+    Column("spec_bytes", BigInteger),  # of the spec as JSON
     Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     Index("ix_jobs_tenant_state_created", "tenant_id", "state", "created_at", "id"),
     Index("ix_jobs_state_lease", "state", "lease_until"),

@@ -26,7 +26,7 @@ from hposvc.schema.job import (
     Progress,
     Sparkline,
 )
-from hposvc.schema.paging import MAX_PAGE, InvalidPageToken, decode_page, encode_page, require_order
+from hposvc.schema.paging import MAX_PAGE, InvalidPageToken, decode_page, encode_page, how_many_fit, require_order
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
 from hposvc.schema.workers import WorkerResource
@@ -44,6 +44,9 @@ METRICS = (
 
 # How a list may be ordered. Ties are broken by time and id, so that every order is one.
 Order = Literal["newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress"]
+MOST_COUNTED = 10_000  # jobs: a list counts no further
+SPEC_BYTES = sa.func.coalesce(jobs.c.spec_bytes, sa.func.length(sa.cast(jobs.c.spec, sa.Text)))
+DATASET_ID = sa.func.coalesce(jobs.c.dataset_id, jobs.c.spec[("dataset", "id")].as_string())
 _NO_LOSS = 1.7976931348623157e308  # jobs without a best loss come last
 
 
@@ -106,36 +109,39 @@ def list_(
     that moment, ``created_before`` does not. Raises InvalidPageToken.
     """
     limit = max(1, min(limit, MAX_PAGE))
-    columns = [column for column in jobs.c if column is not jobs.c.result]
-    query = sa.select(*columns, sa.null().label("result")).where(jobs.c.tenant_id == tenant)
+    filters = [jobs.c.tenant_id == tenant]
     if state is not None:
-        query = query.where(jobs.c.state.in_([state] if isinstance(state, State) else list(state)))
+        filters.append(jobs.c.state.in_([state] if isinstance(state, State) else list(state)))
     if kind is not None:
-        query = query.where(jobs.c.kind == kind)
+        filters.append(jobs.c.kind == kind)
     if tag is not None:
-        query = query.where(_has_tag(engine, tag))
+        filters.append(_has_tag(engine, tag))
     if text is not None:
-        query = query.where(_mentions(engine, text, tenant))
+        filters.append(_mentions(engine, text, tenant))
     if created_after is not None:
-        query = query.where(jobs.c.created_at >= created_after.timestamp())
+        filters.append(jobs.c.created_at >= created_after.timestamp())
     if created_before is not None:
-        query = query.where(jobs.c.created_at < created_before.timestamp())
-    counted = sa.select(sa.func.count()).select_from(query.with_only_columns(jobs.c.id).subquery())
+        filters.append(jobs.c.created_at < created_before.timestamp())
+    counted = sa.select(jobs.c.id).where(*filters).limit(MOST_COUNTED).subquery()
     keys, descending = _ordering(order)
+    page = sa.select(*(key.label(f"key_{index}") for index, key in enumerate(keys)), SPEC_BYTES.label("size"))
+    page = page.where(*filters)
     if page_token is not None:
         here, there = sa.tuple_(*keys), sa.tuple_(*_keys_of_page(page_token, order))
-        query = query.where(here < there if descending else here > there)
-    query = query.add_columns(*(key.label(f"key_{index}") for index, key in enumerate(keys)))
-    query = query.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
+        page = page.where(here < there if descending else here > there)
+    page = page.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
+    columns = [column for column in jobs.c if column is not jobs.c.result]
     with read(engine) as connection:
-        total = connection.execute(counted).scalar_one()
-        rows = connection.execute(query).mappings().all()
-    more = len(rows) > limit
-    rows = rows[:limit]
+        total = connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
+        found = connection.execute(page).all()
+        fitting = found[: min(limit, how_many_fit(row.size for row in found))]
+        ids = [row[len(keys) - 1] for row in fitting]
+        whole = sa.select(*columns, sa.null().label("result")).where(jobs.c.id.in_(ids))
+        rows = {row["id"]: row for row in connection.execute(whole).mappings()}
     return JobPage(
         total=total,
-        items=[job_resource(row) for row in rows],
-        next_page=encode_page(order, *(rows[-1][f"key_{index}"] for index in range(len(keys)))) if more else None,
+        items=[job_resource(rows[job_id]) for job_id in ids],
+        next_page=encode_page(order, *fitting[-1][: len(keys)]) if len(found) > len(fitting) else None,
     )
 
 
@@ -260,7 +266,7 @@ def _mentions(engine: sa.Engine, text: str, tenant: str) -> sa.ColumnElement[boo
 
     The id of a data set that comes along, such as ``sklearn:iris``, has two beginnings.
     """
-    each, dataset = _tags(engine), jobs.c.spec[("dataset", "id")].as_string()
+    each, dataset = _tags(engine), DATASET_ID
     named = sa.select(datasets.c.id).where(
         datasets.c.tenant_id == tenant, datasets.c.name.icontains(text, autoescape=True)
     )
@@ -284,7 +290,7 @@ def _time(seconds: float) -> datetime:
 
 TEXTS: dict[str, sa.ColumnElement[str]] = {
     "name": sa.func.lower(sa.func.coalesce(jobs.c.name, jobs.c.kind)),
-    "dataset": sa.func.lower(jobs.c.spec[("dataset", "id")].as_string()),
+    "dataset": sa.func.lower(DATASET_ID),
     "state": sa.cast(jobs.c.state, sa.String),
 }
 """What lists are ordered by that is text: from a to z."""

@@ -126,7 +126,8 @@ class Jobs:
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
             hold(connection, spec, tenant)
-            assert_may_queue(connection, tenant, self._quotas)
+            size = len(spec.model_dump_json())
+            assert_may_queue(connection, tenant, self._quotas, size=size)
             job_id = f"job_{secrets.token_hex(10)}"
             created_at = connection.execute(
                 jobs.insert()
@@ -138,6 +139,8 @@ class Jobs:
                     tags=spec.tags,
                     priority=spec.priority,
                     spec=spec.model_dump(mode="json"),
+                    dataset_id=spec.dataset.id,
+                    spec_bytes=size,
                     state=State.QUEUED,
                     attempt=1,
                     max_attempts=spec.max_attempts,

@@ -166,7 +166,7 @@ class JobPage(Resource):
     next_page: str | None
     """What to send as `page` to get the next page. null: this is the last one."""
     total: int
-    """How many jobs pass the filters, on all pages together."""
+    """How many jobs pass the filters, on all pages together, counted up to 10,000."""
 
 
 class EventResource(Resource):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from itertools import accumulate
 from typing import Any
 
 MAX_PAGE = 1000  # items on one page
+MAX_PAGE_BYTES = 2 * 2**20  # of the specs, or of the descriptions, on one page; more only if one item has more
 
 
 class InvalidPageToken(ValueError):
@@ -15,6 +17,12 @@ class InvalidPageToken(ValueError):
 
     def __init__(self, message: str = "this page token was not made by this service; ask for the first page again"):
         super().__init__(message)
+
+
+def how_many_fit(sizes: Iterable[int]) -> int:
+    """How many items of these ``sizes``, in bytes, go on one page: at least one."""
+    ends = list(accumulate(sizes))
+    return max(1, sum(end <= MAX_PAGE_BYTES for end in ends))
 
 
 def encode_page(*parts: Any) -> str:

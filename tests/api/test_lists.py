@@ -10,8 +10,48 @@ import pytest
 
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs
+from hposvc.jobs import queries
+from hposvc.schema.paging import MAX_PAGE_BYTES
+from hposvc.schema.spec import JobSpec
+from tests.support.harness import UncheckedJobs
 from tests.support.problems import problem
-from tests.support.serving import Server, running, submit
+from tests.support.serving import SPEC, Server, running, submit
+
+
+def long_spec(number: int) -> JobSpec:
+    """Of 600 kB."""
+    features = [f"{number} {'x' * 190} {column}" for column in range(3000)]
+    return JobSpec.model_validate(SPEC | {"name": f"{number}", "dataset": {"id": "sklearn:iris", "features": features}})
+
+
+def test_long_specs_make_short_pages(client: httpx.Client, server: Server) -> None:
+    for number in range(8):
+        UncheckedJobs(server.engine).submit(long_spec(number))
+    seen, page = [], None
+    while page is not None or not seen:
+        answer = client.get("/v1/jobs", params={"limit": "1000"} | ({"page": page} if page else {}))
+        assert len(answer.content) < 2 * MAX_PAGE_BYTES
+        seen += [job["name"] for job in answer.json()["items"]]
+        page = answer.json()["next_page"]
+    assert seen == [f"{number}" for number in reversed(range(8))]
+
+
+def test_many_jobs_are_counted_up_to_a_bound(
+    client: httpx.Client, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        submit(server.engine)
+    assert client.get("/v1/jobs?limit=1").json()["total"] == 5
+    monkeypatch.setattr(queries, "MOST_COUNTED", 3)
+    assert client.get("/v1/jobs?limit=1").json()["total"] == 3
+
+
+def test_jobs_of_an_earlier_release_are_listed_and_found(client: httpx.Client, server: Server) -> None:
+    job = submit(server.engine)
+    with write(server.engine) as connection:
+        connection.execute(jobs.update().values(dataset_id=None, spec_bytes=None))
+    for params in ({}, {"text": "iris"}, {"order": "dataset"}):
+        assert [found["id"] for found in client.get("/v1/jobs", params=params).json()["items"]] == [job.id]
 
 
 def test_lists_by_time_order_and_several_states(client: httpx.Client, server: Server) -> None:

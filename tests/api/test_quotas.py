@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import httpx
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
@@ -23,6 +25,7 @@ from hposvc.jobs.sweeper import Sweeper, Swept
 from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
+from tests.support.bad_files import NPZ, npz
 from tests.support.harness import UncheckedJobs
 from tests.support.problems import problem
 from tests.support.serving import RESULT, SPEC, Server, succeeded
@@ -83,13 +86,38 @@ def test_the_last_place_is_taken_once(engine: sa.Engine) -> None:
 
 
 def test_stored_bytes(client: httpx.Client, server: Server) -> None:
-    file = StoredFile("model.safetensors", "model", 1_000, "0" * 64, "file:///nowhere")
+    file = StoredFile("model.safetensors", "model", 1_000_000, "0" * 64, "file:///nowhere")
     job = succeeded(server.engine, RESULT, [file])
-    tenants.Tenants(server.engine).set_quotas("default", {"stored_bytes": 1_000})
-    assert client.get("/v1/tenant").json()["stored_bytes"] == {"used": 1_000, "limit": 1_000}
+    tenants.Tenants(server.engine).set_quotas("default", {"stored_bytes": 1_000_000})
+    found = client.get("/v1/tenant").json()["stored_bytes"]
+    assert found["limit"] == 1_000_000 < found["used"] < 1_010_000  # with the spec
     assert problem(client.post("/v1/jobs", json=SPEC), 429, "quota-exceeded")["quota"] == "stored_bytes"
     client.delete(f"/v1/jobs/{job.id}")
     assert client.post("/v1/jobs", json=SPEC).status_code == 202
+
+
+def test_specs_and_descriptions_count(client: httpx.Client, server: Server) -> None:
+    def used() -> int:
+        return int(client.get("/v1/tenant").json()["stored_bytes"]["used"])
+
+    spec = client.post("/v1/jobs", json=SPEC).json()["spec"]
+    of_spec = used()
+    assert of_spec == pytest.approx(len(json.dumps(spec)), rel=0.2)
+    wide = npz(X=np.zeros((10, 20_000), np.uint8) + np.arange(10, dtype=np.uint8)[:, None], y=np.arange(10) % 2)
+    sent = client.post("/v1/datasets", content=wide, headers={"Content-Type": NPZ}).json()
+    assert used() > of_spec + sent["size"] + 100_000  # of 20,000 names
+    tenants.Tenants(server.engine).set_quotas("default", {"stored_bytes": used()})
+    problem(client.post("/v1/jobs", json=SPEC), 429, "quota-exceeded")
+    client.delete(f"/v1/datasets/{sent['id']}")
+    assert used() == of_spec
+
+
+def test_a_description_that_is_too_long_is_refused(client: httpx.Client) -> None:
+    wide = npz(X=np.zeros((10, 800_000), np.uint8) + np.arange(10, dtype=np.uint8)[:, None], y=np.arange(10) % 2)
+    document = problem(
+        client.post("/v1/datasets", content=wide, headers={"Content-Type": NPZ}, timeout=60), 422, "invalid-dataset"
+    )
+    assert "4,194,304" in document["errors"][0]["message"]
 
 
 def test_running_jobs_wait_for_one_of_their_own_to_end(engine: sa.Engine) -> None:
