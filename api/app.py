@@ -38,6 +38,7 @@ from api.routes import (
     webhooks,
     workers,
 )
+from api.staging import Staging
 from api.turns import Work
 from hposvc import __version__
 from hposvc.access import keys
@@ -60,6 +61,7 @@ from hposvc.webhooks.sender import Sender
 log = structlog.get_logger(__name__)
 
 STREAMING_THREADS = 8  # for the next piece of a file or a long table, and for pages
+UPLOADS_AT_ONCE = 2  # of the largest size, that a tenant may have under way
 SENDERS = 8  # webhooks that are told at the same time by one process
 
 DESCRIPTION = """\
@@ -113,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
         gatekeeper=Gatekeeper(engine, always=exposed),
         live=Live(engine, settings.max_streams, work.live),
         work=work,
+        staging=Staging(UPLOADS_AT_ONCE * settings.max_upload_bytes),
         quotas=quotas,
         webhooks_private=settings.webhooks_private,
     )

@@ -16,6 +16,7 @@ from api.http.validation import Model, parse_body, parse_spec
 from api.live import Live
 from api.metrics import ApiMetrics
 from api.middleware.auth import Gatekeeper
+from api.staging import Staging
 from api.turns import Work
 from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
@@ -41,6 +42,7 @@ class Services:
     gatekeeper: Gatekeeper
     live: Live
     work: Work
+    staging: Staging
     quotas: Quotas
     webhooks_private: bool
 

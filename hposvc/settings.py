@@ -95,7 +95,8 @@ class Settings(BaseSettings):
     quota_stored_bytes: int | None = Field(
         default=None,
         ge=0,
-        description="Bytes that the specs of a tenant, its data sets and the files of its jobs may take. By default any number.",
+        description="Bytes that the specs of a tenant, its data sets and the files of its jobs may take. By default "
+        "any number.",
     )
     quota_requests_per_second: float | None = Field(
         default=50,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import time
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
@@ -13,6 +15,9 @@ from api.http.problem_details import HTTPProblem
 from api.middleware.headers import SECURITY_HEADERS
 
 MAX_BODY = 1024 * 1024
+
+BODY_SECONDS = 60.0  # for which a body may come as slowly as it likes; after that it has to keep a pace
+BODY_BYTES_PER_SECOND = 10_000
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -86,13 +91,29 @@ def _body_too_large(largest: int) -> HTTPProblem:
     return HTTPProblem("body-too-large", f"The body is larger than {largest:,} bytes.", headers={"Connection": "close"})
 
 
+TOO_SLOW = HTTPProblem(
+    "request-failed",
+    f"The body did not come within {BODY_SECONDS:.0f} s and at {BODY_BYTES_PER_SECOND // 1000} kB/s after that.",
+    status=408,
+    headers={"Connection": "close"},
+)
+
+
 def _counted(receive: Receive, largest: int) -> Receive:
-    """A body sent in chunks names no length: stop it when it grows too large."""
-    seen = 0
+    """Stop a body that grows too large, because one sent in chunks names no length, or that comes too slowly."""
+    seen, whole = 0, False
+    begun = time.monotonic()
 
     async def counted() -> Message:
-        nonlocal seen
-        message = await receive()
+        nonlocal seen, whole
+        if whole:
+            return await receive()  # which tells when the client is gone
+        try:
+            async with asyncio.timeout(begun + BODY_SECONDS + seen / BODY_BYTES_PER_SECOND - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise TOO_SLOW from None
+        whole = not message.get("more_body", False)
         seen += len(message.get("body", b""))
         if seen > largest:
             raise _body_too_large(largest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -154,8 +155,9 @@ async def upload(
     missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
     options = UploadOptions(label, id_column, task, unlabelled, Reading(date_format, decimal, missing, encoding))
     service = held.datasets
-    with service.incoming() as incoming:
-        sha256 = await _receive(request, incoming)
+    await held.work.changes.run(tenant, partial(service.assert_room, tenant))  # before anything is written
+    with held.staging.file(tenant) as take, service.incoming() as incoming:
+        sha256 = await _receive(request, incoming, take)
         keep = partial(_keep, service, incoming, sha256, called, options, tenant)
         found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
@@ -174,13 +176,17 @@ def _suffix(request: Request) -> str:
     raise HTTPProblem("unsupported-file", f"{sent[:200]} is not read.", errors=errors)
 
 
-async def _receive(request: Request, incoming: Incoming) -> str:
-    """Write the body down as it comes; returns its SHA-256. It is never wholly in memory."""
+async def _receive(request: Request, incoming: Incoming, take: Callable[[int], None]) -> str:
+    """Write the body down as it comes; returns its SHA-256. It is never wholly in memory.
+
+    ``take`` is told the size of each piece before that is written.
+    """
     digest = hashlib.sha256()
     with incoming.path.open("wb") as file:
         try:
             async for chunk in request.stream():
                 failpoint("dataset.receiving")
+                take(len(chunk))
                 digest.update(chunk)
                 file.write(chunk)
         except ClientDisconnect:

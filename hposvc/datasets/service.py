@@ -176,6 +176,7 @@ class Datasets:
         Raises DatasetConflict, QuotaExceeded.
         """
         description = dict(made.description)
+        self.assert_room(tenant, target.stat().st_size)
         described = len(json.dumps(description))
         if described > MOST_DESCRIBED:
             message = f"what is known of its columns takes {described:,} bytes, and {MOST_DESCRIBED:,} are kept"
@@ -210,6 +211,11 @@ class Datasets:
             return known, False
         failpoint("dataset.committed")
         return resource(row), True
+
+    def assert_room(self, tenant: str, size: int = 1) -> None:
+        """Raise QuotaExceeded if the tenant may not store ``size`` more bytes."""
+        with write(self._engine) as connection:
+            assert_room(connection, tenant, size, self._quotas)
 
     def _known(self, identity: str, tenant: str, options: UploadOptions) -> DatasetResource | None:
         mine = (datasets.c.content_sha256 == identity, datasets.c.tenant_id == tenant)

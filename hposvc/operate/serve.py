@@ -30,6 +30,7 @@ def run_api(settings: Settings) -> None:
     """
     import uvicorn
 
+    from api import connections
     from api.app import UnsafeAddressError, create_app
 
     logs.configure(settings.log_level, settings.log_format)
@@ -41,7 +42,7 @@ def run_api(settings: Settings) -> None:
     _check_tables(settings)
     _check_store(settings)
     with listen(settings) as listener, _stopped_by_signals(), _traced("api"):
-        config = uvicorn.Config(
+        config = connections.config(
             app,
             log_config=None,
             access_log=settings.log_level == "debug",  # an open page asks once a second

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from api.http.problem_details import HTTPProblem
 from api.middleware import auth
 from api.middleware.limits import TokenBuckets
+from api.staging import Staging
 from hposvc.access import keys, tenants
 from hposvc.access.tenants import QuotaExceeded, Quotas
 from hposvc.db.engine import write
@@ -110,6 +112,30 @@ def test_specs_and_descriptions_count(client: httpx.Client, server: Server) -> N
     problem(client.post("/v1/jobs", json=SPEC), 429, "quota-exceeded")
     client.delete(f"/v1/datasets/{sent['id']}")
     assert used() == of_spec
+
+
+def test_nothing_is_received_or_stored_for_a_tenant_without_room(client: httpx.Client, server: Server) -> None:
+    """Not even the file as it came; one that turns out too large is not put into the store either."""
+    content = b"age,target\n" + b"".join(b"%d,%d\n" % (number, number % 2) for number in range(60))
+    store = server.settings.data_dir / "store"
+    for limit in (0, 100):
+        tenants.Tenants(server.engine).set_quotas("default", {"stored_bytes": limit})
+        answer = client.post("/v1/datasets", content=content, headers={"Content-Type": "text/csv"})
+        assert problem(answer, 429, "quota-exceeded")["quota"] == "stored_bytes"
+        assert not list(store.rglob("*"))
+        assert not list((server.settings.data_dir / "uploads").glob("ds_*"))
+
+
+def test_uploads_under_way_are_bounded_by_bytes_for_each_tenant() -> None:
+    staging = Staging(100)
+    with staging.file("a") as first, staging.file("a") as second, staging.file("b") as other:
+        first(60)
+        with pytest.raises(HTTPProblem):
+            second(60)
+        second(40)
+        other(100)
+    with staging.file("a") as again:
+        again(100)
 
 
 def test_a_description_that_is_too_long_is_refused(client: httpx.Client) -> None:

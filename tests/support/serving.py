@@ -20,6 +20,7 @@ import uvicorn
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
+from api import connections
 from api.app import create_app
 from hposvc import snapshots
 from hposvc.db.engine import create_engine
@@ -60,7 +61,7 @@ class Server:
     def start(self) -> None:
         listener = listen(Settings(port=self.port))
         self.port = listener.getsockname()[1]
-        config = uvicorn.Config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=1)
+        config = connections.config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._thread.start()
