@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -150,7 +151,12 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Access, gatekeeper=held.gatekeeper, turns=work.access, requests_per_second=settings.quota_requests_per_second
     )
-    app.add_middleware(Guard, hosts=_hosts(settings), largest={datasets.router.prefix: settings.max_upload_bytes})
+    app.add_middleware(
+        Guard,
+        hosts=_hosts(settings),
+        addresses=not is_loopback(settings.host),
+        largest={datasets.router.prefix: settings.max_upload_bytes},
+    )
     app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
     problem_details.install(app)
     for module in (
@@ -190,10 +196,13 @@ def _has_keys(engine: sa.Engine) -> bool:
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
-    """The host names to serve: any, if keys or the network itself keep others out; otherwise those of the settings."""
-    if settings.trust_network or not is_loopback(settings.host):
-        return ("*",)
-    return tuple(name.strip().lower() for name in settings.hosts.split(",") if name.strip())
+    """The host names to serve: those of the settings, and where others may reach this machine, its own.
+
+    Names are looked at even where the network is trusted: a browser in it can be led here by a page from elsewhere.
+    """
+    named = [name.strip().lower() for name in settings.hosts.split(",") if name.strip()]
+    own = [] if is_loopback(settings.host) else [settings.host.lower(), socket.gethostname().lower()]
+    return (*named, *own)
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

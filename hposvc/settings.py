@@ -71,7 +71,8 @@ class Settings(BaseSettings):
     trust_network: bool = Field(
         default=False,
         description="Listen on an address other than loopback although no key was made: "
-        "until one is, everybody who can reach the port can use the service.",
+        "until one is, everybody who can reach the port can use the service. Names are checked all the same: "
+        "see HPOSVC_HOSTS.",
     )
     key: str = Field(
         default="",
@@ -80,7 +81,8 @@ class Settings(BaseSettings):
     )
     hosts: str = Field(
         default="",
-        description="Names under which a proxy reaches the API on loopback, separated by commas: hposvc.example.org",
+        description="Names under which the API is reached, separated by commas: hposvc.example.org. Requests for other "
+        "names than these, this machine's own and loopback's are refused; IP addresses are served beyond loopback.",
     )
     quota_queued_jobs: int | None = Field(
         default=10_000,

@@ -22,6 +22,15 @@ BODY_BYTES_PER_SECOND = 10_000
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address, which no other site can let its own name mean."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 def is_loopback(host: str) -> bool:
     """Whether a name or address means this machine alone."""
     if host == "localhost" or host.endswith(".localhost"):
@@ -33,14 +42,22 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """ASGI middleware. ``hosts``: names served beside the loopback ones; a ``*`` among them serves every name.
+    """ASGI middleware. ``hosts``: names served beside the loopback ones; ``addresses``: whether IP addresses are, too.
 
     ``largest`` are the bytes that a body may have for paths where that is another number than ``MAX_BODY``.
     """
 
-    def __init__(self, app: ASGIApp, hosts: Collection[str] = (), largest: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Collection[str] = (),
+        largest: Mapping[str, int] | None = None,
+        *,
+        addresses: bool = False,
+    ) -> None:
         self.app = app
         self.hosts = frozenset(hosts)
+        self.addresses = addresses
         self.largest = dict(largest or {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,9 +81,10 @@ class Guard:
             host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         except ValueError:  # half an IPv6 address
             host = ""
-        if is_loopback(host) or host in self.hosts or "*" in self.hosts:
+        if is_loopback(host) or host in self.hosts or (self.addresses and is_address(host)):
             return None
-        return HTTPProblem("unknown-host", f"This server does not answer for the host {host[:100]!r}.")
+        detail = f"This server serves no host {host[:100]!r}. If that is its name, HPOSVC_HOSTS must say so."
+        return HTTPProblem("unknown-host", detail)
 
     def _cross_site(self, method: str, headers: Headers) -> HTTPProblem | None:
         """A form on another site may post here without asking; browsers say where it came from."""

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from api import examples
 from api.dependencies import Caller, Engine, Held, Tenant, body
+from api.http.problem_details import HTTPProblem
 from api.http.routing import InTurn
 from api.middleware.auth import COOKIE, cookie, no_key, shown
 from hposvc.access import keys, tenants
@@ -113,8 +114,13 @@ def list_keys(engine: Engine, tenant: Tenant) -> KeyList:
     responses={201: examples.answer(examples.NEW_KEY, "The key is shown this once.", ("Location",))},
     openapi_extra=examples.posted("KeyRequest", examples.KEY_REQUEST),
 )
-def create_key(engine: Engine, tenant: Tenant, request: Annotated[KeyRequest, body(KeyRequest)]) -> Response:
-    """Make a key of this tenant. Takes the scope admin. From the first key on, every call takes one."""
+def create_key(
+    engine: Engine, caller: Caller, tenant: Tenant, request: Annotated[KeyRequest, body(KeyRequest)]
+) -> Response:
+    """Make a key of this tenant. Takes a key with the scope admin: the first one is made by `hposvc keys create`."""
+    if not caller.key_id:  # anybody: whoever came first could shut all others out
+        detail = "The first key is made on the machine of the service: `hposvc keys create --scope admin --name …`."
+        raise HTTPProblem("missing-scope", detail)
     made, token = keys.Keys(engine).create(tenant=tenant, name=request.name, scope=request.scope)
     answer = NewKey(**made.model_dump(), key=token)
     headers = {"Location": f"/v1/keys/{made.id}", "Cache-Control": "no-store"}

@@ -5,13 +5,16 @@ Keys and tenants are made on the machine of the service, with its database: whoe
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hposvc.cli.field_help import Command, of_field
 from hposvc.cli.support import Json, Url, client_of, engine_of, print_json, settings
 from hposvc.faults import Exit, Fault
+
+if TYPE_CHECKING:
+    from hposvc.schema.access import KeyResource
 
 keys = typer.Typer(no_args_is_help=True, help="Keys that open the service; made with its database, on its machine.")
 tenants = typer.Typer(no_args_is_help=True, help="Tenants and their quotas; with the database of the service.")
@@ -44,6 +47,7 @@ def keys_create(
         raise Fault("a key's name has 1 to 200 characters", "Say what the key is for.", code=Exit.USAGE)
     with engine_of(settings()) as engine:
         try:
+            before = [key for key in access.list_(engine) if key.revoked_at is None]
             made, token = access.Keys(engine).create(tenant=tenant, name=name, scope=scope)  # type: ignore[arg-type]
         except TenantNotFound as error:
             raise Fault(str(error), code=Exit.REFUSED) from error
@@ -52,6 +56,16 @@ def keys_create(
         return
     typer.echo(token)
     typer.echo(f"{made.id} ({scope}, tenant {tenant}). It is shown this once. Use it: export HPOSVC_KEY=…", err=True)
+    if before:
+        typer.echo(f"There before: {_named(before)}. Revoke what nobody here made: hposvc keys revoke KEY", err=True)
+    else:
+        typer.echo("It is the only key: from now on the service asks everybody for one.", err=True)
+
+
+def _named(found: list[KeyResource], most: int = 10) -> str:
+    """Keys for people, the newest first."""
+    shown = [f"{key.id} ({key.name!r}, {key.scope}, tenant {key.tenant})" for key in reversed(found)][:most]
+    return ", ".join(shown) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
 @keys.command("list")

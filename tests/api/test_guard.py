@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import socket
 from pathlib import Path
 
 import httpx
@@ -13,6 +14,7 @@ import sqlalchemy as sa
 from api.app import UnsafeAddressError, create_app
 from api.dashboard.pages import PLOTLY, VENDOR
 from api.http.problem_types import TYPES
+from hposvc.access import keys
 from hposvc.settings import Settings
 from tests.support.problems import problem
 from tests.support.serving import SPEC, Server, submit
@@ -32,6 +34,21 @@ def test_a_name_of_another_site_is_not_answered(client: httpx.Client, server: Se
         problem(client.get("/v1/jobs", headers={"Host": host}), 421, "unknown-host")
     for host in ("localhost", "LOCALHOST:1", "127.0.0.1:99", "[::1]:8080"):
         assert client.get("/v1/jobs", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["trusted network", "keys"])
+def test_names_are_checked_beyond_loopback_too(database_url: str, tmp_path: Path, trusted: bool) -> None:
+    server = Server(database_url, tmp_path, host="0.0.0.0", trust_network=trusted, hosts="api")
+    shown = {}
+    if not trusted:
+        token = keys.Keys(server.engine).create(tenant="default", name="first", scope="admin")[1]
+        shown = {"Authorization": f"Bearer {token}"}
+    with server, httpx.Client(base_url=server.url, trust_env=False, headers=shown) as client:
+        for host in ("evil.example", "api.evil.example", ""):
+            found = problem(client.get("/v1/jobs", headers={"Host": host}), 421, "unknown-host")
+            assert "HPOSVC_HOSTS" in found["detail"]
+        for host in ("api:8080", "10.1.2.3:8080", "[fd00::1]", "localhost", socket.gethostname()):
+            assert client.get("/v1/jobs", headers={"Host": host}).status_code == 200, host
 
 
 def test_another_site_cannot_change_anything(client: httpx.Client, server: Server) -> None:

@@ -32,6 +32,7 @@ def test_from_no_key_to_tenants_that_do_not_see_each_other(own: ServerProcess, m
     key = made.stdout.strip()
     assert key.startswith("hposvc_")
     assert "this once" in made.stderr
+    assert "only key" in made.stderr
 
     def denied() -> bool:
         result = run("jobs")
@@ -54,6 +55,8 @@ def test_from_no_key_to_tenants_that_do_not_see_each_other(own: ServerProcess, m
     assert listed["acme"]["running_jobs"] == {"used": 0, "limit": 2}
     assert "0 of 2" in run("tenants", "list").output
 
+    assert "There before: key_" in (second := run("keys", "create", "--name", "second")).stderr
+    assert "'my laptop', admin, tenant default" in second.stderr
     other = json.loads(run("keys", "create", "--name", "theirs", "--tenant", "acme", "--json").stdout)
     monkeypatch.setenv("HPOSVC_KEY", other["key"])
     assert run("watch", job_id).exit_code == Exit.REFUSED

@@ -247,6 +247,15 @@ def test_no_process_is_root_and_no_root_can_be_written() -> None:
         assert item["securityContext"]["readOnlyRootFilesystem"] is True
 
 
+def test_a_network_policy_says_who_reaches_each_pod() -> None:
+    documents = [document for documents in MANIFESTS.values() for document in documents]
+    policies = [item["spec"]["podSelector"]["matchLabels"] for item in documents if item["kind"] == "NetworkPolicy"]
+    pods = [item["spec"]["template"] for item in documents if item["kind"] in ("Deployment", "StatefulSet")]
+    assert pods
+    for pod in pods:
+        assert any(labels.items() <= pod["metadata"]["labels"].items() for labels in policies), pod["metadata"]
+
+
 def test_workers_have_fixed_names_and_time_to_stop() -> None:
     for name in ("worker", "worker-gpu"):
         service = SERVICES[name]
@@ -359,6 +368,7 @@ def test_prometheus_scrapes_what_compose_runs() -> None:
         service, port = target.split(":")
         command, environment = SERVICES[service]["command"], SERVICES[service]["environment"]
         assert port in command or environment["HPOSVC_METRICS_PORT"] == port
+        assert command[0] != "api" or service in environment["HPOSVC_HOSTS"].split(",")
     datasource = yaml.safe_load((ROOT / "deploy/grafana/provisioning/datasources/prometheus.yml").read_text())
     assert datasource["datasources"][0]["uid"] == "prometheus"
 
