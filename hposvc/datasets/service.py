@@ -337,9 +337,11 @@ class Datasets:
         """An uploaded data set, to be read. Raises DatasetNotFound."""
         from hposvc.training_data import Upload
 
-        for item in self._stored([dataset_id], tenant):
-            return Upload(item.id, item.name, item.description, lambda: self._store.open(item.url))
-        raise DatasetNotFound(dataset_id)
+        stored = self._stored([dataset_id], tenant)
+        if not stored:
+            raise DatasetNotFound(dataset_id)
+        item = stored[0]
+        return Upload(item.id, item.name, item.description, lambda: self._store.open(item.url))
 
     def _stored(self, ids: Iterable[str], tenant: str) -> list[StoredDataset]:
         with read(self._engine) as connection:
