@@ -19,6 +19,7 @@ from api.http.problem_details import HTTPProblem
 from hposvc.schema.job import ArtifactResource
 from hposvc.schema.numbers import to_json
 from hposvc.storage.store import Store
+from hposvc.tables.formulas import marked
 
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
@@ -32,9 +33,18 @@ BATCH_ROWS = 4096
 
 
 def rows_response(
-    store: Store, artifact: ArtifactResource, *, format_: Format, part: Part, limit: int | None
+    store: Store,
+    artifact: ArtifactResource,
+    *,
+    format_: Format,
+    part: Part,
+    limit: int | None,
+    spreadsheet: bool = False,
 ) -> Response:
-    """The rows of one part, the most suspicious first. Raises HTTPProblem: the store lost the file."""
+    """The rows of one part, the most suspicious first; for a ``spreadsheet`` formulas in CSV are marked as text.
+
+    Raises HTTPProblem: the store lost the file.
+    """
     if not store.exists(artifact.url):
         raise HTTPProblem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 
@@ -46,7 +56,7 @@ def rows_response(
                 chosen = chosen if left is None else chosen.slice(0, left)
                 if left is not None:
                     left -= chosen.num_rows
-                yield chosen
+                yield marked(chosen) if spreadsheet and format_ == "csv" else chosen
                 if left == 0:
                     return
 

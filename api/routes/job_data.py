@@ -237,11 +237,15 @@ def get_rows(
         int | None,
         Query(ge=1, le=LARGEST, description="At most this many rows, the most suspicious first. By default all."),
     ] = None,
+    spreadsheet: Annotated[
+        bool,
+        Query(description="true: CSV has ' before text that a spreadsheet would take for a formula (= + - @)."),
+    ] = False,
 ) -> Response:
     """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == rows.NAME:
-            return rows.rows_response(store, artifact, format_=format_, part=part, limit=limit)
+            return rows.rows_response(store, artifact, format_=format_, part=part, limit=limit, spreadsheet=spreadsheet)
     state = queries.get(engine, job_id, tenant=tenant).state
     raise HTTPProblem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
 

@@ -14,6 +14,7 @@ from hposvc.cli.data import DataFile, Encoding, require_file
 from hposvc.cli.field_help import of_field
 from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
+from hposvc.cli.terminal import visible
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
@@ -247,6 +248,9 @@ def predict(
         typer.Option("--output", "-o", help="Where to write, as .csv or .parquet; by default CSV on the terminal."),
     ] = None,
     encoding: Encoding = None,
+    spreadsheet: Annotated[
+        bool, typer.Option("--spreadsheet", help="Put ' before text that a spreadsheet would take for a formula.")
+    ] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -263,19 +267,23 @@ def predict(
             raise Fault(
                 f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
             ) from error
-    write_predictions(found, output, as_json=as_json)
+    write_predictions(found, output, as_json=as_json, spreadsheet=spreadsheet)
     for warning in found.warnings:
-        typer.echo(f"! {warning}", err=True)
+        typer.echo(visible(f"! {warning}"), err=True)
     if found.score is not None:
         typer.echo(f"{found.score_name} {found.score:.4f} on {len(found.labels):,} rows", err=True)
 
 
-def write_predictions(found: Predictions, output: Path | None, *, as_json: bool) -> None:
+def write_predictions(found: Predictions, output: Path | None, *, as_json: bool, spreadsheet: bool = False) -> None:
     """Write one line a row to ``output``, or to standard output. Raises Fault: it cannot be written."""
     import pyarrow.csv
     import pyarrow.parquet
 
     table = found.table()
+    if spreadsheet:
+        from hposvc.tables.formulas import marked
+
+        table = marked(table)
     if as_json:
         print_json({"score": found.score, "score_name": found.score_name, "rows": table.to_pylist()})
     elif output is None:
@@ -351,7 +359,7 @@ def say_submitted(client: Client, job: JobResource) -> None:
 def warn(text: str | None) -> None:
     """Say something that should not be overlooked."""
     if text:
-        typer.secho(text, fg=typer.colors.YELLOW, err=True)
+        typer.secho(visible(text), fg=typer.colors.YELLOW, err=True)
 
 
 def _read(file: Path) -> bytes:

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from hposvc.cli.terminal import visible
 from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.job import JobResource
 from hposvc.schema.result import GroupWeight, JobResult, Noise, Strength, read_result
@@ -32,10 +34,22 @@ STATE_STYLES = {
 BARS = "▁▂▃▄▅▆▇█"
 
 
+class PlainConsole(Console):
+    """A console of rich that takes no text for markup and lets no control character through."""
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of ``renderable``: rich's own control codes stay, those within texts become visible."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(visible(segment.text), segment.style)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that gives tables room to breathe when nobody is looking (a pipe, a file, a log)."""
-    plain = Console(stderr=stderr, highlight=False)
-    return plain if plain.is_terminal else Console(stderr=stderr, highlight=False, width=max(plain.width, 110))
+    plain = PlainConsole(stderr=stderr)
+    return plain if plain.is_terminal else PlainConsole(stderr=stderr, width=max(plain.width, 110))
 
 
 def number(value: float | str | None, digits: int = 4) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from hposvc.cli.terminal import escaped, visible
 from hposvc.faults import Exit, Fault
 
 if TYPE_CHECKING:
@@ -87,14 +88,14 @@ def print_json(value: BaseModel | dict[str, Any] | list[Any] | None) -> None:
     from pydantic import BaseModel
 
     plain = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    typer.echo(json.dumps(plain, indent=2, ensure_ascii=False))
+    typer.echo(escaped(json.dumps(plain, indent=2, ensure_ascii=False)))
 
 
 def say_fault(fault: Fault) -> None:
     """Tell a person what is wrong and what to do, on standard error."""
-    typer.secho(f"hposvc: {fault.message}", fg=typer.colors.RED, err=True)
+    typer.secho(visible(f"hposvc: {fault.message}"), fg=typer.colors.RED, err=True)
     if fault.remedy:
-        typer.echo(fault.remedy, err=True)
+        typer.echo(visible(fault.remedy), err=True)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hposvc.cli.render import STATE_STYLES, number, sparkline
+from hposvc.cli.render import STATE_STYLES, PlainConsole, number, sparkline
 from hposvc.client import Client
 from hposvc.schema.capabilities import unmet
 from hposvc.schema.job import JobResource
@@ -87,7 +87,7 @@ def watch(views: Iterator[View], console: Console) -> JobResource:
 @contextmanager
 def downloading() -> Iterator[Callable[[str, int, int], None]]:
     """Bars for files that arrive, on a terminal's standard error; what it yields is told name, bytes and size."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bars:
         tasks: dict[str, TaskID] = {}
