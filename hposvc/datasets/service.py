@@ -51,7 +51,6 @@ DESCRIPTION_BYTES = sa.func.coalesce(
     datasets.c.description_bytes,
     sa.func.length(sa.cast(datasets.c.columns, sa.Text)) + sa.func.length(sa.cast(datasets.c.description, sa.Text)),
 )
-MOST_DESCRIBED = 4 * 2**20  # bytes of JSON: each request that names the data set reads them
 
 
 @dataclass(frozen=True)
@@ -176,11 +175,8 @@ class Datasets:
         Raises DatasetConflict, QuotaExceeded.
         """
         description = dict(made.description)
-        self.assert_room(tenant, target.stat().st_size)
         described = len(json.dumps(description))
-        if described > MOST_DESCRIBED:
-            message = f"what is known of its columns takes {described:,} bytes, and {MOST_DESCRIBED:,} are kept"
-            raise DataError([Defect("body", message, "send fewer columns, smaller arrays or shorter names")])
+        self.assert_room(tenant, target.stat().st_size + described)  # before anything is stored
         columns = description.pop("columns")
         values = {
             "id": incoming.id,

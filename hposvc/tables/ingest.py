@@ -18,6 +18,7 @@ from hposvc.confined import Bounds
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.options import UploadOptions
 
+MOST_DESCRIBED = 4 * 2**20  # bytes of JSON: each request that names the data set reads them
 BOUNDS = Bounds(seconds=600, memory=6 * 2**30)  # most of that address space is never touched
 
 
@@ -58,7 +59,12 @@ def main() -> None:
         with TemporaryDirectory(dir=target.parent) as folder:
             rows = read(Path(command["source"]), options.reading, Path(folder))
             total, infinite = write(rows, target)
-        answer: dict[str, Any] = {"description": describe(rows, total, target, options, infinite)}
+        description = describe(rows, total, target, options, infinite)
+        size = len(json.dumps(description))
+        if size > MOST_DESCRIBED:
+            message = f"what is known of its columns takes {size:,} bytes, and {MOST_DESCRIBED:,} are kept"
+            raise _refusal(message, "send fewer columns, smaller arrays or shorter names")
+        answer: dict[str, Any] = {"description": description}
     except DataError as error:
         answer = {"defects": [asdict(defect) for defect in error.defects]}
     json.dump(answer, sys.stdout)

@@ -29,7 +29,13 @@ def test_names_of_jobs_are_shown_as_they_are_written(tmp_path: Path) -> None:
         json.dumps({"kind": "data_reweighting", "name": NAME, "dataset": {"id": "sklearn:iris"}})
     )
     job = json.loads(run("submit", "job.json", "--json").stdout)
-    for command in (["jobs"], ["jobs", "--json"], ["edit", job["id"], "--priority", "1"], ["top", "--once"], ["cancel", job["id"]]):
+    for command in (
+        ["jobs"],
+        ["jobs", "--json"],
+        ["edit", job["id"], "--priority", "1"],
+        ["top", "--once"],
+        ["cancel", job["id"]],
+    ):
         result = run(*command)
         assert result.exit_code == 0, result.output
         assert harmless(result.output), command
