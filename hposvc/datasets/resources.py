@@ -8,9 +8,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.db.tables import datasets
 from hposvc.schema.datasets import ColumnResource, DatasetLinks, DatasetResource
 
 MOST_LISTED_COLUMNS = 200
+DESCRIPTION_BYTES = sa.func.coalesce(
+    datasets.c.description_bytes,
+    sa.func.length(sa.cast(datasets.c.columns, sa.Text)) + sa.func.length(sa.cast(datasets.c.description, sa.Text)),
+)
 
 
 def resource(row: sa.RowMapping) -> DatasetResource:

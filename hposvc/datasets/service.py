@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from hposvc.access.tenants import Quotas, assert_room
 from hposvc.datasets import confined_reading
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
-from hposvc.datasets.resources import bundled_resource, bundled_value, resource, without_many_columns
+from hposvc.datasets.resources import DESCRIPTION_BYTES, bundled_resource, bundled_value, resource, without_many_columns
 from hposvc.datasets.stored import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
@@ -47,10 +47,6 @@ NO_LIMITS = Quotas()
 MOST_PREVIEWED = 1000
 LONGEST_NAME = 200
 AS_IT_IS = UploadOptions()
-DESCRIPTION_BYTES = sa.func.coalesce(
-    datasets.c.description_bytes,
-    sa.func.length(sa.cast(datasets.c.columns, sa.Text)) + sa.func.length(sa.cast(datasets.c.description, sa.Text)),
-)
 
 
 @dataclass(frozen=True)
