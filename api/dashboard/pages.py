@@ -106,6 +106,10 @@ def install(app: FastAPI) -> None:
     def job(job_id: str) -> HTMLResponse:
         return page("job.html", "/", job_id=job_id)
 
+    @app.get("/jobs/{job_id}/review", include_in_schema=False)
+    def review(job_id: str) -> HTMLResponse:
+        return page("review.html", "/", job_id=job_id)
+
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
         return page("docs.html", "/docs", api=app.openapi(), origin=str(request.base_url).rstrip("/"))

@@ -6,28 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
-from tests.support.browser import Watch, people
+from tests.support.browser import Watch, faults, people
 from tests.support.screenshots import SETTLED, stage
 from tests.support.serving import RESULT, Server, checkpoint, running, succeeded, watch_lambda
 
 pytestmark = pytest.mark.browser
-
-GRAVE = {"serious", "critical"}
-
-
-def faults(page: Page) -> list[str]:
-    """What axe-core finds that is serious: rule, help, and the elements."""
-    found: dict[str, Any] = Axe().run(page).response
-    return [
-        f"{page.url}: {fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
-        for fault in found["violations"]
-        if fault["impact"] in GRAVE
-    ]
-
 
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import ConsoleMessage, Page, Request
 
 CHROMIUM = os.environ.get("HPOSVC_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -53,6 +55,16 @@ class Watch:
     def forgive(self, text: str) -> None:
         """Forget faults with this text: the browser reports every status of 400 and more on its console."""
         self.faults = [fault for fault in self.faults if text not in fault]
+
+
+def faults(page: Page) -> list[str]:
+    """What axe-core finds that is serious: rule, help, and the elements."""
+    found: dict[str, Any] = Axe().run(page).response
+    return [
+        f"{page.url}: {fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
+        for fault in found["violations"]
+        if fault["impact"] in {"serious", "critical"}
+    ]
 
 
 def people(path: Path, rows: int) -> Path:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 from typing import Any
 
 import httpx
 import numpy as np
+
+from tests.support.bad_files import NPZ, npz
+from tests.support.serving import RESULT, Server, answer, succeeded
 
 KINDS = ("setosa", "versicolor", "virginica")
 
@@ -47,3 +51,53 @@ def right(row: str, **more: Any) -> dict[str, Any]:
 
 def relabel(row: str, to: str, **more: Any) -> dict[str, Any]:
     return {"row": row, "decision": "relabel", "relabelled_to": to, **more}
+
+
+def judged_job(server: Server, client: httpx.Client, rows: int = 60, wrong: tuple[int, ...] = (3, 10, 17, 31)) -> str:
+    """A finished job about flowers of which some are labelled wrong, as a worker leaves it; returns its id."""
+    dataset = add_flowers(client, flowers_csv(rows, wrong)).rpartition("/")[2]
+    table = list(csv.DictReader(flowers_csv(rows, wrong).decode().splitlines()))
+    order = sorted(range(rows), key=lambda i: (i not in wrong, i % 7, i))
+    probability = [0.99 - 0.01 * rank if i in wrong else 0.4 * 0.9**rank for rank, i in enumerate(order)]
+    files: dict[str, list[Any]] = {
+        "row_id": [table[i]["id"] for i in order],
+        "part": ["train"] * rows,
+        "rank": list(range(1, rows + 1)),
+        "weight": [1 - each for each in probability],
+        "label": [table[i]["kind"] for i in order],
+        "predicted": [KINDS[i % 3] for i in order],
+        "probability": [0.97] * rows,
+        "probability_wrong": probability,
+        **{name: [float(table[i][name]) for i in order] for name in ("length", "width")},
+        **{name: [table[i][name] for i in order] for name in ("id", "note", "kind")},
+    }
+    wrong_rows = {"expected": len(wrong), "low": 2, "high": 7, "rows": rows, "suspect_above": 0.5}
+    listed = ("rank", "row_id", "label", "weight", "predicted", "probability_wrong")
+    suspects = [{name: files[name][rank] for name in listed} for rank in range(len(wrong))]
+    suspects = [suspect | {"predicted_probability": 0.97} for suspect in suspects]
+    result = RESULT | {"noise": None, "wrong_rows": wrong_rows, "suspects": suspects, "suspects_total": len(wrong)}
+    kept = answer(server.settings.data_dir, files, "rows")
+    of_file = {"id": dataset, "label": "kind", "id_column": "id", "trusted": "unknown"}
+    return succeeded(server.engine, result, [kept], name="flowers", dataset=of_file).id
+
+
+def judged_images(server: Server, client: httpx.Client, rows: int = 40, wrong: tuple[int, ...] = (3, 10)) -> str:
+    """A finished job about images of two classes; returns its id."""
+    draw = np.random.default_rng(0)
+    kinds = np.arange(rows) % 2
+    content = npz(X=draw.integers(0, 255, (rows, 8, 8, 1)).astype(np.uint8), y=kinds)
+    sent = client.post("/v1/datasets", params={"name": "dots.npz"}, content=content, headers={"Content-Type": NPZ})
+    order = sorted(range(rows), key=lambda i: (i not in wrong, i))
+    files = {
+        "row_id": [str(i) for i in order],
+        "part": ["train"] * rows,
+        "rank": list(range(1, rows + 1)),
+        "label": [str(kinds[i]) for i in order],
+        "predicted": [str((kinds[i] + (i in wrong)) % 2) for i in order],
+        "probability": [0.9] * rows,
+        "probability_wrong": [0.9 if i in wrong else 0.1 for i in order],
+    }
+    result = RESULT | {"noise": None, "suspects": [], "suspects_total": len(wrong)}
+    kept = answer(server.settings.data_dir, files, "rows")
+    of_file = {"id": sent.json()["id"], "label": "y", "trusted": "unknown"}
+    return succeeded(server.engine, result, [kept], name="dots", dataset=of_file).id

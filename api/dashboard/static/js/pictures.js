@@ -43,13 +43,13 @@ export class Pictures {
     return this.known;
   }
 
-  /** The row as a picture, or nothing. */
-  picture(id) {
+  /** The row as a picture, `side` CSS pixels large, or nothing. */
+  picture(id, side = SIDE) {
     const row = this.rows.get(id);
     if (!row || !this.image) return null;
     const { height, width, channels, low, high } = this.image;
     const canvas = h("canvas", { class: "picture", width, height, role: "img", "aria-label": `Row ${id} as an image` });
-    const scale = SIDE / Math.max(width, height);
+    const scale = side / Math.max(width, height);
     canvas.style.width = `${width * scale}px`;
     canvas.style.height = `${height * scale}px`;
     const context = canvas.getContext("2d");

@@ -25,12 +25,15 @@ export async function completeResult(job) {
   await complete(job);
 }
 
+/** Whether the labels of the job are those of an uploaded data set, which can be corrected. */
+const reviewable = ({ spec, kind }) => kind === "data_reweighting" && spec.dataset.id.startsWith("ds_") && !spec.dataset.label_noise;
+
 /** What a person may want to do with the result. */
 function steps(job) {
   const { suspects: rows, check_next: worth } = job.result;
   const command = `hposvc predict ${job.id} FILE`;
   return [
-    rows?.length && ["Check the labels of the suspects below, the most suspicious first."],
+    rows?.length && (reviewable(job) ? [h("a", { href: `/jobs/${job.id}/review` }, "Review the labels"), ", the most suspicious first, by keyboard; then tune again."] : ["Check the labels of the suspects below, the most suspicious first."]),
     worth?.length && [`A check of these rows would tell most: ${worth.slice(0, FEW).join(", ")}.`],
     ["Predict other rows, on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
     [h("a", { href: jobPath(job.id, "/report") }, "Print the report"), ", or send it to somebody."],
@@ -135,6 +138,7 @@ function suspects(job) {
     download(`${job.id}-suspects.csv`, csv(columns, all.map((row) => columns.map((column) => row[column]))), "text/csv"),
   );
   $(".tools", card).replaceChildren(
+    h("a", { class: "button small primary", href: `/jobs/${job.id}/review`, hidden: !reviewable(job) }, "Review"),
     button,
     h("a", { id: "all-rows", class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
   );
