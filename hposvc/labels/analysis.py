@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from hposvc.labels import noise_matrix
@@ -26,6 +25,7 @@ from hposvc.labels.cross_fit import (
     forward,
     log_likelihood,
 )
+from hposvc.labels.judgement import WIDENING, Judgement, WrongRows, judge, posterior_of_all, wrong_of_all
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 """Penalties to try, from strong to weak: ½ · penalty · ‖W‖² beside the sum of the rows' losses."""
@@ -33,13 +33,8 @@ PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 AMOUNTS = (1.2, 1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.0)
 """Shares s of the noise that was found, T_s = (1 − s) I + s T."""
 
-WIDENING = 1.5
-"""By how much the interval of the number of wrong rows is wider than the average over amounts says: T itself is a
-guess.
-"""
-
-SURELY, LEAST_AMOUNT = 5.0, 0.15
-"""The odds that there is noise, more than the least amount of it, from which less than one half makes a suspect."""
+LEAST_AMOUNT = 0.15
+"""No more noise than this share of what was found is taken for none."""
 
 LEAST_SIGNAL = 4.0
 """Nats by which the features have to make the held-out labels likelier, or they say nothing about any label."""
@@ -66,41 +61,20 @@ FINAL_STEPS = 180
 
 
 @dataclass(frozen=True)
-class WrongRows:
-    """How many of the unchecked rows are wrong: expected, and the ends of a 90 % interval."""
-
-    expected: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class LabelAnalysis:
+class LabelAnalysis(Judgement):
     """What is known of n unchecked rows in k classes, with m trusted rows.
 
-    ``posterior`` (n, k) is the probability of each class given features and label, ``probability_wrong`` (n,) that the
-    label is wrong, ``threshold`` what it has to exceed for a suspect. ``surely`` is whether there is noise beyond
-    doubt. ``opinion`` (n, k) is the probability by the features alone, ``trusted_opinion`` (m, k) that of trusted
-    rows. ``held_out`` has the loss of each trusted row under models that have not seen it, (m,), by candidate:
-    ``posterior``, ``both`` (all labels taken as right) and, where there are trusted rows, ``trusted_only``;
-    ``penalties`` has the penalty of each candidate.
+    Beside what is claimed of each row: ``opinion`` (n, k) is the probability of each class by the features alone,
+    ``trusted_opinion`` (m, k) that of trusted rows; ``noise`` (k, k) is T. ``held_out`` has the loss of each trusted
+    row under models that have not seen it, (m,), by candidate: ``posterior``, ``both`` (all labels taken as right)
+    and, where there are trusted rows, ``trusted_only``; ``penalties`` has the penalty of each candidate.
     """
 
-    posterior: Floats
-    probability_wrong: Floats
-    threshold: float
-    surely: bool
     opinion: Floats
     trusted_opinion: Floats
     noise: Floats
-    wrong_rows: WrongRows
     held_out: dict[str, Floats]
     penalties: dict[str, float]
-
-    @property
-    def suspects(self) -> NDArray[np.bool_]:
-        """The rows whose label is probably wrong, (n,)."""
-        return self.probability_wrong > self.threshold
 
 
 class _Start(NamedTuple):
@@ -146,8 +120,6 @@ def _of_all_or_a_part(labels: Labels, classifier: Classifier, effort: Effort) ->
 def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[LabelAnalysis, _Average]:
     plain = 0.999 * np.eye(labels.classes) + 0.001 / labels.classes
     base = best_penalty(labels, classifier, effort.penalties, forward(labels, plain), plain, patience=8.0)
-    if _signal(labels, base[1], plain) < LEAST_SIGNAL:
-        effort = replace(effort, amounts=(0.0,))
     starts, alone = [first_noise(labels, base[1])], None
     if len(labels.trusted):
         alone = trusted_alone(labels, classifier, effort.penalties, steps=effort.steps)
@@ -155,9 +127,13 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
         model = classifier.fit(labels.trusted_features, exact, alone[0], steps=2 * effort.steps)
         starts.insert(0, noise_matrix.fit(classifier.predict(model, labels.features), labels.given))
     start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
+    likeliest = max(start.value, log_likelihood(labels, base[1].q, base[1].q_trusted, plain))
+    if likeliest - _without_features(labels) < LEAST_SIGNAL:
+        effort = replace(effort, amounts=(0.0,))
     average = _over_amounts(labels, classifier, effort, start)
     penalty, opinion, posterior = _refine(labels, classifier, start, average)
-    wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
+    wrong_rows = _interval(average, wrong_of_all(labels, posterior)[: len(labels.given)])
+    judged = judge(labels, posterior, wrong_rows, noise_likely=_likely(average, effort.amounts))
     trusted = np.arange(len(labels.trusted)), labels.trusted
     held_out = {
         "posterior": -np.log(opinion.q_trusted[trusted] + TINY),
@@ -167,29 +143,22 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
     if alone is not None:
         held_out["trusted_only"] = -np.log(alone[1][trusted] + TINY)
         penalties["trusted_only"] = alone[0]
-    wrong_rows = _interval(average, wrong)
-    surely = _surely(average, effort.amounts)
     analysis = LabelAnalysis(
-        posterior=posterior,
-        probability_wrong=wrong,
-        threshold=threshold(wrong, surely=surely),
-        surely=surely,
+        **vars(judged),
         opinion=opinion.q,
         trusted_opinion=opinion.q_trusted,
         noise=average.noise,
-        wrong_rows=wrong_rows,
         held_out=held_out,
         penalties=penalties,
     )
     return analysis, average
 
 
-def _signal(labels: Labels, base: Opinion, plain: Floats) -> float:
-    """How much likelier, in nats, the features make all labels than the frequencies of the classes do."""
+def _without_features(labels: Labels) -> float:
+    """How likely the frequencies of the classes make all labels, in nats."""
     counts = np.bincount(np.concatenate([labels.given, labels.trusted]), minlength=labels.classes) + 1.0
     frequencies = np.log(counts / counts.sum())
-    without = float(frequencies[labels.given].sum() + frequencies[labels.trusted].sum())
-    return log_likelihood(labels, base.q, base.q_trusted, plain) - without
+    return float(frequencies[labels.given].sum() + frequencies[labels.trusted].sum())
 
 
 def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels) -> LabelAnalysis:
@@ -199,20 +168,18 @@ def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels
     opinion = cross_fit(labels, classifier, penalty, forward(labels, found.noise), steps=effort.steps)
     posterior = noise_matrix.posterior(calibrate(labels, opinion, found.noise).q, found.noise, labels.given)
     opinion = cross_fit(labels, classifier, penalty, soft(posterior), starts=opinion.models, steps=effort.steps)
-    posterior = noise_matrix.posterior(calibrate(labels, opinion, found.noise).q, found.noise, labels.given)
-    wrong = 1 - posterior[np.arange(len(labels.given)), labels.given]
+    last = calibrate(labels, opinion, found.noise)
+    posterior = posterior_of_all(labels, last.q, last.q_trusted, found.noise)
     share = len(labels.given) / len(part.given)
     scaled = average._replace(numbers=average.numbers * share, variances=average.variances * share)
-    wrong_rows = _interval(scaled, wrong)
+    wrong_rows = _interval(scaled, wrong_of_all(labels, posterior)[: len(labels.given)])
+    judged = judge(labels, posterior, wrong_rows, noise_likely=_likely(average, effort.amounts))
     trusted = np.arange(len(labels.trusted)), labels.trusted
     return replace(
         found,
-        posterior=posterior,
-        probability_wrong=wrong,
-        threshold=threshold(wrong, surely=found.surely),
+        **vars(judged),
         opinion=opinion.q,
         trusted_opinion=opinion.q_trusted,
-        wrong_rows=wrong_rows,
         held_out=found.held_out | {"posterior": -np.log(opinion.q_trusted[trusted] + TINY)},
     )
 
@@ -307,7 +274,7 @@ def _over_amounts(labels: Labels, classifier: Classifier, effort: Effort, start:
         found = calibrate(labels, opinion, noise)
         value = log_likelihood(labels, found.q, found.q_trusted, noise) - found.penalty
         values.append(value - amount * start.optimism)
-        posteriors.append(noise_matrix.posterior(found.q, noise, labels.given))
+        posteriors.append(posterior_of_all(labels, found.q, found.q_trusted, noise))
         noises.append(noise)
     weights = np.exp(np.array(values) - max(values))
     weights /= weights.sum()
@@ -327,39 +294,25 @@ def _refine(
     """Let q learn the posterior as soft labels, by turns with T fixed; the answer is the geometric mean with the
     average.
     """
+    n = len(labels.given)
     posterior, penalty, opinion = average.posterior, start.penalty, start.opinion
     for turn in range(turns):
         if turn == 0:
             tried = [penalty * factor for factor in (10, 3, 1, 0.3)]
             penalty, opinion = best_penalty(
-                labels, classifier, tried, soft(posterior), average.noise, starts=opinion.models
+                labels, classifier, tried, soft(posterior[:n]), average.noise, starts=opinion.models
             )
         else:
-            opinion = cross_fit(labels, classifier, penalty, soft(posterior), starts=opinion.models, steps=15)
-        q = calibrate(labels, opinion, average.noise).q
-        posterior = noise_matrix.posterior(q, average.noise, labels.given)
+            opinion = cross_fit(labels, classifier, penalty, soft(posterior[:n]), starts=opinion.models, steps=15)
+        found = calibrate(labels, opinion, average.noise)
+        posterior = posterior_of_all(labels, found.q, found.q_trusted, average.noise)
     mean = np.sqrt(average.posterior * posterior)
     return penalty, opinion, mean / (mean.sum(1, keepdims=True) + TINY)
 
 
-def _surely(average: _Average, amounts: tuple[float, ...]) -> bool:
-    """Whether noise is likelier than none by ``SURELY``."""
-    doubt = float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum())
-    return doubt * (1 + SURELY) <= 1
-
-
-def threshold(wrong: Floats, *, surely: bool) -> float:
-    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where there surely is noise.
-
-    Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
-    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). Suspects are listed so that wrong rows are found,
-    and without evidence of noise there may be none.
-    """
-    if not surely:
-        return 0.5
-    falling = np.sort(wrong)[::-1]
-    expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)
-    return float(min(0.5, expected.max() / 2))
+def _likely(average: _Average, amounts: tuple[float, ...]) -> bool:
+    """Whether noise is likelier than none."""
+    return float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum()) < 0.5
 
 
 def _interval(average: _Average, wrong: Floats) -> WrongRows:

@@ -13,18 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from hposvc.labels import noise_matrix
-from hposvc.labels.analysis import (
-    LEAST_SIGNAL,
-    WIDENING,
-    LabelAnalysis,
-    WrongRows,
-    analyse,
-    first_noise,
-    threshold,
-    trusted_alone,
-)
+from hposvc.labels.analysis import LEAST_SIGNAL, LabelAnalysis, analyse, first_noise, trusted_alone
 from hposvc.labels.classifiers import TINY, Classifier, Floats, Integers, RowLosses, SoftmaxRegression, soft
-from hposvc.labels.cross_fit import Labels, Opinion, calibrate, cross_fit, forward, log_likelihood
+from hposvc.labels.cross_fit import Calibrated, Labels, Opinion, calibrate, cross_fit, forward, log_likelihood
+from hposvc.labels.judgement import WIDENING, WrongRows, judge, posterior_of_all, wrong_of_all
 
 PENALTY, STEPS, FINAL_STEPS = 1.0, 25, 210
 """Of a network: see :meth:`hposvc.labels.classifiers.Classifier.fit`. Short training already holds it back."""
@@ -37,7 +29,9 @@ MOST_WORK = 1e7
 
 
 class _Explained(NamedTuple):
-    """The posterior of each row, (n, k), T, and how likely they make all labels, less T's optimism, in nats."""
+    """The posterior of all rows, trusted ones as if unchecked, (n + m, k); T; and how likely they make all labels, less
+    T's optimism, in nats.
+    """
 
     posterior: Floats
     noise: Floats
@@ -55,10 +49,12 @@ def analyse_network(labels: Labels, network: Classifier) -> LabelAnalysis:
         _explain(labels, _asked(labels, network, rows, forward(labels, noise)), found, noise) for noise in starts
     ]
     best = max(explained, key=lambda each: each.value)
-    opinion = _asked(labels, network, rows, soft(best.posterior))
+    opinion = _asked(labels, network, rows, soft(best.posterior[: len(labels.given)]))
     best = _explain(labels, opinion, found, best.noise)
-    surely = found.surely or best.value - _pool(labels, both, found, plain)[0] > LEAST_SIGNAL
-    wrong = 1 - best.posterior[np.arange(len(labels.given)), labels.given]
+    likely = found.noise_likely or best.value - _pool(labels, both, found, plain)[0] > LEAST_SIGNAL
+    n = len(labels.given)
+    wrong_rows = _counted(wrong_of_all(labels, best.posterior)[:n], found.wrong_rows)
+    judged = judge(labels, best.posterior, wrong_rows, noise_likely=likely)
     trusted = np.arange(len(labels.trusted)), labels.trusted
     held_out = {
         "posterior": -np.log(opinion.q_trusted[trusted] + TINY),
@@ -68,14 +64,10 @@ def analyse_network(labels: Labels, network: Classifier) -> LabelAnalysis:
         _, q = trusted_alone(labels, network, (PENALTY,), steps=STEPS)
         held_out["trusted_only"] = -np.log(q[trusted] + TINY)
     return LabelAnalysis(
-        posterior=best.posterior,
-        probability_wrong=wrong,
-        threshold=threshold(wrong, surely=surely),
-        surely=surely,
+        **vars(judged),
         opinion=opinion.q,
         trusted_opinion=opinion.q_trusted,
         noise=best.noise,
-        wrong_rows=_counted(wrong, found.wrong_rows),
         held_out=held_out,
         penalties=dict.fromkeys(("posterior", "both", "all_rows", "trusted_only"), PENALTY),
     )
@@ -100,17 +92,18 @@ def _asked(labels: Labels, network: Classifier, rows: Integers, unchecked: RowLo
 
 def _explain(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats) -> _Explained:
     """The posterior by the pooled opinions, with ``noise``, or with T fitted anew where that is no chance."""
-    value, q = _pool(labels, opinion, found, noise)
+    value, pooled = _pool(labels, opinion, found, noise)
+    q = pooled.q
     _, fitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not len(labels.trusted))
     gain = noise_matrix.log_likelihood(q, fitted, labels.given) - noise_matrix.log_likelihood(q, noise, labels.given)
     better = float(gain.sum()) - optimism
     if better > 0:
-        return _Explained(noise_matrix.posterior(q, fitted, labels.given), fitted, value + better)
-    return _Explained(noise_matrix.posterior(q, noise, labels.given), noise, value)
+        noise, value = fitted, value + better
+    return _Explained(posterior_of_all(labels, q, pooled.q_trusted, noise), noise, value)
 
 
-def _pool(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats) -> tuple[float, Floats]:
-    """The opinions of network and linear model in the share that makes all labels likeliest: that value, and q."""
+def _pool(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats) -> tuple[float, Calibrated]:
+    """The opinions of network and linear model in the share that makes all labels likeliest, and that value."""
     pools = []
     for share in SHARES:
         mean = replace(
@@ -119,7 +112,7 @@ def _pool(labels: Labels, opinion: Opinion, found: LabelAnalysis, noise: Floats)
             q_trusted=_geometric(opinion.q_trusted, found.trusted_opinion, share),
         )
         pooled = calibrate(labels, mean, noise)
-        pools.append((log_likelihood(labels, pooled.q, pooled.q_trusted, noise) - pooled.penalty, pooled.q))
+        pools.append((log_likelihood(labels, pooled.q, pooled.q_trusted, noise) - pooled.penalty, pooled))
     return max(pools, key=lambda pool: pool[0])
 
 

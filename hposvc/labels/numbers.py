@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from threadpoolctl import threadpool_limits
 
-from hposvc.labels.analysis import SURELY, WIDENING, WrongRows
 from hposvc.labels.classifiers import TINY, Floats, Integers, Parameters
 from hposvc.labels.cross_fit import FOLDS
+from hposvc.labels.judgement import WIDENING, WrongRows, threshold
 
 DEGREES = (3.0, 5.0, 10.0, 30.0)
 SHARES = np.concatenate([[0.0, 0.001, 0.0025, 0.005], np.arange(0.01, 0.7, 0.01)])
@@ -129,11 +129,9 @@ def analyse(labels: NumericLabels, regressor: Regressor, turns: int = 3) -> Nume
     wrong = mixture.wrong
     half = 1.645 * WIDENING * float(np.sqrt(mixture.variance))
     centre = float(wrong.sum())
-    falling = np.sort(wrong)[::-1]
-    best = float((2 * falling.cumsum() / (np.arange(1, n + 1) + wrong.sum() + TINY)).max())
     return NumericAnalysis(
         probability_wrong=wrong,
-        threshold=0.5 if mixture.none * (1 + SURELY) > 1 else min(0.5, best / 2),
+        threshold=threshold(wrong, noise_likely=mixture.none < 0.5),
         opinion=labels.given - residuals.unchecked,
         wrong_rows=WrongRows(centre, max(0.0, centre - half), min(float(n), centre + half)),
         penalty=penalty,

@@ -1,0 +1,115 @@
+"""What is claimed of each row, from its posterior: whether its label is wrong, how many are, and which are suspects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hposvc.labels import noise_matrix
+from hposvc.labels.classifiers import TINY, Floats, Integers
+from hposvc.labels.cross_fit import Labels
+from hposvc.labels.recalibration import Recalibrated, recalibrate
+
+WIDENING = 1.5
+"""By how much the interval of the number of wrong rows is wider than an analysis without trusted rows says: its noise
+matrix is a guess.
+"""
+
+LEAST_SHARE = 0.02
+"""Fewer wrong rows than this share of all are taken for none, where trusted rows say how many there are."""
+
+
+@dataclass(frozen=True)
+class WrongRows:
+    """How many of the unchecked rows are wrong: expected, and the ends of a 90 % interval."""
+
+    expected: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is claimed of n unchecked rows in k classes.
+
+    ``posterior`` (n, k) is the probability of each class given features and label, ``probability_wrong`` (n,) that the
+    label is not the class. ``noise_likely`` is whether wrong labels are likelier than none.
+    """
+
+    posterior: Floats
+    probability_wrong: Floats
+    wrong_rows: WrongRows
+    noise_likely: bool
+
+    @cached_property
+    def threshold(self) -> float:
+        """What the probability to be wrong has to exceed for a suspect."""
+        return threshold(self.probability_wrong, noise_likely=self.noise_likely)
+
+    @property
+    def suspects(self) -> NDArray[np.bool_]:
+        """The rows whose label is probably wrong, (n,)."""
+        return self.probability_wrong > self.threshold
+
+
+def threshold(wrong: Floats, *, noise_likely: bool) -> float:
+    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where noise is likely.
+
+    Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
+    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). Suspects are listed so that wrong rows are found,
+    and where noise is not likely there may be none.
+    """
+    if not noise_likely:
+        return 0.5
+    falling = np.sort(wrong)[::-1]
+    expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)
+    return float(min(0.5, expected.max() / 2))
+
+
+def posterior_of_all(labels: Labels, q: Floats, q_trusted: Floats, noise: Floats) -> Floats:
+    """The posterior of the unchecked rows, and of the trusted rows as if nobody had checked them, (n + m, k)."""
+    given = np.concatenate([labels.given, labels.trusted])
+    return noise_matrix.posterior(np.vstack([q, q_trusted]), noise, given)
+
+
+def wrong_of_all(labels: Labels, posterior: Floats) -> Floats:
+    """The probability that a label is wrong, (n + m,), of the ``posterior`` (n + m, k) of all rows."""
+    wrong: Floats = 1 - posterior[np.arange(len(posterior)), np.concatenate([labels.given, labels.trusted])]
+    return wrong
+
+
+def judge(labels: Labels, posterior: Floats, wrong_rows: WrongRows, *, noise_likely: bool) -> Judgement:
+    """Judge the unchecked rows by the ``posterior`` (n + m, k) of all rows, which trusted rows correct.
+
+    ``wrong_rows`` and ``noise_likely`` are what is claimed where there are no trusted rows.
+    """
+    n = len(labels.given)
+    wrong = wrong_of_all(labels, posterior)
+    if not len(labels.trusted):
+        return Judgement(posterior, wrong, wrong_rows, noise_likely)
+    found = recalibrate(wrong[:n], wrong[n:])
+    none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
+    corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
+    return Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)
+
+
+def _counted(found: Recalibrated) -> WrongRows:
+    """The number of wrong rows by the weights of ``found``, and by the chance of each row."""
+    n, centre = len(found.wrong), float(found.wrong.sum())
+    order = np.argsort(found.numbers)
+    ends = np.interp([0.05, 0.95], found.weights[order].cumsum(), found.numbers[order])
+    low, high = np.hypot(np.maximum([centre - ends[0], ends[1] - centre], 0), 1.645 * np.sqrt(found.variance))
+    return WrongRows(centre, max(0.0, centre - float(low)), min(float(n), centre + float(high)))
+
+
+def _with_wrong(posterior: Floats, given: Integers, wrong: Floats) -> Floats:
+    """``posterior`` (n, k) with the probability ``wrong`` (n,) that the class is not the label that was given."""
+    at = np.arange(len(given)), given
+    others = posterior + TINY
+    others[at] = 0
+    changed: Floats = others / others.sum(1, keepdims=True) * wrong[:, None]
+    changed[at] = 1 - wrong
+    return changed
