@@ -90,7 +90,9 @@ class Turns:
 class Work:
     """The kinds of work of one API process. The database has connections for all of their threads together."""
 
-    access: Turns = field(default_factory=lambda: Turns(2, 1))  # whose a key is; the "tenant" is an address
+    access: Turns = field(
+        default_factory=lambda: Turns(2, 1)
+    )  # whose a key is; for one that was not seen yet the "tenant" is an address
     health: Turns = field(default_factory=lambda: Turns(1, 1))
     live: Turns = field(default_factory=lambda: Turns(2, 1))
     documents: Turns = field(default_factory=lambda: Turns(2, 1))

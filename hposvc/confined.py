@@ -27,6 +27,7 @@ KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINT
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 
+NICE = 10  # it yields the processor to those who respond to everybody
 OUT_OF_MEMORY = (b"MemoryError", b"malloc", b"bad_alloc", b"Cannot allocate memory", b"failed to map segment")
 
 
@@ -91,5 +92,6 @@ def _end_of(said: bytes) -> str:
 
 def _confine(memory: int) -> None:
     end_with_parent()
+    os.nice(NICE)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

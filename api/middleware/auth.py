@@ -5,6 +5,7 @@ Nothing is open unless it is named here: a route that is added needs a key witho
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass, field
@@ -78,6 +79,11 @@ class Gatekeeper:
         at, identity = self._known.get(keys.digest(token), (-math.inf, None))
         return self._uses(identity) if time.monotonic() - at < TRUSTED_SECONDS else None
 
+    def tenant_before(self, token: str) -> str | None:
+        """Whose key this was when it was last looked up; None for one that was not seen."""
+        found = self._known.get(keys.digest(token))
+        return None if found is None else found[1].tenant
+
     def identify(self, token: str) -> Identity | None:
         """Whose key or session this is, asked of the database; None for one that opens nothing."""
         identity = keys.identify(self.engine, token)
@@ -116,6 +122,7 @@ class Access:
         self.turns = turns
         self.requests_per_second = requests_per_second
         self.buckets = TokenBuckets()
+        self.looking: dict[str, asyncio.Future[Identity | None]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond with a problem, or pass the request on with ``request.state.caller``."""
@@ -151,9 +158,7 @@ class Access:
             return ANYBODY
         identity = None
         if token is not None:
-            identity = self.gatekeeper.recognized(token) or await self.turns.run(
-                _address(scope), partial(self.gatekeeper.identify, token)
-            )
+            identity = self.gatekeeper.recognized(token) or await self._looked_up(scope, token)
         if identity is None:
             self._slow_down(scope, path)
             raise no_key(token is not None)
@@ -174,6 +179,25 @@ class Access:
                 "which whoever runs the service has.",
             )
         return identity
+
+    async def _looked_up(self, scope: Scope, token: str) -> Identity | None:
+        """Whose key it is: one look for all requests that show it meanwhile, in the turn of its tenant if it is known.
+
+        Whoever sends many requests shares an address with others behind a proxy, but no key.
+        """
+        digest = keys.digest(token)
+        look = self.looking.get(digest)
+        if look is None:
+            turn = self.gatekeeper.tenant_before(token) or f"~{_address(scope)}"
+            look = asyncio.ensure_future(self.turns.run(turn, partial(self.gatekeeper.identify, token)))
+            self.looking[digest] = look
+            look.add_done_callback(lambda done: self._forget(digest, done))
+        return await asyncio.shield(look)
+
+    def _forget(self, digest: str, look: asyncio.Future[Identity | None]) -> None:
+        del self.looking[digest]
+        if not look.cancelled():
+            look.exception()  # it is known to those who still wait, if any do
 
     def _slow_down(self, scope: Scope, path: str) -> None:
         """Count a request without a valid key; raise HTTPProblem when an address sends too many."""

@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import secrets
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.app import UnsafeAddressError, create_app
+from api.middleware import auth
 from api.middleware.auth import OPEN
 from api.openapi import document
 from hposvc.access import keys, tenants
@@ -59,6 +62,34 @@ def test_nobody_is_asked_until_the_first_key_is_made_and_everybody_from_then_on(
     assert revoked.json()["revoked_at"]
     problem(client.get("/v1/jobs", headers=bearer(token)), 401, "invalid-key")
     problem(client.get("/v1/jobs"), 401, "missing-key")  # the last key's end opens nothing
+
+
+def test_a_key_is_looked_up_once_for_all_requests_and_waits_for_no_other_key(
+    client: httpx.Client, server: Server, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind a proxy all of them come from one address."""
+    tenants.Tenants(server.engine).create("neighbour")
+    other = keys.Keys(server.engine).create(tenant="neighbour", name="theirs", scope="read")[1]
+    for token in (key, other):
+        assert client.get("/v1/jobs", headers=bearer(token)).status_code == 200
+    monkeypatch.setattr(auth, "TRUSTED_SECONDS", -1.0)  # from now on each request looks anew
+    go_on, looks, look = threading.Event(), [], keys.identify
+
+    def held_up(engine: sa.Engine, token: str) -> Any:
+        looks.append(token)
+        assert token != key or go_on.wait(60)
+        return look(engine, token)
+
+    monkeypatch.setattr(keys, "identify", held_up)
+    with ThreadPoolExecutor(20) as pool:
+        mine = [pool.submit(client.get, "/v1/jobs", headers=bearer(key), timeout=60) for _ in range(20)]
+        try:
+            assert client.get("/v1/jobs", headers=bearer(other), timeout=60).status_code == 200
+            assert not any(future.done() for future in mine)
+        finally:
+            go_on.set()
+        assert [future.result().status_code for future in mine] == [200] * 20
+    assert looks.count(key) < 20
 
 
 def test_only_a_hash_of_a_key_is_kept(server: Server, key: str) -> None:
