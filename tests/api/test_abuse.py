@@ -99,7 +99,6 @@ def test_others_are_served_while_one_tenant_has_everything_under_way(database_ur
         assert peak(server.process.pid) < MEMORY
         counts = outcome(abuser)
     assert not [name for name in counts if name.split()[-1].startswith("5")], counts
-    assert {name.rpartition(" ")[0] for name in counts} >= {"wide", "yaml", "upload", "list", "search"}, counts
 
 
 @pytest.mark.long

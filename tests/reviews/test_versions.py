@@ -146,7 +146,7 @@ def test_reviewed_rows_are_the_trusted_rows_of_the_next_job(server: Server, clie
         {"kind": "data_reweighting", "dataset": {"id": made["id"], "trusted": "reviewed"}, "stop": {"iterations": 2}}
     )
     datasets = Datasets(server.engine, Store(server.settings.store_url))
-    dataset = datasets.load(spec)
+    dataset = training_data.load(spec.dataset, uploads={made["id"]: datasets.upload(made["id"])})
     splits = training_data.prepare(dataset, spec).splits
     names = {part: {str(dataset.row_ids[row]) for row in getattr(splits, part).rows} for part in ("validation", "test")}
     assert names["validation"] | names["test"] == set(checked[:29])

@@ -12,6 +12,7 @@ import json
 import socket
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -122,6 +123,9 @@ class Abuser:
         ]
         for thread in threads:
             thread.start()
+        kinds = {"wide", "unknown", "yaml", "upload", "long spec", "submit", "list", "search", "data sets"}
+        while not {name.rpartition(" ")[0] for name in self.counts} >= kinds:
+            time.sleep(0.05)
         print("begun", flush=True)
         sys.stdin.read()
         self.done.set()
