@@ -11,6 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
+import httpx
 from PIL import Image
 from playwright.sync_api import Browser, FloatRect, ViewportSize, sync_playwright
 
@@ -19,6 +20,7 @@ from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
 from tests.support.browser import CHROMIUM, REMEDY
+from tests.support.reviewing import judged_job
 from tests.support.serving import (
     GROUPS,
     RESULT,
@@ -51,12 +53,14 @@ KEPT = {
     "job-succeeded-narrow-dark",
     "job-succeeded-wide-light",
     "job-paged-wide-light",
+    "review-wide-light",
     "jobs-narrow-dark",
     "jobs-wide-light",
 }
 DIGITS = {"id": "sklearn:digits", "label_noise": {"rate": 0.6}}
-SETTLED = """() => document.querySelector("#spec").textContent
-  && (document.querySelector("#about").textContent.includes("Queued")
+SETTLED = """() => document.querySelector("#review")
+  ? document.querySelector("#row h2")
+  : document.querySelector("#spec").textContent && (document.querySelector("#about").textContent.includes("Queued")
   || [...document.querySelectorAll(".plot > .waiting")].every(({ offsetParent }) => offsetParent === null))"""
 
 
@@ -99,6 +103,8 @@ def stage(server: Server) -> dict[str, str]:
     attempt.phase("solving")
     attempt.checkpoint(checkpoint(folder, 100))
     watch_lambda(attempt, range(0, 181, 10))
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        judged = judged_job(server, client)
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     Fleet(engine).beat(
         WorkerReport(
@@ -122,6 +128,7 @@ def stage(server: Server) -> dict[str, str]:
         "job-queued": f"/jobs/{queued.id}",
         "job-paused": f"/jobs/{paused.id}",
         "job-paged": f"/jobs/{paused.id}?values=all&from=20&to=120",
+        "review": f"/jobs/{judged}/review",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",
