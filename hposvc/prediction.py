@@ -87,21 +87,34 @@ class Predictor:
             else Encoding.from_dict(steps)
         )
         self.classes = None if description["classes"] is None else tuple(description["classes"])
+        outputs = self._layers[-1][0].shape[1]
+        if outputs != len(self.classes or "1"):
+            raise ValueError(f"{outputs} outputs for {len(self.classes or '1')} classes")
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Predictor:
         """The model in the bytes of ``model.safetensors``. Raises ModelError."""
         try:
-            return cls(load(content), json.loads(metadata(content)["description"]))
+            model = cls(load(content), json.loads(metadata(content)["description"]))
+            _ = model.reading
         except Exception as error:
             raise ModelError(f"not a model of a job: {error!r}") from error
+        return model
 
     def predict(self, columns: Mapping[str, Column]) -> Predictions:
         """Predict the rows of ``columns`` (Arrow, by name; text is read as what each should be).
 
-        Raises DataError: a column that the model needs is missing, or holds something else than it should.
+        Raises DataError: a column that the model needs is missing, or holds something else than it should; ModelError:
+        the parts of the model do not fit together.
         """
-        columns = self.tidied(columns)
+        try:
+            return self._predict(self.tidied(columns))
+        except DataError:
+            raise
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            raise ModelError(f"its parts do not fit together: {error!r}") from error
+
+    def _predict(self, columns: Mapping[str, Column]) -> Predictions:
         features, warnings = self.encoding.apply(columns)
         outputs = np.concatenate(
             [self._outputs(features[start : start + BATCH_ROWS]) for start in range(0, len(features), BATCH_ROWS)]

@@ -64,12 +64,20 @@ class SolverState:
         try:
             numbers = json.loads(metadata(data)["numbers"])
             arrays = load(data)
+            keys = sorted(arrays, key=lambda key: int(key.rpartition(".")[2]))
         except Exception as error:
             raise ValueError(f"not a saved solver state: {error}") from error
+        unknown = ({*numbers} - {*_NUMBERS}) | ({key.rpartition(".")[0] for key in keys} - {*_ARRAYS})
+        if unknown:
+            raise ValueError(f"not a saved solver state of this release: it holds {', '.join(sorted(unknown))}")
         lists: dict[str, list[Var]] = {name: [] for name in _ARRAYS}
-        for key in sorted(arrays, key=lambda key: int(key.rpartition(".")[2])):
+        for key in keys:
             lists[key.rpartition(".")[0]].append(device_array(arrays[key], numbers["dtype"]))
-        return cls(**{**lists, **numbers}).computed()
+        try:
+            state = cls(**{**lists, **numbers})
+        except TypeError as error:  # something is missing
+            raise ValueError(f"not a saved solver state of this release: {error}") from error
+        return state.computed()
 
     def computed(self) -> SolverState:
         """Itself, with every array computed: a pending one is fused into the next kernels, and rounds differently."""

@@ -255,6 +255,7 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict the rows of a file with the model of a finished job, and score it if the file has the label."""
+    from hposvc.prediction import ModelError
     from hposvc.tables.defects import DataError
 
     require_file(file)
@@ -263,6 +264,8 @@ def predict(
             found = client.predict(job_of(client, job_id), file, encoding=encoding)
         except DataError as error:
             raise Fault(f"{file}: {error}", code=Exit.USAGE) from error
+        except ModelError as error:
+            raise Fault(f"the model of {job_id} cannot be used: {error}", "Run the job again.") from error
         except OSError as error:
             raise Fault(
                 f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE

@@ -94,7 +94,7 @@ class Run:
             self._record = self._begin()
         else:
             state, saved = _unpack(checkpoint)
-            self._record = RunRecord.from_dict(saved)
+            self._record = _record(saved)
             if self._record.per is None and starts_at_labels(spec):  # of a release whose λ never started at labels
                 self._labelling = None
                 self.spec = spec = _with_per(spec, "row")
@@ -304,6 +304,13 @@ class Run:
 def _with_per(spec: JobSpec, per: str) -> JobSpec:
     settings = spec.hyperparameters.model_copy(update={"per": per})
     return spec.model_copy(update={"hyperparameters": settings})
+
+
+def _record(saved: dict[str, Any]) -> RunRecord:
+    try:
+        return RunRecord.from_dict(saved)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"not a checkpoint of this release: {error}") from error
 
 
 def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:

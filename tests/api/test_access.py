@@ -274,6 +274,7 @@ QUERIES = {
     ("GET", "/v1/compare"): {"jobs": "job"},
     ("GET", "/v1/jobs/{job_id}/rows"): {"id": "0"},
     ("GET", "/v1/jobs/{job_id}/rows/features"): {"id": "0"},
+    ("DELETE", "/v1/datasets/{dataset_id}/reviews"): {"batch": "rev_0"},
 }
 
 

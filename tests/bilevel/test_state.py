@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from hposvc.bilevel import MLP, LowerConfig, ReweightingProblem, SolveConfig, SolverState, Stop, solve
+from hposvc.files.tensors import metadata
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -46,3 +49,10 @@ def test_a_stored_state_goes_on() -> None:
         for array, other in zip(getattr(state, name), getattr(expected, name), strict=True):
             scale = np.abs(other.numpy()).max()
             np.testing.assert_allclose(array.numpy(), other.numpy(), rtol=1e-3, atol=1e-4 * scale)
+
+
+def test_a_state_with_fields_that_this_release_does_not_know_is_refused() -> None:
+    content = (FIXTURES / "state_before.safetensors").read_bytes()
+    numbers = json.loads(metadata(content)["numbers"]) | {"of_another_release": 1}
+    with pytest.raises(ValueError, match="not a saved solver state"):
+        SolverState.from_bytes(save(load(content), {"numbers": json.dumps(numbers)}))

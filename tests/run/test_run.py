@@ -15,11 +15,13 @@ import pytest
 import yaml
 from rich.console import Console
 from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save
 from sklearn.utils.class_weight import compute_class_weight
 
 from hposvc import snapshots, training_data
 from hposvc.bilevel import CNN, Iteration
 from hposvc.cli import render
+from hposvc.files.tensors import metadata
 from hposvc.run.run import Outcome, Run
 from hposvc.schema.spec import JobSpec
 from tests.support.references import forward
@@ -419,6 +421,15 @@ def test_a_checkpoint_shows_lambda_by_name_to_whoever_looks_on(kind: str) -> Non
     assert [(shown["name"][place["place"]], shown["lambda"][place["place"]]) for place in taken["lowest"]] == [
         (place["name"], place["lam"]) for place in taken["lowest"]
     ]
+
+
+def test_a_checkpoint_with_fields_that_this_release_does_not_know_is_refused() -> None:
+    """As no checkpoint is: then the worker begins anew."""
+    content = Run(small("regularization_tuning")).checkpoint()
+    progress = json.loads(metadata(content)["progress"]) | {"of_another_release": 1}
+    changed = save(load_tensors(content), {"progress": json.dumps(progress)})
+    with pytest.raises(ValueError, match="of_another_release"):
+        Run(small("regularization_tuning"), checkpoint=changed)
 
 
 def test_bytes_that_are_no_checkpoint_are_refused() -> None:

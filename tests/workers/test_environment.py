@@ -21,6 +21,8 @@ SECRET = {
     "https_proxy": "http://a:hunter2@proxy",
     "HTTP_PROXY": "http://a:hunter2@proxy",
     "SOMETHING_ELSE": "hunter2",
+    "my_password": "hunter2",
+    "TERM": "xterm",
 }
 NEEDED = {
     "cc_path": "g++-12",
