@@ -231,6 +231,30 @@ def test_services_are_published_on_this_machine_only() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published)
 
 
+def test_every_service_is_confined() -> None:
+    for name, service in SERVICES.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service.get("cap_add", []) == (["CHOWN"] if name == "owner" else []), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+
+
+def test_services_meet_only_those_that_they_need() -> None:
+    """The database and the store reach nothing outside, and nobody but the service reaches them."""
+    members: dict[str, set[str]] = {}
+    for name, service in SERVICES.items():
+        assert ("networks" in service) != (service.get("network_mode") == "none"), name
+        for network in service.get("networks", []):
+            members.setdefault(network, set()).add(name)
+    assert members.keys() == COMPOSE["networks"].keys()
+    assert members["data"] == {"database", "store", "bucket", "migrate", "api", "worker", "worker-gpu"}
+    inner = {name for name, network in COMPOSE["networks"].items() if network}
+    assert all(COMPOSE["networks"][name]["internal"] for name in inner)
+    published = {name for name, service in SERVICES.items() if "ports" in service}
+    assert members["outside"] == published
+
+
 def test_no_process_is_root_and_no_root_can_be_written() -> None:
     for name, service in SERVICES.items():
         if name == "owner":  # gives the store its volume, and ends
