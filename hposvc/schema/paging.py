@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import re
 from collections.abc import Collection, Iterable
 from itertools import accumulate
 from typing import Any
 
+UNFIT = re.compile("[\x00\ud800-\udfff]")  # what no database can hold
 MAX_PAGE = 1000  # items on one page
 MAX_PAGE_BYTES = 2 * 2**20  # of the specs, or of the descriptions, on one page; more only if one item has more
 
@@ -33,15 +36,23 @@ def encode_page(*parts: Any) -> str:
 def decode_page(token: str) -> list[Any]:
     """The parts that :func:`encode_page` put into ``token``: whoever reads them checks their number and types.
 
-    Raises InvalidPageToken.
+    Each is a text, a finite number or a truth value that a database can hold. Raises InvalidPageToken.
     """
     try:
         parts = json.loads(base64.urlsafe_b64decode(token.encode()))
     except (ValueError, TypeError, RecursionError) as error:
         raise InvalidPageToken from error
-    if not isinstance(parts, list):
+    if not isinstance(parts, list) or not all(map(_can_be_stored, parts)):
         raise InvalidPageToken
     return parts
+
+
+def _can_be_stored(part: Any) -> bool:
+    if isinstance(part, str):
+        return UNFIT.search(part) is None
+    if isinstance(part, int):
+        return -(2**63) <= part < 2**63
+    return isinstance(part, float) and math.isfinite(part)
 
 
 def require_order(made_for: Any, order: str, known: Collection[str]) -> None:
