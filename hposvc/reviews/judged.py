@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hposvc.tables.defects import DataError, Defect
-from hposvc.tables.kinds import Column
+from hposvc.tables.kinds import Column, as_text
 from hposvc.training_data import Upload, uploaded
 from hposvc.training_data.dataset import listed
 from hposvc.training_data.table import Table
@@ -43,8 +43,7 @@ class Judged:
             found = [int(row) if row.isdecimal() and str(int(row[:18])) == row else self.table.rows for row in rows]
             places = [place if place < self.table.rows else None for place in found]
         else:
-            ids = pa.array(self.table.columns[id_column].astype(np.str_))
-            places = pc.index_in(pa.array(list(rows), pa.string()), value_set=ids).to_pylist()
+            places = pc.index_in(pa.array(list(rows), pa.string()), value_set=self._ids(id_column)).to_pylist()
         named = f"column {id_column!r}" if id_column else "their numbers from 0"
         defects = [
             Defect(f"decisions.{i}.row", f"there is no row {rows[i]!r}", f"name rows by {named}")
@@ -56,6 +55,13 @@ class Judged:
         if defects:
             raise DataError(defects[:MOST_NAMED])
         return [place for place in places if place is not None]
+
+    def _ids(self, column: str) -> Column:
+        """The ids of the rows as jobs write them. Text is not copied: a single decision waits for this."""
+        assert self.table.uploaded is not None  # noqa: S101 - only uploaded data sets are reviewed
+        if self.table.uploaded.kinds[column] in ("text", "integer"):
+            return as_text(self.table.uploaded.columns[column])
+        return pa.array(self.table.columns[column].astype(np.str_))
 
     def require_labels(self, labels: Sequence[str | None]) -> None:
         """Refuse what the column cannot hold. Raises DataError."""

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import Watch, faults
-from tests.support.reviewing import judged_images, judged_job
+from tests.support.reviewing import judged_images, judged_job, judged_numbers
 from tests.support.serving import Server, succeeded
 
 pytestmark = pytest.mark.browser
@@ -32,7 +32,7 @@ class Reviewed:
 @pytest.fixture
 def flowers(server: Server) -> Any:
     """Rows 3, 10, 17 and 31 are labelled wrong, and come first."""
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         yield Reviewed(client, judged_job(server, client))
 
 
@@ -200,7 +200,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(
 
 
 def test_images_are_shown_large(page: Page, server: Server) -> None:
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         job = judged_images(server, client)
     page.goto(f"/jobs/{job}/review")
     picture = shows(page, "3").locator(".large canvas")
@@ -211,3 +211,17 @@ def test_images_are_shown_large(page: Page, server: Server) -> None:
     page.keyboard.press("0")  # a class that is a digit is typed
     shows(page, "10")
     saved(page)
+
+
+def test_numbers_are_typed(page: Page, server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        found = Reviewed(client, judged_numbers(server, client))
+        page.goto(found.path)
+        expect(shows(page, "p-00").locator(".verdict")).to_contain_text("500.25")
+        page.keyboard.type("-1.5")
+        expect(page.locator(".said")).to_contain_text("Enter takes this number")
+        page.keyboard.press("Enter")
+        shows(page, "p-01")
+        page.keyboard.press("Enter")
+        saved(page)
+        assert found.decided == {"p-00": ("relabel", "-1.5"), "p-01": ("right", None)}

@@ -196,3 +196,11 @@ def test_decisions_end_with_their_data_set(server: Server, client: httpx.Client,
     assert client.delete(flowers).status_code == 204
     with server.engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(reviews)).scalar_one() == 0
+
+
+def test_ids_that_are_whole_numbers_name_rows(client: httpx.Client) -> None:
+    lines = ["id,x,kind", *(f"{1000 + i},{i % 7}.5,{'ab'[i % 2]}" for i in range(20))]
+    path = add_flowers(client, "\n".join(lines).encode())
+    decide(client, path, right("1007"))
+    problem(client.put(f"{path}/reviews", json={"decisions": [right("7")]}), 422, "invalid-body")
+    assert counting(client, path) == {"1007": ("right", None)}

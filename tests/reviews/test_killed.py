@@ -44,7 +44,7 @@ def test_no_decision_that_was_shown_as_saved_is_lost(point: str, tmp_path: Path,
     assert len(saved) == BATCH * SURVIVED
     after = ServerProcess("api", data_dir)
     try:
-        with httpx.Client(base_url=after.url, trust_env=False) as client:
+        with httpx.Client(base_url=after.url, trust_env=False, timeout=60) as client:
             kept = [item["row"] for item in client.get(f"{path}/reviews").json()["items"]]
     finally:
         after.stop()

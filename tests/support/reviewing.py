@@ -101,3 +101,22 @@ def judged_images(server: Server, client: httpx.Client, rows: int = 40, wrong: t
     kept = answer(server.settings.data_dir, files, "rows")
     of_file = {"id": sent.json()["id"], "label": "y", "trusted": "unknown"}
     return succeeded(server.engine, result, [kept], name="dots", dataset=of_file).id
+
+
+def judged_numbers(server: Server, client: httpx.Client, rows: int = 40) -> str:
+    """A finished job about numbers, the first of which is far off; returns its id."""
+    lines = ["id,x,kind", *(f"p-{i:02d},{i % 7}.5,{3 * i + (500 if i == 0 else 0)}.25" for i in range(rows))]
+    dataset = add_flowers(client, "\n".join(lines).encode()).rpartition("/")[2]
+    files = {
+        "row_id": [f"p-{i:02d}" for i in range(rows)],
+        "part": ["train"] * rows,
+        "rank": list(range(1, rows + 1)),
+        "label": [3 * i + (500 if i == 0 else 0) + 0.25 for i in range(rows)],
+        "predicted": [3.0 * i for i in range(rows)],
+        "probability_wrong": [0.9] + [0.1] * (rows - 1),
+        "x": [i % 7 + 0.5 for i in range(rows)],
+    }
+    result = RESULT | {"task": "regression", "score_name": "r2", "noise": None, "suspects": [], "suspects_total": 1}
+    kept = answer(server.settings.data_dir, files, "rows")
+    of_file = {"id": dataset, "label": "kind", "id_column": "id", "trusted": "unknown"}
+    return succeeded(server.engine, result, [kept], name="prices", dataset=of_file).id

@@ -103,7 +103,7 @@ def stage(server: Server) -> dict[str, str]:
     attempt.phase("solving")
     attempt.checkpoint(checkpoint(folder, 100))
     watch_lambda(attempt, range(0, 181, 10))
-    with httpx.Client(base_url=server.url, trust_env=False) as client:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         judged = judged_job(server, client)
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     Fleet(engine).beat(
