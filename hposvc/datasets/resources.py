@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -85,9 +84,3 @@ def bundled_resource(dataset_id: str) -> DatasetResource:
         content_sha256=None,
         links=DatasetLinks(self=path, rows=f"{path}/rows"),
     )
-
-
-def bundled_value(table: Any, name: str, row: int) -> Any:
-    """One value of a bundled table, as a person knows it."""
-    value = table.columns[name][row].item()
-    return table.categories[name][value] if name in table.categories else value

@@ -15,16 +15,15 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_room
-from hposvc.datasets import confined_reading
+from hposvc.datasets import confined_reading, previews
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
-from hposvc.datasets.resources import DESCRIPTION_BYTES, bundled_resource, bundled_value, resource, without_many_columns
+from hposvc.datasets.resources import DESCRIPTION_BYTES, bundled_resource, resource, without_many_columns
 from hposvc.datasets.stored import StoredDataset, find
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
@@ -280,26 +279,14 @@ class Datasets:
             raise DatasetNotFound(dataset_id) from None
 
     def preview(self, dataset_id: str, *, limit: int = 20, tenant: str = DEFAULT_TENANT) -> RowsPreview:
-        """The first rows. Raises DatasetNotFound, FileNotFoundError if the store lost the file."""
+        """The first rows, as many as fit. Raises DatasetNotFound, FileNotFoundError if the store lost the file."""
         from hposvc.training_data import bundled
 
         if dataset_id in bundled.names():
-            table = bundled.table(dataset_id)
-            values = [
-                [bundled_value(table, name, row) for name in table.columns] for row in range(min(limit, table.rows))
-            ]
-            return RowsPreview(columns=list(table.columns), rows=values, total=table.rows)
-        import pyarrow.parquet as pq
-
+            return previews.of_bundled(bundled.table(dataset_id), limit)
         row = self._row(dataset_id, tenant)
         with self._store.open(row["url"]) as file:
-            batch = next(pq.ParquetFile(file).iter_batches(limit, use_threads=False))
-        records = batch.slice(0, limit).to_pylist()
-        return RowsPreview(
-            columns=batch.schema.names,
-            rows=[[_plain(value) for value in record.values()] for record in records],
-            total=row["rows"],
-        )
+            return previews.of_file(file, limit, row["rows"])
 
     def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> Checked:
         """Check ``spec`` against its data sets; returns it with what they say filled in, and with cautions.
@@ -392,7 +379,3 @@ def _users(connection: sa.Connection, dataset_id: str, tenant: str) -> list[str]
         sa.or_(*(place.as_string() == dataset_id for place in places)),
     )
     return list(connection.execute(query.order_by(jobs.c.id)).scalars())
-
-
-def _plain(value: Any) -> Any:
-    return value.isoformat() if isinstance(value, datetime) else value

@@ -115,6 +115,8 @@ class RowsPreview(Resource):
     columns: list[str]
     """The names of the columns."""
     rows: list[list[Any]]
-    """One list of values per row, in the order of `columns`; null where a value is missing."""
+    """One list of values per row, in the order of `columns`; null where a value is missing. Fewer rows than asked for,
+    if they have more than 2 MiB together.
+    """
     total: int
     """How many rows the data set has."""

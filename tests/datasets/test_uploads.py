@@ -53,6 +53,16 @@ def send(client: httpx.Client, content: bytes, media_type: str = CSV, **paramete
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_look_at_long_rows_shows_as_many_as_fit(client: httpx.Client) -> None:
+    lines = "".join(f"{row},{'x' * 500_000},{row % 2}\n" for row in range(40))
+    found = send(client, f"age,note,target\n{lines}".encode())
+    answer = client.get(f"/v1/datasets/{found['id']}/rows", params={"limit": 40})
+    assert len(answer.content) < 6 * 2**20
+    assert [row[0] for row in answer.json()["rows"]] == list(range(8))
+    assert answer.json()["total"] == 40
+
+
+@pytest.mark.usefixtures("clean")
 def test_every_column_is_typed_and_what_is_done_to_it_is_said(client: httpx.Client) -> None:
     found = send(client, people(), name="people.csv", label="churned", id_column="customer")
     columns = {column["name"]: column for column in found["columns"]}
