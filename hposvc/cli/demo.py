@@ -18,9 +18,9 @@ from hposvc.settings import Settings
 
 EXAMPLE = "digits_reweighting.yaml"
 INTRODUCTION = (
-    "The 1,797 handwritten digits of scikit-learn, 60 % of the training labels replaced by wrong ones. hposvc judges "
-    "every label by models that have not seen its row, and by a few rows that are trusted. Rows whose label is "
-    "probably wrong are the suspects. From there it tunes how far labels are believed, by gradient."
+    "The 1,797 handwritten digits of scikit-learn, 40 % of the training labels replaced by wrong ones. Only 54 digits "
+    "are trusted. hposvc judges every label by models that have not seen its row, and by the trusted rows. Rows whose "
+    "label is probably wrong are the suspects. From there it tunes how far labels are believed, by gradient."
 )
 
 

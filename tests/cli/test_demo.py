@@ -28,6 +28,11 @@ def test_the_demonstration_finds_the_wrong_labels_and_leaves_nothing_running(tmp
     score = re.search(r"F1\s+(0\.\d+)", run.stdout)
     assert score is not None, run.stdout
     assert float(score[1]) >= 0.95
+    accuracy = {
+        candidate: float(re.findall(rf"{candidate}.*?(0\.\d+)", run.stdout)[0])
+        for candidate in ("handed over: ", "trusted rows only ")
+    }
+    assert accuracy["handed over: "] > accuracy["trusted rows only "] + 0.03
     for shown in ("Trained from scratch", "suspects in", "up --data-dir demo"):
         assert shown in run.stdout
     assert not (tmp_path / "demo" / "server.json").exists()
