@@ -61,11 +61,16 @@ lock: $(VENV)/.installed-dev
 	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
-peers: .peers/torch/.installed .peers/boat-jit/.installed .peers/answers/.installed
+peers: .peers/torch/.installed .peers/jax/.installed .peers/boat-jit/.installed .peers/answers/.installed
 
 .peers/torch/.installed:
 	"$(PYTHON)" -m venv .peers/torch
 	.peers/torch/bin/pip install --quiet torch==2.13.0 'numpy<2' higher==0.2.1 torchopt==0.7.3 boat-torch==1.1.1
+	@touch $@
+
+.peers/jax/.installed:
+	"$(PYTHON)" -m venv .peers/jax
+	.peers/jax/bin/pip install --quiet jax==0.10.2
 	@touch $@
 
 # a server of S3 for the tests: its botocore cannot be installed beside DBOS

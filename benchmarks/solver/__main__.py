@@ -48,11 +48,14 @@ class Contender:
 
 
 TORCH, BOAT_JIT = ROOT / ".peers/torch/bin/python", ROOT / ".peers/boat-jit/bin/python"
+JAX = ROOT / ".peers/jax/bin/python"
 CONTENDERS = (
     Contender("hposvc, finite differences", Path(sys.executable), "hposvc_contender.py", "finite_difference"),
     Contender("hposvc, exact", Path(sys.executable), "hposvc_contender.py", "exact"),
     Contender(EXACT, TORCH, "torch_contender.py", "exact"),
     Contender(DIFFERENCES, TORCH, "torch_contender.py", "fd"),
+    Contender("JAX, exact", JAX, "jax_contender.py", "exact"),
+    Contender("JAX, finite differences", JAX, "jax_contender.py", "fd"),
     Contender("higher", TORCH, "torch_contender.py", "higher"),
     Contender("TorchOpt", TORCH, "torch_contender.py", "torchopt"),
     Contender("boat-torch", TORCH, "boat_torch_contender.py", "fd", ("data_reweighting",), mini_batches=False),
