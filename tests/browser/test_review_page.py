@@ -161,10 +161,14 @@ def test_a_version_is_made_and_the_next_job_trusts_its_rows(page: Page, flowers:
         page.locator("#notice").get_by_role("link", name="CSV").click()
     assert download.value.suggested_filename == "flowers v2.csv"
     page.get_by_role("button", name="Tune again").click()
+    page.wait_for_url("**/jobs/job_*")
     expect(page.locator("#about")).to_contain_text("Queued")
     spec = flowers.client.get(f"/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]["dataset"]
     version = flowers.client.get(f"/v1/datasets/{spec['id']}").json()
     assert (version["parent"], version["reviewed"]["relabel"], spec["trusted"]) == (flowers.dataset, 1, "reviewed")
+    page.goto("/datasets")
+    line = page.locator(f"#datasets tr[data-dataset={version['id']}]")
+    expect(line).to_contain_text(f"version 2 of {flowers.dataset}: 1 relabelled, 0 dropped")
 
 
 def test_the_job_leads_to_the_review_and_others_say_why_not(

@@ -49,7 +49,7 @@ function row(dataset) {
   return h(
     "tr",
     { "data-dataset": dataset.id },
-    h("th", { scope: "row" }, uploaded(dataset) ? dataset.name : h("code", {}, dataset.id), h("span", { class: "under block" }, uploaded(dataset) ? [h("code", {}, dataset.id), " · ", h("time", { datetime: dataset.created_at, title: local(dataset.created_at), "data-age": true }, age(dataset.created_at))] : dataset.name)),
+    h("th", { scope: "row" }, uploaded(dataset) ? dataset.name : h("code", {}, dataset.id), h("span", { class: "under block" }, uploaded(dataset) ? [h("code", {}, dataset.id), " · ", h("time", { datetime: dataset.created_at, title: local(dataset.created_at), "data-age": true }, age(dataset.created_at)), lineage(dataset)] : dataset.name)),
     h("td", { "data-label": "Task" }, dataset.task ?? "–"),
     h("td", { class: "right figures", "data-label": "Rows" }, count(dataset.rows)),
     h("td", { class: "right figures", "data-label": "Features" }, dataset.features === undefined ? "–" : count(dataset.features)),
@@ -58,6 +58,13 @@ function row(dataset) {
     h("td", { class: "right figures", "data-label": "Size" }, dataset.size ? bytes(dataset.size) : "–"),
     h("td", { class: "right" }, h("div", { class: "tools end" }, tools)),
   );
+}
+
+/** What a review did to the parent, where one made the data set. */
+function lineage({ parent, version, reviewed, links }) {
+  if (!parent) return null;
+  const done = `${count(reviewed.relabel)} relabelled, ${count(reviewed.drop)} dropped, ${count(reviewed.right)} confirmed`;
+  return h("span", { class: "block" }, `version ${version} of `, h("code", {}, parent), `: ${done} · `, h("a", { href: `${links.file}?format=csv`, download: true }, "CSV"), " ", h("a", { href: `${links.file}?format=parquet`, download: true }, "Parquet"));
 }
 
 function classes(all) {
