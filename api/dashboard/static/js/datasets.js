@@ -64,7 +64,7 @@ function row(dataset) {
 function lineage({ parent, version, reviewed, links }) {
   if (!parent) return null;
   const done = `${count(reviewed.relabel)} relabelled, ${count(reviewed.drop)} dropped, ${count(reviewed.right)} confirmed`;
-  return h("span", { class: "block" }, `version ${version} of `, h("code", {}, parent), `: ${done} · `, h("a", { href: `${links.file}?format=csv`, download: true }, "CSV"), " ", h("a", { href: `${links.file}?format=parquet`, download: true }, "Parquet"));
+  return h("span", { class: "lineage block" }, `version ${version} of `, h("code", {}, parent), h("span", { class: "block" }, `${done} · `, h("a", { href: `${links.file}?format=csv`, download: true }, "CSV"), " ", h("a", { href: `${links.file}?format=parquet`, download: true }, "Parquet")));
 }
 
 function classes(all) {
