@@ -22,7 +22,6 @@ from hposvc.files.durable import replacing
 from hposvc.files.private import private_folder
 from hposvc.settings import Settings
 
-
 SWITCH_SECONDS = 0.0005
 
 
