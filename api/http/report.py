@@ -23,7 +23,7 @@ def render_report(job: JobResource) -> str:
         result=result,
         score=SCORES.get(result.score_name or "", "score"),
         listed=LISTED,
-        rows=list(zip(result.models, _lengths(result.models), strict=True)),
+        rows=list(zip(result.compared, _lengths(result.compared), strict=True)),
     )
 
 

@@ -212,7 +212,7 @@ def _models(result: JobResult) -> Table:
     table.add_column("trained on")
     for heading in (score, "test loss", "selection loss", "training loss"):
         table.add_column(heading, justify="right")
-    for model in result.models:
+    for model in result.compared:
         table.add_row(
             model.label or model.name or "–",
             *(number(value) for value in (model.test_score, model.test_loss, model.selection_loss, model.train_loss)),

@@ -30,7 +30,7 @@ def job_html(job: JobResource) -> str:
         parts.append(f"<p>{escape(job.error.reason)}{at}: {escape(job.error.message)} {escape(job.error.remedy)}</p>")
     if job.result is not None:
         result = read_result(job.result)
-        parts.append(f"<p>{escape(result.sentence or '')}</p>{_candidates(result.models)}")
+        parts.append(f"<p>{escape(result.sentence or '')}</p>{_candidates(result.compared)}")
         parts += [f"<p>! {escape(warning)}</p>" for warning in result.warnings]
     return f"<div>{''.join(parts)}</div>"
 

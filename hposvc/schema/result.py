@@ -243,6 +243,11 @@ class JobResult(ResultPart):
     """What somebody should know before acting on the result."""
 
     @property
+    def compared(self) -> list[Candidate]:
+        """``models`` without the candidate that stands first already, as the one that is handed over."""
+        return [model for model in self.models if model.name in (None, "tuned") or model.name != self.handed_over]
+
+    @property
     def missing(self) -> list[str]:
         """What every result of this release has, and this one has not, in words."""
         parts = {

@@ -202,6 +202,16 @@ def test_actions_ask_the_service(page: Page, server: Server) -> None:
     expect(page.locator("#events")).to_contain_text("Cancelled")
 
 
+def test_the_candidate_that_is_handed_over_stands_in_one_row(page: Page, server: Server) -> None:
+    tuned, *others = RESULT["models"]
+    handed_over = tuned | {"label": "handed over: labels corrected by their analysis"}
+    corrected = tuned | {"name": "corrected", "label": "labels corrected by their analysis"}
+    result = RESULT | {"models": [handed_over, corrected, *others], "handed_over": "corrected"}
+    page.goto(f"/jobs/{succeeded(server.engine, result).id}")
+    expect(page.locator("#models tbody tr")).to_have_count(1 + len(others))
+    expect(page.locator("#models")).to_contain_text("labels corrected", ignore_case=True)
+
+
 def test_a_running_job_is_asked_to_finish_now(page: Page, server: Server) -> None:
     job, _ = running(server.engine, 5)
     page.goto(f"/jobs/{job.id}")

@@ -47,7 +47,8 @@ const heading = (text, right) => h("th", { scope: "col", class: right ? "right" 
 const figure = (text) => h("td", { class: "right figures" }, text);
 
 function models(result) {
-  const { models: all, score_name: name } = result;
+  const { score_name: name, handed_over: chosen } = result;
+  const all = result.models.filter((model) => model.name === "tuned" || model.name !== chosen); // the chosen one stands first
   const selection = all.some((model) => model.selection_loss !== null);
   const ranked = [...all].sort((a, b) => toNumber(b.test_score) - toNumber(a.test_score));
   return h(
