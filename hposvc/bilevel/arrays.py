@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -44,6 +45,13 @@ def squared_norm(arrays: list[Var]) -> Var:
     for array in arrays[1:]:
         total = total + (array * array).sum()
     return total
+
+
+def norm(arrays: list[Var]) -> Var:
+    """‖a‖ over a list of arrays, shape (1,). No square overflows: float32 ends at 3e38, and a curvature may be e^50."""
+    largest = reduce(jt.maximum, [array.abs().max() for array in arrays])
+    scale = jt.maximum(largest, constant(float(np.finfo(str(largest.dtype)).tiny), largest))
+    return scale * jt.sqrt(squared_norm([array / scale for array in arrays]))
 
 
 def dot(left: list[Var], right: list[Var]) -> Var:

@@ -88,17 +88,19 @@ class Stop:
 class SolveConfig:
     """Everything about a run that is not the problem.
 
-    ``radius`` None is automatic and adapts. ``certify_every`` n stores the error of every n-th hypergradient with its
-    iteration: against twice the radius, or against the exact oracle. ``dynamic_initialization`` is the learning rate of
-    the lower start, which is then learned too and from which each iteration begins; otherwise an iteration goes on from
-    the w of the one before. ``warm_start`` begins with the lower level solved at the initial λ.
+    ``oracle`` auto is exact for linear models and for relu, and for others once finite differences err too much; with a
+    ``radius`` it is finite differences (:mod:`hposvc.bilevel.radius`). ``radius`` None is automatic and adapts.
+    ``certify_every`` n stores the error of every n-th hypergradient with its iteration: against the exact oracle, or
+    against twice the radius. ``dynamic_initialization`` is the learning rate of the lower start, which is then learned
+    too and from which each iteration begins; otherwise an iteration goes on from the w of the one before.
+    ``warm_start`` begins with the lower level solved at the initial λ.
 
     Raises:
         ValueError: a combination that the formulas do not cover; the message says which and what to use.
     """
 
     estimator: OneStep | Unrolled | Implicit = OneStep()
-    oracle: Oracle = "finite_difference"
+    oracle: Oracle | Literal["auto"] = "auto"
     radius: float | None = None
     lower: LowerConfig = LowerConfig()
     upper: UpperConfig = UpperConfig()
@@ -106,7 +108,7 @@ class SolveConfig:
     dynamic_initialization: float | None = None
     aggregation: Aggregation | None = None
     certify_every: int = 0
-    certify_against: Literal["wider_radius", "exact"] = "wider_radius"
+    certify_against: Literal["exact", "wider_radius"] = "exact"
     warm_start: bool = False
     seed: int = 0
 

@@ -67,6 +67,11 @@ class CNN(Model):
         return False
 
     @property
+    def smooth(self) -> bool:
+        """Without relu, it is."""
+        return self.activation != "relu"
+
+    @property
     def flattened(self) -> int:
         """How many numbers the last map of an image has."""
         return shapes.flattened(self.image, self.channels)

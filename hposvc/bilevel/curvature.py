@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Arrays, Var, constant, detach, device_array, squared_norm
+from hposvc.bilevel.arrays import Arrays, Var, constant, detach, device_array, norm
 from hposvc.bilevel.config import SolveConfig
 from hposvc.bilevel.hypergradient import Objective, Point, Response, SecondOrder
-from hposvc.bilevel.oracle import SMALLEST_NORM
-from hposvc.bilevel.radius import configured_oracle, fitted_factor
+from hposvc.bilevel.oracle import SMALLEST_NORM, Oracle
+from hposvc.bilevel.radius import Fitted, configured_oracle, first_fitted
 from hposvc.bilevel.runtime import jt
 
 # The lower curvature is measured again this often: strengths change it as they move, by up to e^0.1 an iteration
@@ -26,26 +26,25 @@ class Curvature(NamedTuple):
 
 
 class FirstCurvature(NamedTuple):
-    """The first measurement, and the factor of the radius that it was made at."""
+    """The first measurement, and the oracle that it was made with."""
 
     curvature: Curvature
-    radius_factor: float
+    fitted: Fitted
 
 
 def first_curvature(
-    config: SolveConfig, objective: Objective, w: list[Var], lam: list[Var], radius_factor: float
+    config: SolveConfig, objective: Objective, w: list[Var], lam: list[Var], oracle: Oracle
 ) -> FirstCurvature:
     """The curvature of ``objective`` at (w, λ), from a random direction; an automatic radius is fitted to it first."""
     direction = random_direction([a.numpy() for a in w], config.rng("direction"), str(w[0].dtype))
-    if config.radius is None and config.oracle == "finite_difference":
-        point = Point(objective, w, constant(1.0, w[0]), objective.lift(w))
+    point = Point(objective, w, constant(1.0, w[0]), objective.lift(w))
 
-        def product(second_order: SecondOrder) -> Response:
-            return Response(second_order.products(point, lam, direction, mixed=False, hessian=True).hessian, [])
+    def product(second_order: SecondOrder) -> Response:
+        return Response(second_order.products(point, lam, direction, mixed=False, hessian=True).hessian, [])
 
-        radius_factor = fitted_factor(product, objective, w, direction)
-    second_order = configured_oracle(config, radius_factor)
-    return FirstCurvature(measured(objective, w, lam, direction, second_order, CURVATURE_FIRST), radius_factor)
+    fitted = first_fitted(config, product, objective, w, direction, oracle)
+    second_order = configured_oracle(config, fitted)
+    return FirstCurvature(measured(objective, w, lam, direction, second_order, CURVATURE_FIRST), fitted)
 
 
 def measured(
@@ -69,7 +68,7 @@ def power_iteration(
     """``steps`` products from ``direction``. The estimate ‖Hv‖ approaches the largest |eigenvalue| from below."""
     for _ in range(steps):
         image = second_order.products(point, lam, direction, mixed=False, hessian=True).hessian
-        value = jt.sqrt(squared_norm(image))
+        value = norm(image)
         scale = jt.maximum(value, constant(SMALLEST_NORM, value))
         direction = detach([a / scale for a in image])
         jt.sync([value, *direction])

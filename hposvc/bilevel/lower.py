@@ -72,7 +72,7 @@ def renew_curvature(problem: BilevelProblem, config: SolveConfig, state: SolverS
     if config.lower.learning_rate != "auto" or state.iteration == 0 or state.iteration % CURVATURE_EVERY:
         return
     objective = step_objective(problem, config, state.lower_steps, 0, state.w[0])
-    second_order = configured_oracle(config, state.radius_factor)
+    second_order = configured_oracle(config, state.fitted)
     found = measured(objective, state.w, state.lam, state.direction, second_order, CURVATURE_AGAIN)
     value = found.value
     if config.lower.batch_size is not None or problem.stochastic:
@@ -87,6 +87,6 @@ def largest_stable_rate(problem: BilevelProblem, config: SolveConfig, state: Sol
     ball method (Polyak, 1964).
     """
     objective = step_objective(problem, config, state.lower_steps, 0, state.w[0])
-    found = first_curvature(config, objective, state.w, state.lam, state.radius_factor)
+    found = first_curvature(config, objective, state.w, state.lam, state.oracle)
     curvature = float(found.curvature.value.numpy()[0])
     return 2 * (1 + config.lower.momentum) / curvature if curvature > 0 else math.inf

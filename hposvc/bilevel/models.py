@@ -57,6 +57,10 @@ class Model(Protocol):
     def convex(self) -> bool:
         """Whether a loss that is convex in the outputs is convex in the parameters, too."""
 
+    @property
+    def smooth(self) -> bool:
+        """Whether it has second derivatives everywhere."""
+
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Fresh parameters, as float64 arrays."""
 
@@ -95,6 +99,11 @@ class Linear(Model):
         """It is."""
         return True
 
+    @property
+    def smooth(self) -> bool:
+        """It is."""
+        return True
+
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Zeros: the loss is convex."""
         return [np.zeros((features, outputs)), np.zeros(outputs)]
@@ -129,6 +138,11 @@ class MLP(Model):
     def convex(self) -> bool:
         """It is not."""
         return False
+
+    @property
+    def smooth(self) -> bool:
+        """Without relu, it is."""
+        return self.activation != "relu"
 
     def initial(self, features: int, outputs: int, rng: np.random.Generator) -> Arrays:
         """Weights N(0, 2/fan-in) for relu and gelu (He et al., 2015), N(0, 1/fan-in) for tanh; biases zero."""

@@ -73,6 +73,10 @@ class BilevelProblem(Protocol):
     def convex(self) -> bool:
         """Whether f is convex in w."""
 
+    @property
+    def smooth(self) -> bool:
+        """Whether f has second derivatives everywhere, but for the kinks of a loss."""
+
     def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Any:
         """The rows of one lower step on the device; None means all. ``key`` seeds whatever is random in the step,
         which is a pure function of it; without a key nothing is.
@@ -164,6 +168,11 @@ class Supervised(ABC):
     def convex(self) -> bool:
         """Whether the model is linear."""
         return self.model.convex
+
+    @property
+    def smooth(self) -> bool:
+        """Whether the model is without relu."""
+        return self.model.smooth
 
     def lower_batch(self, rows: NDArray[np.int64] | None, key: Sequence[int] | None = None) -> Batch:
         """Training rows on the device; None means all of them. ``key`` draws the units that dropout keeps."""

@@ -5,7 +5,8 @@ the recursion and stack limits and reseeds the global random generators. :func:`
 that back. Flush-to-zero of denormals stays on: Jittor's kernels are compiled for it.
 
 Other modules write ``from hposvc.bilevel.runtime import jt``; the first attribute taken from ``jt`` starts Jittor on
-the CPU if :func:`start` was not called before.
+the CPU if :func:`start` was not called before. Where somebody imported Jittor before, it is set up all the same as far
+as that is still possible.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class _Jittor:
 
 jt: Any = _Jittor()
 _device: Device = "cpu"
+_ready = False
 
 
 def start(device: Device | None = None, seed: int = 0) -> None:
@@ -91,7 +93,8 @@ def start(device: Device | None = None, seed: int = 0) -> None:
     :mod:`hposvc.machine.warmup`. ``cuda`` follows Jittor's documentation and has not been run on a GPU yet.
 
     Raises:
-        RuntimeStartError: a compiler, oneDNN, CUDA or a GPU is missing, or Jittor already runs without CUDA.
+        RuntimeStartError: a compiler, oneDNN, CUDA or a GPU is missing, Jittor already runs without CUDA, or somebody
+            has used it in a way that spoils float64.
     """
     global _device  # noqa: PLW0603 - a process has one Jittor
     if "jittor" not in sys.modules:
@@ -109,6 +112,9 @@ def device() -> Device:
 
 
 def _module() -> Any:
+    global _ready  # noqa: PLW0603 - a process has one Jittor
+    if _ready:
+        return sys.modules["jittor"]
     if "jittor" not in sys.modules:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeStartError(
@@ -125,22 +131,33 @@ def _module() -> Any:
         _end_compilers_with_this_process()
         with _process_left_as_found():
             importlib.import_module("jittor")
-        flags = sys.modules["jittor"].flags
-        flags.python_path = _interpreter()
-        flags.cc_flags = include_prelude(Path(flags.cache_path), flags.cc_path, flags.cc_flags)
-        _copy_scalars_in_full()
-    return sys.modules["jittor"]
+    module = sys.modules["jittor"]
+    flags = module.flags
+    flags.python_path = _interpreter()
+    flags.cc_flags = include_prelude(Path(flags.cache_path), flags.cc_path, flags.cc_flags)
+    if not _copy_scalars_in_full(module):
+        raise RuntimeStartError(
+            "Jittor was used before hposvc, with float32: all float64 numbers of this process would be garbage.",
+            "Call hposvc.bilevel.runtime.start() before the first use of jittor.",
+        )
+    _ready = True
+    return module
 
 
-def _copy_scalars_in_full() -> None:
+def _copy_scalars_in_full(module: Any) -> bool:
     """Make the kernel that copies a lone scalar copy eight bytes, before any is compiled for four.
 
     A scalar with consumers in two kernels gets a kernel of its own, whose key lacks the scalar's type. Whichever type
     comes first in a process is then used for all, and a float64 scalar copied as float32 is half garbage. Copied as
     float64, one of four bytes keeps its value: allocations are larger than eight bytes.
+
+    Returns whether a float64 scalar was copied in full: not if this process copied a float32 one before.
     """
-    scalar, *others = (jt.array(np.ones(shape), dtype="float64") for shape in ((1,), (2, 3), (3, 2)))
-    jt.sync([scalar * other for other in others])
+    third = np.array([1 / 3])
+    scalar, *others = (module.array(a, dtype="float64") for a in (third, np.ones((2, 3)), np.ones((3, 2))))
+    products = [scalar * other for other in others]
+    module.sync(products)
+    return all((product.numpy() == third).all() for product in products)
 
 
 def _interpreter() -> str:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Var, constant, detach, squared_norm
+from hposvc.bilevel.arrays import Var, constant, detach, device_array, squared_norm
 from hposvc.bilevel.config import Implicit, SolveConfig
 from hposvc.bilevel.hypergradient import Point, Response, SecondOrder, implicit, unrolled
 from hposvc.bilevel.iteration import Iteration, PendingIteration, read_iterations
@@ -26,13 +26,17 @@ from hposvc.bilevel.lower import Descent, descend, lower_rate, momentum, renew_c
 from hposvc.bilevel.objectives import lower_objective
 from hposvc.bilevel.optimizers import Moments, clip, project, update
 from hposvc.bilevel.problem import BilevelProblem, UpperValue
-from hposvc.bilevel.radius import Product, certifying_oracle, configured_oracle, radius_factor, relative_gap
+from hposvc.bilevel.radius import Product, certifying_oracle, configured_oracle, refitted, relative_gap
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.state import SolverState
 from hposvc.bilevel.stopping import stopping_rule, values_due
 
 # An automatic upper rate moves no entry of λ by more than this in the first step; Adam's steps keep that scale.
 UPPER_STEP = 0.1
+
+# So many roundings of a parameter stand for all roundings of an evaluation: the error bar is then as large as the
+# error, in the middle of default runs (docs/errors.md).
+NUDGE = 2
 
 
 def solve(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> Iterator[list[Iteration]]:
@@ -67,12 +71,15 @@ def solve(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> I
 
 def hypergradient(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> list[Var]:
     """dF/dλ at ``state`` as the next iteration estimates it, shaped like λ. ``state`` is left as it is."""
-    return _estimate(problem, config, replace(state)).hypergradient
+    looked_at = replace(state)
+    renew_curvature(problem, config, looked_at)
+    return _estimate(problem, config, looked_at).hypergradient
 
 
 def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> PendingIteration:
     """One upper iteration; with one lower step a single lazy graph, and nothing read unless the radius adapts."""
     lam = state.lam
+    renew_curvature(problem, config, state)
     estimate = _estimate(problem, config, state)
     descent = estimate.descent
 
@@ -86,8 +93,7 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
     if selection is not None:
         values["selection_loss"] = selection
     if config.certify_every and (state.iteration + 1) % config.certify_every == 0:
-        certified = estimate.response(certifying_oracle(config, state.radius_factor))
-        values["fd_relative_error"] = relative_gap(estimate.through_w.hypergradient, certified.hypergradient)
+        values["fd_relative_error"] = _error_bar(problem, config, state, estimate.hypergradient)
     values = {name: value.detach() for name, value in values.items()}
 
     _move_hyperparameters(config, state, estimate.hypergradient)
@@ -103,35 +109,52 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
 
 
 class _Estimate(NamedTuple):
-    """A hypergradient and what it was made of.
-
-    ``response`` is dF/dλ through w as a function of the oracle, and ``through_w`` its value at that of the run.
-    """
+    """A hypergradient and what it was made of. ``through_w`` is its part through w."""
 
     hypergradient: list[Var]
     descent: Descent
     upper: UpperValue
-    response: Product
     through_w: Response
 
 
-def _estimate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> _Estimate:
+def _estimate(
+    problem: BilevelProblem, config: SolveConfig, state: SolverState, second_order: SecondOrder | None = None
+) -> _Estimate:
     """Lower steps from ``state``, and dF/dλ at their end: ∂F/∂λ and, through w, what the estimator makes of ∂F/∂w.
 
-    The curvature and the radius in ``state`` are renewed where it is time to; the rest of it is left as it is.
+    By the oracle of the run, which is renewed in ``state`` where it is time to, or by ``second_order``. The rest of
+    ``state`` is left as it is.
     """
-    renew_curvature(problem, config, state)
     descent = descend(problem, config, state)
     upper = problem.upper(descent.w, state.lam)
     gradients = detach(jt.grad(upper.loss, [*descent.w, *state.lam]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
-    state.radius_factor = radius_factor(
-        config, state.iteration, state.radius_factor, descent.points[-1], upper_gradient, response
-    )
-    through_w = response(configured_oracle(config, state.radius_factor))
+    if second_order is None:
+        fitted = refitted(config, state.iteration, state.fitted, descent.points[-1], upper_gradient, response)
+        state.oracle, state.radius_factor = fitted
+        second_order = configured_oracle(config, fitted)
+    through_w = response(second_order)
     total = detach([a + b for a, b in zip(direct, through_w.hypergradient, strict=True)])
-    return _Estimate(total, descent, upper, response, through_w)
+    return _Estimate(total, descent, upper, through_w)
+
+
+def _error_bar(problem: BilevelProblem, config: SolveConfig, state: SolverState, h: list[Var]) -> Var:
+    """The relative error of ``h``, the hypergradient at ``state``, shape (1,): that of the oracle and of rounding.
+
+    ``h`` is compared with the whole hypergradient by the certifying oracle, twice (root mean square), from parameters
+    that are ``NUDGE`` roundings off: what rounding does to one evaluation, it does differently to another. So the bar
+    is large where the two parts of the hypergradient cancel.
+    """
+    rng = config.rng(f"rounding {state.iteration}")
+    size = NUDGE * float(np.finfo(problem.dtype).eps)
+    gaps = []
+    for _ in range(2):
+        nudged = [a * device_array(1 + size * rng.choice([-1.0, 1.0], tuple(a.shape)), problem.dtype) for a in state.w]
+        jt.sync(nudged)
+        reference = _estimate(problem, config, replace(state, w=nudged), certifying_oracle(config, state.fitted))
+        gaps.append(relative_gap(reference.hypergradient, h))
+    return jt.sqrt(squared_norm(gaps) / constant(2, gaps[0]))
 
 
 def _response(

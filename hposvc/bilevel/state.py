@@ -11,12 +11,23 @@ from safetensors.numpy import load, save
 from hposvc.bilevel.arrays import Precision, Var, device_array
 from hposvc.bilevel.config import Implicit, SolveConfig
 from hposvc.bilevel.curvature import first_curvature
-from hposvc.bilevel.objectives import step_objective
+from hposvc.bilevel.objectives import lower_objective, step_objective
 from hposvc.bilevel.optimizers import initial_moments
+from hposvc.bilevel.oracle import Oracle
 from hposvc.bilevel.problem import BilevelProblem
+from hposvc.bilevel.radius import Fitted, initial_oracle
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.train import fit
 from hposvc.files.tensors import metadata
+
+
+class SeriesDiverges(ValueError):
+    """The Neumann series diverges at the lower learning rate. ``remedy`` says what to do about it."""
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"lower.learning_rate: {message}; {remedy}")
+        self.message = message
+        self.remedy = remedy
 
 
 @dataclass
@@ -25,7 +36,8 @@ class SolverState:
 
     ``w`` and ``velocity`` are the model and its momentum, ``lam`` is λ, and the moments are those of the upper
     optimizer. ``curvature`` is the last measurement of the largest |eigenvalue| of H_ww along ``direction``, both empty
-    where the lower rate is given. ``lower_steps`` counts the lower steps of the whole run. ``best_lam`` is the λ of
+    where the lower rate is given. ``lower_steps`` counts the lower steps of the whole run. ``oracle`` is the
+    one in use, at ``radius_factor`` times the radius. ``best_lam`` is the λ of
     ``best_iteration``: the best by ``best_value``, the selection loss where there are selection rows and otherwise the
     upper loss. The rules of :class:`Stop` look at ``patience_value``, the best upper loss so far by at least
     ``min_delta``, at its iteration, and at ``zero_iterations``, how many hypergradients in a row were zero.
@@ -43,6 +55,7 @@ class SolverState:
     iteration: int = 0
     lower_steps: int = 0
     upper_rate: float | None = None
+    oracle: Oracle = "finite_difference"
     radius_factor: float = 1.0
     best_iteration: int = 0
     best_value: float = math.inf
@@ -52,6 +65,11 @@ class SolverState:
     seconds: float = 0.0
     stopped_by: str | None = None
     dtype: Precision = field(default="float32")
+
+    @property
+    def fitted(self) -> Fitted:
+        """The oracle in use and the factor of its radius."""
+        return Fitted(self.oracle, self.radius_factor)
 
     def to_bytes(self) -> bytes:
         """The state as safetensors: arrays by name, numbers as JSON in the header."""
@@ -94,6 +112,7 @@ def initial_state(problem: BilevelProblem, config: SolveConfig) -> SolverState:
 
     Raises:
         ValueError: the problem has dropout, which no formula of the implicit estimator covers.
+        SeriesDiverges: the lower rate is too large for a Neumann series.
     """
     if problem.stochastic and isinstance(config.estimator, Implicit):
         raise ValueError(
@@ -116,11 +135,26 @@ def initial_state(problem: BilevelProblem, config: SolveConfig) -> SolverState:
         best_lam=lam,
         direction=[],
         curvature=[],
+        oracle=initial_oracle(config, differences_suit=problem.smooth and not problem.convex),
         dtype=dtype,
     )
     if config.lower.learning_rate == "auto":
         objective = step_objective(problem, config, 0, 0, w[0])
-        first = first_curvature(config, objective, w, lam, state.radius_factor)
+        first = first_curvature(config, objective, w, lam, state.oracle)
         state.curvature, state.direction = [first.curvature.value], first.curvature.direction
-        state.radius_factor = first.radius_factor
+        state.radius_factor = first.fitted.factor
+    elif isinstance(config.estimator, Implicit) and config.estimator.method == "neumann":
+        _check_neumann(problem, config, state)
     return state.computed()
+
+
+def _check_neumann(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> None:
+    """Refuse a lower rate at which the Neumann series, that of I − ξ H_ww over all rows, diverges at the start."""
+    found = first_curvature(config, lower_objective(problem, None), state.w, state.lam, state.oracle)
+    rate, largest = float(config.lower.learning_rate), 2 / max(float(found.curvature.value.numpy()[0]), 1e-30)
+    if rate > largest:
+        raise SeriesDiverges(
+            f"the Neumann series of the implicit estimator diverges at {rate:g}, which is above {largest:.3g}, 2 over "
+            "the largest curvature of the lower loss",
+            "leave it automatic, use at most half of that, or, for a linear model, conjugate gradient (cg)",
+        )

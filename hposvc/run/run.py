@@ -34,6 +34,8 @@ from hposvc.bilevel import (
     solve,
 )
 from hposvc.bilevel.arrays import Arrays
+from hposvc.bilevel.radius import configured_oracle
+from hposvc.bilevel.state import SeriesDiverges
 from hposvc.bilevel.stopping import FLUSH_ITERATIONS
 from hposvc.files.tensors import metadata
 from hposvc.run import evaluation
@@ -100,12 +102,17 @@ class Run:
                 self.spec = spec = _with_per(spec, "row")
                 self._config = config(spec)
         self._problem = self._problem_at(self._record)
-        self._state = (
-            initial_state(self._problem, self._config) if checkpoint is None else SolverState.from_bytes(state)
-        )
+        self._state = self._started() if checkpoint is None else SolverState.from_bytes(state)
         if checkpoint is None and spec.solver.lower.learning_rate != "auto":
             stable = largest_stable_rate(self._problem, self._config, self._state)
             self._record.seen = cautions.Seen(largest_stable_rate=stable)
+
+    def _started(self) -> SolverState:
+        try:
+            return initial_state(self._problem, self._config)
+        except SeriesDiverges as error:
+            defect = training_data.Defect("solver.lower.learning_rate", error.message, error.remedy)
+            raise training_data.DataError([defect]) from error
 
     def _begin(self) -> RunRecord:
         """Where λ starts: at the labels, at weights of 1/2, or at a good single strength; unless the spec says."""
@@ -188,6 +195,7 @@ class Run:
         result = JobResult(
             stopped_by=self._state.stopped_by,
             iterations=self._state.iteration,
+            oracle=configured_oracle(self._config, self._state.fitted).oracle,
             best_iteration=self._state.best_iteration,
             seconds=self._state.seconds,
             task=self._dataset.task,

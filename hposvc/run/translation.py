@@ -66,11 +66,9 @@ def config(spec: JobSpec) -> SolveConfig:
 
 
 def _certify_every(solver: SolverSpec, iterations: int) -> int:
-    """Iterations between two certificates, 0 for none: automatic ones are about ten, and cost a hundredth or so."""
+    """Iterations between two certificates, 0 for none: automatic ones are about ten, and each costs two iterations."""
     if solver.certify_every != "auto":
         return solver.certify_every
-    if solver.oracle == "exact" and solver.certify_against == "wider_radius":
-        return 0  # there is no radius
     return min(max(iterations // CERTIFICATES, FEWEST_BETWEEN), MOST_BETWEEN)
 
 

@@ -122,11 +122,17 @@ def of_run(spec: JobSpec, sizes: Sizes, seen: Seen, stopped_by: str | None) -> I
         yield (
             f"The certificate found hypergradients that are off by up to {seen.largest_error:.0%}: "
             + (
-                "use float64, or solver.oracle: exact."
+                _better_numbers(spec)
                 if spec.solver.radius == "auto"
                 else f"solver.radius {spec.solver.radius:g} does not fit this problem; leave it automatic."
             )
         )
+
+
+def _better_numbers(spec: JobSpec) -> str:
+    if spec.solver.oracle == "finite_difference":
+        return "use float64 (solver.dtype), or leave solver.oracle automatic."
+    return "its two parts cancel to less than float32 resolves; use float64 (solver.dtype)."
 
 
 def _of_influence(spec: JobSpec, seen: Seen, stopped_by: str | None) -> Iterator[str]:

@@ -56,8 +56,8 @@ class IterationColumns(Resource):
     selection_loss: list[Number | None]
     """Mean loss of the selection rows, which chooses the best iteration. null: there are no selection rows."""
     fd_relative_error: list[Number | None]
-    """Relative error of the hypergradient, as `solver.certify_against` measures it. null: it was not measured in this
-    iteration (`solver.certify_every`).
+    """Relative error of the whole hypergradient, rounding included, as `solver.certify_against` measures it. null: it
+    was not measured in this iteration (`solver.certify_every`).
     """
     seconds: list[Number | None]
     """Seconds of the solver from its start to the end of the iteration, without loading and pauses."""

@@ -193,6 +193,10 @@ class JobResult(ResultPart):
     """
     iterations: Count = None
     """How many iterations were done."""
+    oracle: Literal["finite_difference", "exact"] | None = None
+    """How the last hypergradient was computed, which `solver.oracle: auto` leaves to the solver. null: of a release
+    that did not say.
+    """
     best_iteration: Count = None
     """The iteration whose λ is the tuned one: lowest selection loss, or upper loss without selection rows."""
     seconds: Number | None = None

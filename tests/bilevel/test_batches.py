@@ -2,39 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from hposvc import training_data
-from hposvc.bilevel import initial_state, solve
-from hposvc.run import translation
-from hposvc.schema.spec import JobSpec
+from hposvc.bilevel import Stop, initial_state, solve
+from tests.support.bundled import LINEAR, ROWS, STRENGTHS, bundled
 
-LINEAR, NETWORK = {"type": "linear"}, {"type": "mlp", "hidden": [32]}
-ROWS = {"kind": "data_reweighting", "hyperparameters": {"per": "row"}}
-STRENGTHS = {"kind": "regularization_tuning"}
+NETWORK = {"type": "mlp", "hidden": [32]}
 SPIKE = 2.0
 FIRST = 50
-
-
-def upper_losses(job: dict[str, Any], dataset: str, model: dict[str, Any], batch_size: int, iterations: int) -> Any:
-    """The upper loss of each iteration, with everything else automatic. Raises Diverged."""
-    spec = JobSpec.model_validate(
-        job
-        | {
-            "dataset": {"id": f"sklearn:{dataset}"},
-            "model": model,
-            "solver": {"lower": {"batch_size": batch_size}, "certify_every": 0},
-            "stop": {"iterations": iterations},
-        }
-    )
-    prepared = training_data.prepare(training_data.load(spec.dataset, (), None), spec)
-    start = 0.0 if spec.kind == "data_reweighting" else -4.0
-    problem, config = translation.problem(spec, prepared.dataset, prepared.splits, start), translation.config(spec)
-    batches = solve(problem, config, initial_state(problem, config))
-    return np.array([iteration.upper_loss for batch in batches for iteration in batch])
 
 
 @pytest.mark.parametrize(
@@ -53,6 +32,9 @@ def upper_losses(job: dict[str, Any], dataset: str, model: dict[str, Any], batch
 def test_no_run_on_batches_diverges_or_spikes(
     job: dict[str, Any], dataset: str, model: dict[str, Any], batch_size: int
 ) -> None:
-    losses = upper_losses(job, dataset, model, batch_size, iterations=400)
+    problem, config = bundled(job, dataset, model, lower={"batch_size": batch_size}, certify_every=0)
+    config = replace(config, stop=Stop(iterations=400))
+    batches = solve(problem, config, initial_state(problem, config))
+    losses = np.array([iteration.upper_loss for batch in batches for iteration in batch])
     best_so_far = np.minimum.accumulate(losses)
     assert (losses[FIRST:] / best_so_far[FIRST:]).max() < SPIKE

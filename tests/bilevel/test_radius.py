@@ -44,7 +44,8 @@ def error_at(problem: ReweightingProblem, scale: float, *, only_first: bool, fit
     w = [a + 0.3 * rng.normal(size=a.shape) for a in problem.initial_w(rng)]
     scaled = [a * scale if i == 0 or not only_first else a for i, a in enumerate(w)]
     # A step that the scale calls for: the weights of scaled-up data, and only those, are small and move little.
-    config = SolveConfig(lower=LowerConfig(learning_rate=0.1 * min(1.0, scale**2) if only_first else 0.1))
+    rate = 0.1 * min(1.0, scale**2) if only_first else 0.1
+    config = SolveConfig(lower=LowerConfig(learning_rate=rate), oracle="finite_difference")
     state = initial_state(problem, config)
     state.w = [device_array(a, "float32") for a in scaled]
     state.lam = [device_array(0.5 * rng.normal(size=problem.lower_rows), "float32")]

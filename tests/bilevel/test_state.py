@@ -29,8 +29,13 @@ def problem() -> ReweightingProblem:
 
 @pytest.mark.parametrize("name", ["state_before", "state_after"])
 def test_a_stored_state_is_written_as_it_was(name: str) -> None:
+    """Bit for bit, but for numbers that a later revision has added."""
     stored = (FIXTURES / f"{name}.safetensors").read_bytes()
-    assert SolverState.from_bytes(stored).to_bytes() == stored
+    written = SolverState.from_bytes(stored).to_bytes()
+    for key, array in load(stored).items():
+        np.testing.assert_array_equal(load(written)[key], array)
+    before, after = (json.loads(metadata(state)["numbers"]) for state in (stored, written))
+    assert before.items() <= after.items()
 
 
 def test_a_stored_state_goes_on() -> None:
