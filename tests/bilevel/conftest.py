@@ -22,9 +22,9 @@ An error is ‖h − reference‖ / ‖reference‖ unless its row says otherwis
 Measured on {date} with {processor}, {cores} cores, Python {python}.
 
 Default runs leave everything to the solver, on the data sets of scikit-learn. Every tenth hypergradient, the whole of
-it, is compared with the exact one in float64 at the same point. Strengths end where the two parts of their hypergradient
-cancel, and what is left carries the rounding of float32; the error bar says how much. The row names the oracle that the
-run ended with.
+it, is compared with the exact one in float64 at the same point. Strengths end where the two parts of their
+hypergradient cancel, and what is left carries the rounding of float32; the error bar says how much. The row names the
+oracle that the run ended with.
 
 With products in bf16, the error stays below two percent for every model. What remains in wide networks with relu comes
 from its kinks, and from the rounding of weights and activations themselves. If the lower level is badly conditioned,
