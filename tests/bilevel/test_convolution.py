@@ -53,7 +53,9 @@ def test_the_network_is_the_one_in_numpy(model: CNN) -> None:
 
 
 def test_its_hypergradient_is_the_derivative_of_the_whole_map() -> None:
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=2))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=2)
+    )
     small = problem(8, "float64")
     state = started(small, config)
     assert relative_error(estimate(small, config, state), central_differences(small, config, state)) < 1e-6
@@ -61,7 +63,9 @@ def test_its_hypergradient_is_the_derivative_of_the_whole_map() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_both_oracles_agree_in_float32(steps: int) -> None:
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.2, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.2, steps=steps)
+    )
     many = problem(60)
     state = started(many, config)
     error = relative_error(estimate(many, config, state), estimate(many, replace(config, oracle="exact"), state))

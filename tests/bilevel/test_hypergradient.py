@@ -71,7 +71,7 @@ def test_truncation_counts_the_last_steps(steps: int, truncate: int, measured: M
 
 def test_one_step_is_unrolled_with_one_step() -> None:
     problem = ridge_problem()
-    config = SolveConfig(estimator=OneStep(), lower=LowerConfig(learning_rate=RATE))
+    config = SolveConfig(oracle="finite_difference", estimator=OneStep(), lower=LowerConfig(learning_rate=RATE))
     state = started(problem, config)
     unrolled = replace(config, estimator=Unrolled())
     assert np.array_equal(estimate(problem, config, state), estimate(problem, unrolled, state))
@@ -93,7 +93,9 @@ def test_implicit_is_the_implicit_function_theorem(estimator: Implicit, oracle: 
 def test_conjugate_gradient_stops_where_only_rounding_is_left(dtype: str) -> None:
     """Seven unknowns are solved in seven terms: fifty more must not change the answer."""
     problem = replace(ridge_problem(), dtype=dtype)
-    config = SolveConfig(estimator=Implicit("cg", terms=10), lower=LowerConfig(learning_rate=0.2))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Implicit("cg", terms=10), lower=LowerConfig(learning_rate=0.2)
+    )
     state = started(problem, config)
     longer = replace(config, estimator=Implicit("cg", terms=60))
     error = relative_error(estimate(problem, longer, state), estimate(problem, config, state))
@@ -104,12 +106,14 @@ def test_conjugate_gradient_stops_where_only_rounding_is_left(dtype: str) -> Non
 def test_more_unrolled_steps_come_closer_to_the_implicit_estimate(name: str, measured: Measured) -> None:
     problem = ridge_problem() if name == "ridge" else replace(classes(30, 6, "float64"), weight_decay=0.5)
     lower = LowerConfig(learning_rate=0.2 if name == "ridge" else 0.5)
-    implicit = SolveConfig(estimator=Implicit("cg", terms=25), lower=replace(lower, steps=1000))
+    implicit = SolveConfig(
+        oracle="finite_difference", estimator=Implicit("cg", terms=25), lower=replace(lower, steps=1000)
+    )
     state = started(problem, implicit)
     limit = estimate(problem, implicit, state)
     errors = []
     for steps, below in ((25, 1.0), (100, 0.1), (400, 1e-4)):
-        config = SolveConfig(estimator=Unrolled(), lower=replace(lower, steps=steps))
+        config = SolveConfig(oracle="finite_difference", estimator=Unrolled(), lower=replace(lower, steps=steps))
         errors.append(relative_error(estimate(problem, config, state), limit))
         measured(f"{name} regression, unrolled against implicit", f"K = {steps}", errors[-1], below)
     assert errors[0] > errors[1] > errors[2]
@@ -121,7 +125,9 @@ def test_classification_agrees_with_central_differences_of_the_whole_map(
     model: Linear | MLP, steps: int, measured: Measured
 ) -> None:
     problem = classes(8, 0, "float64", model=model)
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps)
+    )
     state = started(problem, config)
     error = relative_error(estimate(problem, config, state), central_differences(problem, config, state))
     name = "logistic regression" if isinstance(model, Linear) else f"{model.activation} network {model.hidden}"
@@ -155,7 +161,9 @@ def test_a_learned_start_descends_the_derivative_of_the_whole_map(steps: int, me
 @pytest.mark.parametrize("steps", [1, 3])
 def test_weights_of_groups_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = classes(8, 0, "float64", per="group", row_groups=np.array([0, 1, 1, 0, 2, 0, 2, 1]))
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps)
+    )
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert expected.shape == (3,)
@@ -167,7 +175,9 @@ def test_weights_of_groups_agree_with_central_differences_of_the_whole_map(steps
 def test_every_penalty_agrees_with_central_differences_of_the_whole_map(per: str, penalty: str) -> None:
     """Three steps from weights of the size of ε, where the smoothed l1 curves most."""
     problem = replace(ridge_problem(), per=per, penalty=penalty)
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.01, steps=3))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.01, steps=3)
+    )
     state = started(problem, config)
     state.w = [a * device_array(np.array([0.03]), "float64") for a in state.w]
     expected = central_differences(problem, config, state)
@@ -180,7 +190,9 @@ def test_every_penalty_agrees_with_central_differences_of_the_whole_map(per: str
 @pytest.mark.parametrize("steps", [1, 3])
 def test_weighted_classes_agree_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = classes(8, 0, "float64", loss=CrossEntropy((0.2, 1.0, 3.0)))
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=0.5, steps=steps)
+    )
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert relative_error(estimate(problem, config, state), expected) < 1e-6
@@ -191,7 +203,9 @@ def test_weighted_classes_agree_with_central_differences_of_the_whole_map(steps:
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_huber_loss_agrees_with_central_differences_of_the_whole_map(steps: int) -> None:
     problem = replace(ridge_problem(), loss=Huber(1.0))
-    config = SolveConfig(estimator=Unrolled(), lower=LowerConfig(learning_rate=RATE, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=Unrolled(), lower=LowerConfig(learning_rate=RATE, steps=steps)
+    )
     state = started(problem, config)
     expected = central_differences(problem, config, state)
     assert relative_error(estimate(problem, config, state), expected) < 1e-6
@@ -205,7 +219,7 @@ def test_both_oracles_agree_on_every_granularity_of_strengths(per: str) -> None:
     problem = RegularizationProblem(
         train=base.train, upper_rows=base.upper_rows, n_classes=3, per=per, model=MLP((6,), "tanh"), shrinkage=1e-3
     )
-    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
+    config = SolveConfig(oracle="finite_difference", lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
     assert relative_error(estimate(problem, config, state), exact) < 1e-4
@@ -217,7 +231,7 @@ def test_finite_differences_agree_with_the_exact_oracle_in_float32(
     model: Linear | MLP, per: str, measured: Measured
 ) -> None:
     problem = classes(60, 2, model=model, per=per)
-    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
+    config = SolveConfig(oracle="finite_difference", lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     error = relative_error(estimate(problem, config, state), estimate(problem, replace(config, oracle="exact"), state))
     name = "linear" if isinstance(model, Linear) else f"{model.activation} {model.hidden}"
@@ -226,7 +240,7 @@ def test_finite_differences_agree_with_the_exact_oracle_in_float32(
 
 def test_the_error_falls_with_the_square_of_the_radius(measured: Measured) -> None:
     problem = classes(40, 3, "float64", model=MLP((6,), "tanh"))
-    config = SolveConfig(lower=LowerConfig(learning_rate=0.2))
+    config = SolveConfig(oracle="finite_difference", lower=LowerConfig(learning_rate=0.2))
     state = started(problem, config)
     exact = estimate(problem, replace(config, oracle="exact"), state)
     radii = np.array([0.2, 0.1, 0.05, 0.025])
@@ -263,7 +277,7 @@ def test_a_zero_direction_gives_a_zero_product() -> None:
     problem = RegularizationProblem(
         train=(data.x, data.y), upper_rows=(np.zeros((4, 6)), np.zeros(4)), n_classes=None, dtype="float64"
     )
-    config = SolveConfig(lower=LowerConfig(learning_rate=1e-30))
+    config = SolveConfig(oracle="finite_difference", lower=LowerConfig(learning_rate=1e-30))
     state = initial_state(problem, config)
     assert np.array_equal(estimate(problem, config, state), np.zeros(6))
 
@@ -274,7 +288,9 @@ def test_estimating_twice_gives_the_same_answer_and_leaves_the_model_alone(
 ) -> None:
     problem = classes(30, 4)
     steps = 1 if isinstance(estimator, OneStep) else 3
-    config = SolveConfig(estimator=estimator, lower=LowerConfig(learning_rate=0.2, steps=steps))
+    config = SolveConfig(
+        oracle="finite_difference", estimator=estimator, lower=LowerConfig(learning_rate=0.2, steps=steps)
+    )
     state = started(problem, config)
     before = state.to_bytes()
     first = estimate(problem, config, state)

@@ -150,7 +150,11 @@ def test_ridge_regression_of_every_shape_and_strength(
         train=(x, reference.y), upper_rows=(x_upper, reference.y_upper), n_classes=None, dtype="float64"
     )
     estimator = OneStep() if steps == 1 else Unrolled()
-    chosen = SolveConfig(estimator=estimator, lower=LowerConfig(learning_rate=0.01, momentum=momentum, steps=steps))
+    chosen = SolveConfig(
+        oracle="finite_difference",
+        estimator=estimator,
+        lower=LowerConfig(learning_rate=0.01, momentum=momentum, steps=steps),
+    )
     state = initial_state(problem, chosen)
     theta, lam = rng.normal(size=features + 1), strength + rng.normal(size=features)
     state.w = [device_array(theta[:-1, None], "float64"), device_array(theta[-1:], "float64")]
