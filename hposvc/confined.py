@@ -26,7 +26,6 @@ KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINT
 # One thread, and one arena of memory for it: more reserve address space that nobody uses.
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
-
 NICE = 10  # it yields the processor to those who respond to everybody
 OUT_OF_MEMORY = (b"MemoryError", b"malloc", b"bad_alloc", b"Cannot allocate memory", b"failed to map segment")
 

@@ -245,6 +245,7 @@ def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield "## Wrong labels\n"
     yield "![Area by trusted rows and by noise rate, and the reliability curve](images/answers.png)\n"
     yield from labels(of_labels)
+    yield WHY
     if of_strengths:
         yield "## Strengths of a penalty\n"
         yield STRENGTHS
@@ -263,6 +264,19 @@ as given. 30 % of the rows only score; their labels are right.
   suspects. **accuracy**: of the model that is handed over, on the test rows.
 - **bold**: hposvc is at least as good as the rival that is best there on average. ±: the standard deviation of the
   mean from seed to seed.
+"""
+
+WHY = """### Where it is behind, and why
+
+- **F1 where nobody knows which rows to trust, or the model fits badly.** A wrong label and a difficult row look alike
+  to a model. A rival that flags every row whose label it would not have predicted finds more of the wrong rows, and
+  flags as many rows where no label is wrong. hposvc flags what is likelier wrong than difficult, by the likelihood of
+  all labels, or by the trusted rows. Look at the column "flagged, none wrong" beside F1.
+- **Boundary.** These labels are wrong exactly where rows are difficult. Only trusted rows tell the difference, and few
+  of them lie near a boundary.
+- **Annotator.** The noise matrix is the same for all rows, and here it is not.
+- **60 %, and 40 % with two classes and few trusted rows.** More labels of a class can be wrong than right. If the
+  trusted rows do not say so beyond chance, no noise is claimed.
 """
 
 STRENGTHS = """A default job of the kind `regularization_tuning`: squared error of standardized labels, or log loss of

@@ -84,13 +84,13 @@ def wrong_of_all(labels: Labels, posterior: Floats) -> Floats:
 def judge(labels: Labels, posterior: Floats, wrong_rows: WrongRows, *, noise_likely: bool) -> Judgement:
     """Judge the unchecked rows by the ``posterior`` (n + m, k) of all rows, which trusted rows correct.
 
-    ``wrong_rows`` and ``noise_likely`` are what is claimed where there are no trusted rows.
+    ``wrong_rows`` and ``noise_likely`` are what is claimed where there are no trusted rows, with a wider interval.
     """
     n = len(labels.given)
     wrong = wrong_of_all(labels, posterior)
-    if not len(labels.trusted):
-        return Judgement(posterior, wrong, wrong_rows, noise_likely)
     found = recalibrate(wrong[:n], wrong[n:])
+    if not len(labels.trusted):
+        return Judgement(posterior, wrong, _widened(wrong_rows, found), noise_likely)
     none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
     corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
     return Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)
@@ -98,11 +98,22 @@ def judge(labels: Labels, posterior: Floats, wrong_rows: WrongRows, *, noise_lik
 
 def _counted(found: Recalibrated) -> WrongRows:
     """The number of wrong rows by the weights of ``found``, and by the chance of each row."""
-    n, centre = len(found.wrong), float(found.wrong.sum())
-    order = np.argsort(found.numbers)
-    ends = np.interp([0.05, 0.95], found.weights[order].cumsum(), found.numbers[order])
+    n, centre, ends = len(found.wrong), float(found.wrong.sum()), _ends(found)
     low, high = np.hypot(np.maximum([centre - ends[0], ends[1] - centre], 0), 1.645 * np.sqrt(found.variance))
     return WrongRows(centre, max(0.0, centre - float(low)), min(float(n), centre + float(high)))
+
+
+def _widened(believed: WrongRows, found: Recalibrated) -> WrongRows:
+    """``believed`` with an interval that allows that the models are wrong, which no trusted row can tell."""
+    low, high = _ends(found)
+    return WrongRows(believed.expected, min(believed.low, float(low)), max(believed.high, float(high)))
+
+
+def _ends(found: Recalibrated) -> Floats:
+    """5 % and 95 % of the number of wrong rows by the weights of ``found``, (2,)."""
+    order = np.argsort(found.numbers)
+    ends: Floats = np.interp([0.05, 0.95], found.weights[order].cumsum(), found.numbers[order])
+    return ends
 
 
 def _with_wrong(posterior: Floats, given: Integers, wrong: Floats) -> Floats:

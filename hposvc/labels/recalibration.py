@@ -27,8 +27,10 @@ SHIFTS = np.linspace(-8, 8, 33)
 SLOPES = np.geomspace(0.35, 2.0, 7)
 """Values of b."""
 
-SHIFT_SCALE, SLOPE_SPREAD = 0.5, 0.3
-"""The prior: Cauchy for a, and log b ~ N(0, 0.3²). Its tails are heavy: the models may be wrong by much."""
+SHIFT_SCALE, UNCHECKED_SCALE, SLOPE_SPREAD = 0.5, 1.0, 0.3
+"""The prior: Cauchy for a, and log b ~ N(0, 0.3²). Its tails are heavy: the models may be wrong by much. It is wider
+where there is no trusted row.
+"""
 
 UPWARDS = 4.0
 """And e^{−a / 4} for a > 0: the mixture bounds the number of wrong rows from above better than from below."""
@@ -60,7 +62,7 @@ def recalibrate(wrong: Floats, wrong_if_trusted: Floats) -> Recalibrated:
         numbers[place] = _sigmoid(shift + slope * scores).sum()
         right = np.log(_sigmoid(-shift - slope * trusted)).sum()
         values[place] = right - len(trusted) * np.log(max(1 - numbers[place] / len(scores), TINY))
-    values -= np.log1p((a / SHIFT_SCALE) ** 2) + np.maximum(a, 0) / UPWARDS
+    values -= np.log1p((a / (SHIFT_SCALE if len(trusted) else UNCHECKED_SCALE)) ** 2) + np.maximum(a, 0) / UPWARDS
     values -= 0.5 * (np.log(b) / SLOPE_SPREAD) ** 2
     weights = np.exp(values - values.max())
     weights /= weights.sum()
