@@ -6,6 +6,7 @@ import numpy as np
 
 from hposvc.bilevel import ReweightingProblem, fit_likelihoods, predict
 from hposvc.bilevel.arrays import Arrays
+from hposvc.bilevel.problem import Rows
 from hposvc.labels.analysis import overrules, worth_checking
 from hposvc.labels.classifiers import one_hot
 from hposvc.run.evaluation import (
@@ -21,7 +22,7 @@ from hposvc.run.evaluation import (
     stack,
 )
 from hposvc.run.labelling import Labelling, Problem
-from hposvc.run.sentence import TITLES, best_of_rivals, compose_of_labels
+from hposvc.run.sentence import TITLES, best_of_rivals, compose_of_labels, within_chance
 from hposvc.schema.result import Suspect, WrongRows
 
 HELD_OUT = {"posterior": "corrected", "both": "both", "trusted_only": "trusted_only"}
@@ -75,6 +76,7 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
             int(found.suspects.sum()),
             score=score_name(problem),
             trusted=trusted,
+            by_chance=within_chance(*(_row_scores(problem, fits[name], about.test) for name in (chosen, best_rival))),
         ),
         w=fits[chosen],
         weights=1 - found.probability_wrong[: problem.lower_rows],
@@ -89,6 +91,14 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
         wrong_rows=wrong,
         check_next=_check_next(labelling, about.names, trusted),
     )
+
+
+def _row_scores(problem: Problem, w: Arrays, rows: Rows) -> Floats:
+    """How good each prediction is: 1 if it is right, else 0; of numbers minus its squared error. Shape (n,)."""
+    features, targets = rows
+    said = predict(problem.model, w, features, problem.dtype)
+    scores: Floats = -((said[:, 0] - targets) ** 2) if problem.n_classes is None else said.argmax(1) == targets
+    return scores.astype(np.float64)
 
 
 def _fits_with_corrected(labelling: Labelling, problem: Problem, lam: Arrays) -> dict[str, Arrays]:

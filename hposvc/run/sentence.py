@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hposvc.schema.result import Candidate, WrongRows
+
+Floats = NDArray[np.float64]
 
 TITLES = {
     "tuned": "tuned",
@@ -66,6 +71,12 @@ def compose(models: Sequence[Candidate], chosen: str, best_rival: str, parts: Se
     return f"{gives} ({_told(models, best_rival, score)}). {_reference(models, best_rival, parts, score)}".strip()
 
 
+def within_chance(ours: Floats, theirs: Floats) -> bool:
+    """Whether the scores of the same rows by two models, (n,) each, differ by less than two standard errors."""
+    difference = ours - theirs
+    return bool(0 < abs(difference.mean()) <= 2 * difference.std() / np.sqrt(len(difference)))
+
+
 def compose_of_labels(
     models: Sequence[Candidate],
     chosen: str,
@@ -75,8 +86,13 @@ def compose_of_labels(
     *,
     score: str,
     trusted: int | None,
+    by_chance: bool,
 ) -> str:
-    """The sentence of a job that analysed its labels. ``trusted`` is None where no row is known to be right."""
+    """The sentence of a job that analysed its labels.
+
+    ``trusted`` is None where no row is known to be right; ``by_chance`` is whether chance explains by how much the
+    chosen candidate and the best rival differ on the test rows.
+    """
     low, high, expected = (round(value or 0) for value in (wrong.low, wrong.high, wrong.expected))
     if high == 0 or expected == 0:
         found = f"No label of {wrong.rows:,} rows seems wrong (at most {high:,} may be)."
@@ -93,7 +109,8 @@ def compose_of_labels(
     else:
         model = (
             f"The model trained with corrected labels has a test {_told(models, 'tuned', score)}: "
-            f"{_verdict(models, best_rival, 'score')} ({_told(models, best_rival, score)})."
+            f"{_verdict(models, best_rival, 'score')} ({_told(models, best_rival, score)})"
+            f"{', which may be chance' if by_chance else ''}."
         )
     if trusted is None:
         return (
