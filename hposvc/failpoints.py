@@ -51,6 +51,7 @@ DATASETS = (
     "dataset.removed",
 )
 REVIEWS = ("review.before_commit", "review.committed")
+UNDOING = ("undo.before_commit", "undo.committed")
 STOPPING = (
     "stopped.before_commit",
     "release.before_commit",

@@ -100,8 +100,8 @@ class Reviews:
             done = connection.execute(
                 sa.select(sa.func.count()).select_from(reviews).where(*mine, reviews.c.undone_at.is_not(None))
             ).scalar_one()
-            failpoint("review.before_commit")
-        failpoint("review.committed")
+            failpoint("undo.before_commit")
+        failpoint("undo.committed")
         return Undone(batch=batch, undone=done, kept=total - done)
 
     def page(
