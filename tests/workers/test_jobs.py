@@ -10,6 +10,8 @@ from hposvc.jobs.service import ASKED_TO_FINISH
 from hposvc.schema.states import State
 from tests.support.harness import Service, children_of, eventually, gone, tiny_spec
 
+LONG = {"iterations": 300}  # so that a job is still under way when somebody asks something of it
+
 
 def test_a_job_ends_with_its_result_its_files_and_every_iteration(crew: Service) -> None:
     job = crew.assert_succeeded_exactly(crew.jobs.submit(tiny_spec()).id)
@@ -158,11 +160,11 @@ def test_more_iterations_than_the_database_takes_one_by_one(crew: Service) -> No
 
 
 def test_a_paused_job_goes_on_with_the_same_numbers(crew: Service) -> None:
-    job_id = crew.jobs.submit(tiny_spec("slow=0.02", checkpoint_every=1000)).id
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop=LONG, checkpoint_every=1000)).id
     crew.until_iteration(job_id, 5)
     assert crew.jobs.pause(job_id).state is State.PAUSING
     paused = crew.until_state(job_id, State.PAUSED)
-    assert paused.progress.iteration < 60
+    assert paused.progress.iteration < LONG["iterations"]
     assert paused.worker is None
     assert crew.jobs.resume(job_id).attempt == 2
     crew.assert_succeeded_exactly(job_id)
@@ -219,7 +221,7 @@ def test_a_retry_from_the_start_forgets_what_was_computed(crew: Service) -> None
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(crew: Service) -> None:
-    job_id = crew.jobs.submit(tiny_spec("slow=0.02")).id
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop=LONG)).id
     crew.until_iteration(job_id, 32)
     crew.jobs.pause(job_id)
     crew.until_state(job_id, State.PAUSED)
