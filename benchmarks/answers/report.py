@@ -138,9 +138,16 @@ def _claims(found: pd.DataFrame) -> Iterator[str]:
 
 
 def _ablation(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """What tuning adds to where it starts: the analysis alone is the candidate ``corrected``."""
+    """What tuning adds to where it starts: the analysis alone is the candidate ``corrected``.
+
+    The tuned λ has a candidate of its own where another one is handed over as ``tuned``.
+    """
     rows = [
-        {"per": each["ours"]["per"], "start": models["corrected"], "tuned": models["tuned"]}
+        {
+            "per": each["ours"]["per"],
+            "start": models["corrected"],
+            "tuned": models.get("tuned_lambda", models["tuned"]),
+        }
         for each in cells
         if each["cell"]["trusted"] != "unknown" and {"corrected", "tuned"} <= set(models := each["ours"]["models"])
     ]
