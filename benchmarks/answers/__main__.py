@@ -2,7 +2,7 @@
 
 Real tables, with wrong labels planted in them or columns of noise added; each cell is sent, read and run like a job,
 and the rivals get the arrays that the job learned from. One process for each core; what is done is kept in a file, so
-that a run that was stopped goes on. With --write it makes the page ``answers`` of the documentation, with its picture.
+that a run that was stopped goes on. With --write it makes the page ``quality`` of the documentation, with its picture.
 
 python -m benchmarks.answers [--seeds 5] [--tables oj,chile] [--only labels] [--kept cells.jsonl] [--write]
 

@@ -1,4 +1,4 @@
-"""The tables and the picture of the page ``answers``, from the cells that are done: runs in the rivals' environment.
+"""The tables and the picture of the page ``quality``, from the cells that are done: runs in the rivals' environment.
 
 python report.py KEPT.jsonl [DOCS_FOLDER]
 """
@@ -234,14 +234,14 @@ def pictures(cells: Sequence[dict[str, Any]], folder: Path) -> None:
     axes[2].plot([0, 1], [0, 1], color="grey", linewidth=1)
     axes[2].plot(*zip(*curve, strict=True), marker="o", linewidth=2.5)
     axes[2].set(xlabel="probability_wrong", ylabel="share that is wrong")
-    figure.savefig(folder / "answers.png", dpi=110)
+    figure.savefig(folder / "quality.png", dpi=110)
 
 
 def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
     """The whole page."""
     of_labels = [each for each in cells if each["question"] == "labels"]
     of_strengths = [each for each in cells if each["question"] == "strengths"]
-    yield "# How good the answers are\n"
+    yield "# How good the results are\n"
     yield INTRODUCTION.format(
         date=datetime.now(UTC).date(),
         machine=f"{platform.machine()}, Linux, no GPU",
@@ -250,7 +250,7 @@ def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
         seeds=len({each["cell"]["seed"] for each in of_labels}),
     )
     yield "## Wrong labels\n"
-    yield "![Area by trusted rows and by noise rate, and the reliability curve](images/answers.png)\n"
+    yield "![Area by trusted rows and by noise rate, and the reliability curve](images/quality.png)\n"
     yield from labels(of_labels)
     yield WHY
     if of_strengths:
@@ -301,7 +301,7 @@ def main() -> None:
         return
     docs = Path(folder[0])
     pictures([each for each in cells if each["question"] == "labels"], docs / "images")
-    (docs / "answers.md").write_text(text)
+    (docs / "quality.md").write_text(text)
 
 
 if __name__ == "__main__":
