@@ -5,6 +5,8 @@ Pure functions over explicit state: nothing here knows of jobs, HTTP or database
     problem = ReweightingProblem(train=(X, y), upper_rows=(Xv, yv), n_classes=10)
     state = initial_state(problem, config := SolveConfig())
     iterations = [i for batch in solve(problem, config, state) for i in batch]
+
+:class:`ModuleProblem` takes models, losses and data of one's own. ``jt`` is Jittor, set up when it is first used.
 """
 
 from hposvc.bilevel.config import (
@@ -19,14 +21,17 @@ from hposvc.bilevel.config import (
 )
 from hposvc.bilevel.convolution import CNN
 from hposvc.bilevel.iteration import Diverged, Iteration
+from hposvc.bilevel.loss_error import LossError
 from hposvc.bilevel.losses import CrossEntropy, Huber, SquaredError
 from hposvc.bilevel.lower import largest_stable_rate
 from hposvc.bilevel.models import MLP, Linear, Outputs
+from hposvc.bilevel.module_problem import ModuleProblem
 from hposvc.bilevel.noise_matrix import NoiseMatrixProblem
 from hposvc.bilevel.optimizers import Schedule
 from hposvc.bilevel.problem import BilevelProblem, Rows, UpperValue
 from hposvc.bilevel.regularization import RegularizationProblem
 from hposvc.bilevel.reweighting import ReweightingProblem
+from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.solve import hypergradient, solve
 from hposvc.bilevel.state import SolverState, initial_state
 from hposvc.bilevel.train import Fit, Scores, evaluate, fit, fit_likelihoods, fit_rows, predict
@@ -43,7 +48,9 @@ __all__ = [
     "Implicit",
     "Iteration",
     "Linear",
+    "LossError",
     "LowerConfig",
+    "ModuleProblem",
     "NoiseMatrixProblem",
     "OneStep",
     "Outputs",
@@ -65,6 +72,7 @@ __all__ = [
     "fit_rows",
     "hypergradient",
     "initial_state",
+    "jt",
     "largest_stable_rate",
     "predict",
     "solve",

@@ -15,15 +15,15 @@ class Iteration:
     """One iteration, counted from 1. The losses are those of the point that was differentiated.
 
     ``upper_loss`` is F(w, λ) where the hypergradient was taken; ``lower_loss`` that of the last lower step, before it;
-    ``upper_score`` accuracy or R² on the upper rows; ``fd_relative_error`` the error bar where certified; ``seconds``
-    the solver's own time up to the end of this iteration.
+    ``upper_score`` accuracy or R² on the upper rows, where there is a score; ``fd_relative_error`` the error bar where
+    certified; ``seconds`` the solver's own time up to the end of this iteration.
     """
 
     iteration: int
     upper_loss: float
     hypergradient_norm: float
     lower_loss: float
-    upper_score: float
+    upper_score: float | None
     selection_loss: float | None
     fd_relative_error: float | None
     seconds: float
@@ -62,7 +62,7 @@ def read_iterations(pending: list[PendingIteration], state: SolverState) -> tupl
                 upper_loss=values["upper_loss"],
                 hypergradient_norm=values["hypergradient_norm"],
                 lower_loss=values["lower_loss"],
-                upper_score=values["upper_score"],
+                upper_score=values.get("upper_score"),
                 selection_loss=values.get("selection_loss"),
                 fd_relative_error=values.get("fd_relative_error"),
                 seconds=item.seconds,

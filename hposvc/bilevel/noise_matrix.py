@@ -77,9 +77,9 @@ class NoiseMatrixProblem(Supervised):
             loss = loss + constant(self.shrinkage, loss) * squared_norm(moved)
         return UpperValue(loss, mean(self.model.outputs(u).correct(rows.targets)).stop_grad())
 
-    def selection_loss(self, w: list[Var]) -> Var | None:
+    def selection_loss(self, w: list[Var], lam: list[Var]) -> Var | None:
         """The mean loss on the selection rows; none where labels were not checked, since the score needs λ, too."""
-        return None if self.upper_noisy else super().selection_loss(w)
+        return None if self.upper_noisy else super().selection_loss(w, lam)
 
     def _corrected(self, u: list[Var], lam: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """−log Σ_c q_c T[c, y] of each row, (n,)."""

@@ -6,6 +6,8 @@ goes on bit for bit from a saved state.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,10 @@ def lower_objective(
     problem: BilevelProblem, rows: NDArray[np.int64] | None, key: tuple[int, ...] | None = None
 ) -> Objective:
     """The lower loss on ``rows``, or on all of them; ``key`` draws the units that dropout keeps."""
-    batch = problem.lower_batch(rows, key)
+    return _on_batch(problem, problem.lower_batch(rows, key))
+
+
+def _on_batch(problem: BilevelProblem, batch: Any) -> Objective:
     return Objective(
         lift=lambda w: problem.lift(w, batch), loss=lambda u, lam: problem.lower_loss(u, lam, batch), move=problem.moved
     )
@@ -32,10 +37,14 @@ def step_objective(problem: BilevelProblem, config: SolveConfig, lower_steps: in
     """
     step = lower_steps + k
     rows = batch_rows(problem.lower_rows, config.lower.batch_size, config.seed, step)
-    objective = lower_objective(problem, rows, (config.seed, step, 2))
+    batch = problem.lower_batch(rows, (config.seed, step, 2))
+    objective = _on_batch(problem, batch)
     if config.aggregation is None:
         return objective
     alpha = constant(config.aggregation.alpha_init * config.aggregation.alpha_decay**k, like)
+    own = problem.aggregated_loss
+    if own is not None:
+        return Objective(lift=list, loss=lambda w, lam: own(w, lam, batch, alpha))
     upper = Objective(lift=list, loss=lambda w, lam: problem.upper(w, lam).loss)
     return aggregated(objective, upper, alpha)
 

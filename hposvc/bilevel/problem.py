@@ -10,7 +10,7 @@ structure, L is the identity.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -42,10 +42,14 @@ class Batch(NamedTuple):
 
 
 class UpperValue(NamedTuple):
-    """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²)."""
+    """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²), if there is one."""
 
     loss: Var
-    score: Var
+    score: Var | None
+
+
+AggregatedLoss = Callable[[list[Var], list[Var], Any, Var], Var]
+"""(w, λ, lower batch, α of shape (1,)) ↦ a scalar of shape (1,)."""
 
 
 class BilevelProblem(Protocol):
@@ -94,8 +98,12 @@ class BilevelProblem(Protocol):
     def upper(self, w: list[Var], lam: list[Var]) -> UpperValue:
         """F(w, λ) and the score of w."""
 
-    def selection_loss(self, w: list[Var]) -> Var | None:
+    def selection_loss(self, w: list[Var], lam: list[Var]) -> Var | None:
         """The loss of w on rows that no gradient ever sees, or None without such rows."""
+
+    @property
+    def aggregated_loss(self) -> AggregatedLoss | None:
+        """What lower steps of gradient descent aggregation descend, or None: α f + (1 − α) F."""
 
 
 class DeviceRows(NamedTuple):
@@ -227,7 +235,12 @@ class Supervised(ABC):
             )
         return UpperValue(loss, score.stop_grad())
 
-    def selection_loss(self, w: list[Var]) -> Var | None:
+    @property
+    def aggregated_loss(self) -> None:
+        """None: the mixture of both losses."""
+        return
+
+    def selection_loss(self, w: list[Var], lam: list[Var]) -> Var | None:
         """The mean loss on the selection rows, if there are any."""
         rows = self._selection
         if rows is None:

@@ -87,9 +87,10 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
         "upper_loss": estimate.upper.loss,
         "hypergradient_norm": jt.sqrt(squared_norm(estimate.hypergradient)),
         "lower_loss": descent.loss,
-        "upper_score": estimate.upper.score,
     }
-    selection = problem.selection_loss(descent.w)
+    if estimate.upper.score is not None:
+        values["upper_score"] = estimate.upper.score
+    selection = problem.selection_loss(descent.w, lam)
     if selection is not None:
         values["selection_loss"] = selection
     if config.certify_every and (state.iteration + 1) % config.certify_every == 0:

@@ -25,6 +25,7 @@ SAYS = {
     "resuming": "the same, bit for bit",
     "comparing_radii": "auto",
     "notebook": "row_id",
+    "own_problem": "mean weight of wrong rows",
 }
 
 
