@@ -25,6 +25,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -r
 RUN python -m venv /opt/hposvc \
     && /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[otel,s3]"
 
+FROM build-worker AS build-gpu
+RUN /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[cuda]"
+
 FROM python:3.11-slim-bookworm AS base
 RUN useradd --create-home --uid 10001 hposvc && install --directory --owner hposvc /data
 ENV PATH=/opt/hposvc/bin:$PATH HPOSVC_DATA_DIR=/data HPOSVC_LOG_FORMAT=json PYTHONUNBUFFERED=1
@@ -52,21 +55,9 @@ USER 10001
 VOLUME /home/hposvc/.cache
 CMD ["worker"]
 
-# CUDA 12.2 with cuDNN 8 is the newest that Jittor 1.3.11 compiles with; that Ubuntu has a Python 3.11 and g++ 11.
-FROM nvidia/cuda:12.2.2-cudnn8-devel-ubuntu22.04 AS gpu
-# hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends g++ libgomp1 python3.11-dev python3.11-venv \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 hposvc \
-    && install --directory --owner hposvc /data /home/hposvc/.cache
-COPY --from=source /source /source
-WORKDIR /source
-RUN python3.11 -m venv /opt/hposvc \
-    && /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[otel,s3]"
-ENV PATH=/opt/hposvc/bin:/usr/local/cuda/bin:$PATH nvcc_path=/usr/local/cuda/bin/nvcc \
-    HPOSVC_DATA_DIR=/data HPOSVC_LOG_FORMAT=json HPOSVC_DEVICE=cuda PYTHONUNBUFFERED=1
-WORKDIR /data
+# CUDA comes as wheels, and the driver from the host's container runtime, which the two variables tell what is wanted.
+FROM worker AS gpu
+COPY --from=build-gpu /opt/hposvc /opt/hposvc
+ENV HPOSVC_DEVICE=cuda NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER 10001
-VOLUME ["/data", "/home/hposvc/.cache"]
-ENTRYPOINT ["hposvc"]
 CMD ["worker", "--gpus", "all"]

@@ -2,6 +2,7 @@
 # make test         the test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
 # make long         the tests that take minutes each, which `make test` leaves out
+# make cuda         the solver and a worker on a stand-in for CUDA, and every kernel by NVIDIA's compiler (needs no GPU)
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
 # make site         build the documentation's site in site/, after the same check as in the tests
@@ -18,7 +19,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test long lint durability docs site licences screenshots lock clean browser-and-database peers
+.PHONY: demo test long cuda lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -30,6 +31,9 @@ test: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 long: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 	@$(VENV)/bin/hposvc warmup
 	OMP_WAIT_POLICY=passive $(VENV)/bin/pytest -m long $(ARGS)
+
+cuda: $(VENV)/.installed-dev .peers/cuda/.installed
+	$(VENV)/bin/pytest -m cuda -s tests/cuda $(ARGS)
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup
@@ -58,7 +62,7 @@ licences: $(VENV)/.installed-dev
 	$(VENV)/bin/python docs/licences.py
 
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --extra cuda --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/jax/.installed .peers/boat-jit/.installed .peers/answers/.installed
@@ -83,6 +87,12 @@ peers: .peers/torch/.installed .peers/jax/.installed .peers/boat-jit/.installed 
 	"$(PYTHON)" -m venv .peers/boat-jit
 	.peers/boat-jit/bin/pip install --quiet boat-jit==1.1.1 jittor==1.3.11.0 'numpy<2' \
 		onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0
+	@touch $@
+
+# CUDA's compiler, headers and libraries
+.peers/cuda/.installed: requirements.lock
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --target .peers/cuda/wheels \
+		--upgrade $$(grep -E '^(cuda-toolkit|nvidia-)' requirements.lock)
 	@touch $@
 
 # what the answers are compared with, and the packages that ship real tables

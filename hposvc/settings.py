@@ -130,8 +130,9 @@ class Settings(BaseSettings):
     )
     device: Literal["cpu", "cuda"] = Field(
         default="cpu",
-        description="What a worker's jobs are computed on. cuda needs an NVIDIA GPU, CUDA 12.2 and cuDNN 8 "
-        "(`hposvc doctor` says what is missing), and has not been run on a GPU yet.",
+        description="What a worker's jobs are computed on. cuda needs the driver of an NVIDIA GPU, and CUDA 12 or 13: "
+        "`pip install 'hposvc[cuda]'` (`hposvc doctor` says what is missing). It was run on a stand-in for CUDA, and "
+        "not on a GPU yet. Jobs in float64 are computed on the CPU.",
     )
     capabilities: Literal["cpu", "cuda", "cuda,cpu"] | None = Field(
         default=None,

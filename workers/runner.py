@@ -241,6 +241,7 @@ def _columns(batch: list[Any]) -> dict[str, list[float | None]]:
 def explain(error: Exception) -> dict[str, Any]:
     """The reason, message, remedy and iteration for the errors of ``hposvc.run.run``."""
     from hposvc.bilevel.iteration import Diverged
+    from hposvc.bilevel.runtime import out_of_device_memory
     from hposvc.training_data import DataError
 
     if isinstance(error, DataError):
@@ -262,6 +263,13 @@ def explain(error: Exception) -> dict[str, Any]:
             "reason": "out_of_memory",
             "message": f"there was not enough memory: {error}",
             "remedy": "Use a smaller model, set solver.lower.batch_size, or run the job on a larger machine.",
+            "iteration": None,
+        }
+    if (wanted := out_of_device_memory(error)) is not None:
+        return {
+            "reason": "out_of_memory",
+            "message": f"the GPU has no room for {wanted / 2**20:.1f} MiB more",
+            "remedy": "Use a smaller model, set solver.lower.batch_size, or run the job on a GPU with more memory.",
             "iteration": None,
         }
     return {

@@ -24,8 +24,24 @@ def constant(value: float, like: Var) -> Var:
     return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
 
 
+class NoFloat64OnCuda(ValueError):
+    """An array of float64 was wanted on CUDA, where Jittor computes it wrongly."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "float64 is not computed on CUDA: there, Jittor asks cuBLAS for products that it does not have, and takes "
+            "exponentials, logarithms and roots in float32. Use float32, or runtime.start('cpu')."
+        )
+
+
 def device_array(value: NDArray[Any], dtype: str) -> Var:
-    """``value`` on the device, with ``dtype`` kept (Jittor alone makes float64 into float32)."""
+    """``value`` on the device, with ``dtype`` kept (Jittor alone makes float64 into float32).
+
+    Raises:
+        NoFloat64OnCuda: for float64 while ``runtime.device()`` is cuda.
+    """
+    if dtype == "float64" and jt.flags.use_cuda:
+        raise NoFloat64OnCuda
     return jt.array(np.ascontiguousarray(value, dtype=dtype), dtype=dtype)
 
 

@@ -16,6 +16,7 @@ import faulthandler
 import importlib
 import os
 import random
+import re
 import shutil
 import signal
 import ssl
@@ -29,7 +30,7 @@ import numpy as np
 
 from hposvc.bilevel.precompiled import include_prelude
 from hposvc.child_process import end_with_parent
-from hposvc.machine import cuda
+from hposvc.machine import cuda, cuda_overlay
 
 Device = Literal["cpu", "cuda"]
 
@@ -46,6 +47,8 @@ ENVIRONMENT = {
     "gdb_path": "",
     "cache_name": "default",  # otherwise the name of whatever git branch the environment lies in
 }
+
+NO_CUDA = {"nvcc_path": ""}  # a stray nvcc breaks an import for the CPU
 
 # What Jittor's handlers turn into an immediate exit.
 SIGNALS = (
@@ -90,7 +93,8 @@ def start(device: Device | None = None, seed: int = 0) -> None:
     None is the device that the process was started for: the CPU, unless the first call said otherwise. A process that
     was started for CUDA computes on the CPU, too, when asked to. Must first be called from the main thread, because
     only that may restore signal handlers. The first start on a machine compiles Jittor, which takes minutes; see
-    :mod:`hposvc.machine.warmup`. ``cuda`` follows Jittor's documentation and has not been run on a GPU yet.
+    :mod:`hposvc.machine.warmup`. On ``cuda`` all arrays are float32 (:func:`hposvc.bilevel.arrays.device_array`). It
+    was run on a stand-in for CUDA and not on a GPU yet (docs/decisions/gpu.md).
 
     Raises:
         RuntimeStartError: a compiler, oneDNN, CUDA or a GPU is missing, Jittor already runs without CUDA, or somebody
@@ -111,6 +115,12 @@ def device() -> Device:
     return "cuda" if _module().flags.use_cuda else "cpu"
 
 
+def out_of_device_memory(error: BaseException) -> int | None:
+    """How many bytes the GPU had no room for, if that is what ``error`` of Jittor's says; otherwise None."""
+    found = re.search(r"Unable to alloc cuda device memory for size\D*(\d+)", str(error))
+    return int(found[1]) if isinstance(error, RuntimeError) and found else None
+
+
 def _module() -> Any:
     global _ready  # noqa: PLW0603 - a process has one Jittor
     if _ready:
@@ -127,19 +137,20 @@ def _module() -> Any:
         link_onednn()
         os.environ.update(ENVIRONMENT)
         os.environ.setdefault("log_silent", "1")
-        os.environ["nvcc_path"] = _nvcc() if _device == "cuda" else ""  # a stray nvcc breaks an import for the CPU
         _end_compilers_with_this_process()
-        with _process_left_as_found():
+        with _process_left_as_found(), _variables(_cuda() if _device == "cuda" else NO_CUDA):
             importlib.import_module("jittor")
     module = sys.modules["jittor"]
     flags = module.flags
     flags.python_path = _interpreter()
     flags.cc_flags = include_prelude(Path(flags.cache_path), flags.cc_path, flags.cc_flags)
-    if not _copy_scalars_in_full(module):
-        raise RuntimeStartError(
-            "Jittor was used before hposvc, with float32: all float64 numbers of this process would be garbage.",
-            "Call hposvc.bilevel.runtime.start() before the first use of jittor.",
-        )
+    for use_cuda in (0, 1) if _device == "cuda" else (0,):  # each device has kernels of its own
+        flags.use_cuda = use_cuda
+        if not _copy_scalars_in_full(module):
+            raise RuntimeStartError(
+                "Jittor was used before hposvc, with float32: all float64 numbers of this process would be garbage.",
+                "Call hposvc.bilevel.runtime.start() before the first use of jittor.",
+            )
     _ready = True
     return module
 
@@ -179,11 +190,12 @@ def _end_compilers_with_this_process() -> None:
     os.register_at_fork(after_in_child=end_with_parent)
 
 
-def _nvcc() -> str:
+def _cuda() -> dict[str, str]:
+    """The variables with which Jittor compiles for CUDA."""
     found, obstacles = cuda.toolkit(), cuda.obstacles()
     if found is None or obstacles:
         raise RuntimeStartError(f"CUDA cannot be used: {obstacles[0].message}.", obstacles[0].remedy)
-    return found.nvcc
+    return cuda_overlay.laid_out(found).environment
 
 
 def link_onednn() -> None:
@@ -205,6 +217,21 @@ def link_onednn() -> None:
         fresh = folder / f".{name}.{os.getpid()}"
         fresh.symlink_to(target)
         fresh.replace(link)  # atomic, for processes that start together
+
+
+@contextlib.contextmanager
+def _variables(variables: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the import alone: processes started later choose their own device."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager

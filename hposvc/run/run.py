@@ -79,8 +79,7 @@ class Run:
         uploads: Mapping[str, training_data.Upload] | None = None,
         dataset: training_data.Dataset | None = None,
     ) -> None:
-        device = spec.resources.device
-        runtime.start(None if device == "auto" else device, spec.solver.seed)
+        runtime.start(_device(spec), spec.solver.seed)
         self.spec = spec
         if dataset is None:
             dataset = training_data.load(spec.dataset, spec.hyperparameters.group_columns, uploads)
@@ -307,6 +306,14 @@ class Run:
     @cached_property
     def _entries(self) -> dict[str, pa.Array]:
         return self._table.entries()
+
+
+def _device(spec: JobSpec) -> runtime.Device | None:
+    """What the job is computed on; None is what this process was started for."""
+    device = spec.resources.device
+    if device == "auto":
+        return "cpu" if spec.solver.dtype == "float64" else None
+    return device
 
 
 def _with_per(spec: JobSpec, per: str) -> JobSpec:

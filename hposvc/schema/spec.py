@@ -416,7 +416,7 @@ class SolverSpec(SpecModel):
     twice the radius. Either is taken twice, from parameters that are two roundings off: the error counts rounding, too.
     """
     dtype: Literal["float32", "float64"] = "float32"
-    """Precision of all computations."""
+    """Precision of all computations. `float64` is computed on the CPU, by a worker with a GPU, too."""
     seed: Seed = 0
     """Seed of the initial model, the order of batches and dropout. On the CPU, the same spec and seed give the same
     numbers.
@@ -581,6 +581,14 @@ class JobSpec(SpecModel):
             raise ValueError(
                 "hyperparameters.per: 'feature' does not fit model.type: cnn, whose weights every pixel shares; "
                 "use layer, model or parameter"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gpus_compute_in_float32(self) -> JobSpec:
+        if self.resources.device == "cuda" and self.solver.dtype == "float64":
+            raise ValueError(
+                "solver.dtype: float64 is computed on the CPU only; use float32, or resources.device: auto or cpu"
             )
         return self
 

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from hposvc.db import migrate
 from hposvc.faults import Exit
 from hposvc.machine.causes import Cause
+from hposvc.machine.cuda import LIBRARIES
 from hposvc.operate import doctor
 from hposvc.operate.doctor import folders
 from hposvc.operate.doctor.findings import good
@@ -171,16 +172,19 @@ def program(path: Path, script: str) -> None:
     path.chmod(0o755)
 
 
-def toolkit(folder: Path, *, release: str | None = "12.2", runtime: bool = True, cudnn: int | None = 8) -> str:
+def toolkit(
+    folder: Path, *, release: str | None = "13.0", runtime: bool = True, libraries: bool = True, compiles: bool = True
+) -> str:
     """The PATH on which a CUDA toolkit like this is found first."""
     said = f"echo 'Cuda compilation tools, release {release}, V{release}.140'"
-    program(folder / "bin" / "nvcc", "exit 1" if release is None else said)
+    wrong = "" if compiles else "case $* in *look.cu*) echo 'error: no such header' >&2; exit 2;; esac\n"
+    program(folder / "bin" / "nvcc", "exit 1" if release is None else wrong + said)
     for name in ("lib64", "include"):
         (folder / name).mkdir()
-    if runtime:
-        (folder / "lib64" / "libcudart.so.12").touch()
-    if cudnn is not None:
-        (folder / "include" / "cudnn_version.h").write_text(f"#define CUDNN_MAJOR {cudnn}\n")
+    for name, header in LIBRARIES.items():
+        if runtime if name == "cudart" else libraries:
+            (folder / "lib64" / f"lib{name}.so.13").touch()
+        (folder / "include" / header).touch()
     return f"{folder}/bin:{FOUND['PATH']}"
 
 
@@ -188,33 +192,40 @@ def on_cuda(machine: Machine, **toolkit_: Any) -> Findings:
     return machine.look(PATH=toolkit(machine.folder / "toolkit", **toolkit_), HPOSVC_DEVICE="cuda")
 
 
-@produces(Cause.NVCC_MISSING, "CUDA", message="no CUDA compiler", remedy="CUDA 12.2")
+@produces(Cause.NVCC_MISSING, "CUDA", message="no CUDA compiler", remedy="hposvc[cuda]")
 def no_nvcc(machine: Machine) -> Findings:
     program(machine.folder / "bin" / "g++", "exit 1")
     return machine.look(PATH=f"{machine.folder}/bin", HPOSVC_DEVICE="cuda")
 
 
-@produces(Cause.NVCC_BROKEN, "CUDA", message="does not run", remedy="CUDA 12.2")
+@produces(Cause.NVCC_BROKEN, "CUDA", message="does not run", remedy="hposvc[cuda]")
 def broken_nvcc(machine: Machine) -> Findings:
     return on_cuda(machine, release=None)
 
 
-@produces(Cause.CUDA_TOO_NEW, "CUDA", message="is of CUDA 13.0", remedy="CUDA 12.2")
+@produces(Cause.CUDA_TOO_NEW, "CUDA", message="is of CUDA 14.0", remedy="CUDA 12 or 13")
 def new_cuda(machine: Machine) -> Findings:
-    return on_cuda(machine, release="13.0")
+    return on_cuda(machine, release="14.0")
 
 
-@produces(Cause.CUDA_RUNTIME_MISSING, "CUDA", message="has no CUDA runtime", remedy="CUDA 12.2")
+@produces(Cause.CUDA_RUNTIME_MISSING, "CUDA", message="has no CUDA runtime", remedy="hposvc[cuda]")
 def no_runtime(machine: Machine) -> Findings:
     return on_cuda(machine, runtime=False)
 
 
-@produces(Cause.CUDNN_TOO_NEW, "CUDA", message="cuDNN 9", remedy="cuDNN 8")
-def new_cudnn(machine: Machine) -> Findings:
-    return on_cuda(machine, cudnn=9)
+@produces(Cause.CUDA_LIBRARIES_MISSING, "CUDA", message="lie libcublas, libcublasLt, libcurand", remedy="hposvc[cuda]")
+def no_libraries(machine: Machine) -> Findings:
+    return on_cuda(machine, libraries=False)
 
 
-def with_driver(machine: Machine, *, gpus: int = 1, version: int = 12020) -> Findings:
+@produces(
+    Cause.CUDA_DOES_NOT_COMPILE, "CUDA", message="does not compile for Jittor: error: no such", remedy="nvcc_path"
+)
+def useless_nvcc(machine: Machine) -> Findings:
+    return on_cuda(machine, compiles=False)
+
+
+def with_driver(machine: Machine, *, gpus: int = 1, version: int = 13000) -> Findings:
     """A library in place of the driver's, which the loader finds first."""
     source = machine.folder / "driver.c"
     source.write_text(
@@ -240,9 +251,9 @@ def no_gpu(machine: Machine) -> Findings:
     return with_driver(machine, gpus=0)
 
 
-@produces(Cause.GPU_DRIVER_TOO_OLD, "CUDA", message="programs of CUDA 11 and older", remedy="newer driver")
+@produces(Cause.GPU_DRIVER_TOO_OLD, "CUDA", message="programs of CUDA 12 and older", remedy="newer driver")
 def old_driver(machine: Machine) -> Findings:
-    return with_driver(machine, version=11080)
+    return with_driver(machine, version=12080)
 
 
 @produces(Cause.CACHE_UNWRITABLE, "Jittor", message="/proc/home/.cache/jittor cannot be written", remedy="set HOME")
@@ -420,9 +431,9 @@ def test_the_text_has_the_remedy_below_the_fault_and_ends_with_what_is_to_mend()
 
 CUDA_FAULTS: list[tuple[dict[str, Any], Cause]] = [
     ({"release": None}, Cause.NVCC_BROKEN),
-    ({"release": "13.0"}, Cause.CUDA_TOO_NEW),
+    ({"release": "14.0"}, Cause.CUDA_TOO_NEW),
     ({"runtime": False}, Cause.CUDA_RUNTIME_MISSING),
-    ({"cudnn": 9}, Cause.CUDNN_TOO_NEW),
+    ({"libraries": False}, Cause.CUDA_LIBRARIES_MISSING),
 ]
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from importlib.util import find_spec
 
 from hposvc.machine.causes import Cause
-from hposvc.operate.doctor import machine, service
+from hposvc.operate.doctor import cuda, machine, service
 from hposvc.operate.doctor.findings import Finding, fault, table
 from hposvc.settings import Settings
 
@@ -21,7 +21,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("Python's headers", machine.python_headers),
         ("python-config", machine.python_config),
         ("oneDNN", machine.onednn),
-        ("CUDA", partial(machine.gpu, settings)),
+        ("CUDA", partial(cuda.gpu, settings)),
         ("Jittor", partial(machine.jittor_cache, settings)),
     ]
     looks: list[tuple[str, Callable[[], Finding]]] = [

@@ -1,4 +1,4 @@
-"""What a worker needs of its machine: Python, compiler, headers, oneDNN, CUDA, Jittor."""
+"""What a worker needs of its machine: Python, compiler, headers, oneDNN, Jittor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from hposvc.machine import cuda
 from hposvc.machine.causes import Cause
 from hposvc.operate.doctor.findings import Finding, fault, good, note
 from hposvc.operate.doctor.folders import is_writable
@@ -86,21 +85,6 @@ def onednn() -> Finding:
         remedy = "Run: pip install onednn-cpu-gomp==2021.2.0 onednn-devel-cpu-gomp==2021.2.0"
         return fault("oneDNN", Cause.ONEDNN_MISSING, f"missing: {', '.join(missing)}", remedy)
     return good("oneDNN", "2.2, from its wheels")
-
-
-def gpu(settings: Settings) -> Finding:
-    """What a worker with HPOSVC_DEVICE=cuda needs; for workers on the CPU, a stray nvcc is worth a note and no more."""
-    if settings.device == "cuda":
-        if obstacles := cuda.obstacles():
-            message = "HPOSVC_DEVICE is cuda, but " + "; ".join(obstacle.message for obstacle in obstacles)
-            return fault("CUDA", obstacles[0].cause, message, obstacles[0].remedy)
-        return good("CUDA", "a GPU, its driver and a toolkit that Jittor compiles with")
-    found = cuda.toolkit()
-    if found is None:
-        return good("CUDA", "no nvcc on PATH; workers use the CPU")
-    for cause, message, remedy in found.obstacles():
-        return note("CUDA", cause, message, f"Workers on the CPU ignore it. For GPU work: {remedy}")
-    return good("CUDA", f"{found.nvcc}; workers use the CPU unless HPOSVC_DEVICE is cuda")
 
 
 def jittor_cache(settings: Settings) -> Finding:
