@@ -30,6 +30,7 @@ from api.routes import (
     access,
     compare,
     datasets,
+    experiments,
     health,
     hyperparameters,
     job_data,
@@ -46,11 +47,14 @@ from hposvc.access import keys
 from hposvc.access.tenants import defaults
 from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
+from hposvc.experiments.advance import Advancing
+from hposvc.experiments.service import Experiments
 from hposvc.fleet import counts
 from hposvc.jobs.removal import Removal
 from hposvc.jobs.service import Jobs
 from hposvc.reviews.service import Reviews
 from hposvc.schema.access import KeyRequest
+from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.job import JobUpdate
 from hposvc.schema.reviews import DecisionsRequest, OneDecisionRequest
 from hposvc.schema.spec import JobSpec
@@ -63,6 +67,7 @@ log = structlog.get_logger(__name__)
 
 STREAMING_THREADS = 8  # for the next piece of a file or a long table, and for pages
 UPLOADS_AT_ONCE = 2  # of the largest size, that a tenant may have under way
+ADVANCE_SECONDS = 0.5  # between two steps of the experiments
 SENDERS = 8  # webhooks that are told at the same time by one process
 
 DESCRIPTION = """\
@@ -75,6 +80,7 @@ strings "NaN", "Infinity" and "-Infinity"."""
 POSTED: dict[str, type[BaseModel]] = {
     "JobSpec": JobSpec,
     "JobUpdate": JobUpdate,
+    "ExperimentSpec": ExperimentSpec,
     "KeyRequest": KeyRequest,
     "DecisionsRequest": DecisionsRequest,
     "OneDecisionRequest": OneDecisionRequest,
@@ -106,9 +112,11 @@ def create_app(settings: Settings) -> FastAPI:
     store = Store(settings.store_url)
     work = Work()
     kept = Datasets(engine, store, settings.data_dir / "uploads", quotas=quotas)
+    jobs_ = Jobs(engine, quotas=quotas)
     held = Services(
         engine=engine,
-        jobs=Jobs(engine, quotas=quotas),
+        jobs=jobs_,
+        experiments=Experiments(engine, jobs_, quotas=quotas),
         datasets=kept,
         reviews=Reviews(engine, kept),
         store=store,
@@ -164,6 +172,7 @@ def create_app(settings: Settings) -> FastAPI:
         job_data,
         hyperparameters,
         compare,
+        experiments,
         workers,
         datasets,
         reviews,
@@ -223,7 +232,8 @@ def _background(held: Services, store: Store) -> list[Repeated]:
         sender.forget_old()
 
     senders = [Repeated(f"webhooks-{number}", sender.deliver_next, 2.0) for number in range(SENDERS)]
-    return [Repeated("tidy", tidy, 30.0), *senders]
+    advancing = Advancing(held.engine, held.jobs)
+    return [Repeated("tidy", tidy, 30.0), Repeated("experiments", advancing.advance, ADVANCE_SECONDS), *senders]
 
 
 def _problem(description: str) -> dict[str, Any]:

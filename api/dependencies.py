@@ -21,6 +21,7 @@ from api.turns import Work
 from hposvc.access.keys import Identity
 from hposvc.access.tenants import Quotas
 from hposvc.datasets.service import Datasets
+from hposvc.experiments.service import Experiments
 from hposvc.jobs.service import Jobs
 from hposvc.reviews.service import Reviews
 from hposvc.schema.spec import JobSpec
@@ -35,6 +36,7 @@ class Services:
 
     engine: sa.Engine
     jobs: Jobs
+    experiments: Experiments
     datasets: Datasets
     reviews: Reviews
     store: Store
@@ -64,6 +66,10 @@ async def _engine(request: Request) -> sa.Engine:
 
 async def _jobs(request: Request) -> Jobs:
     return services(request).jobs
+
+
+async def _experiments(request: Request) -> Experiments:
+    return services(request).experiments
 
 
 async def _datasets(request: Request) -> Datasets:
@@ -144,6 +150,7 @@ IfMatch = Annotated[
 ]
 Engine = Annotated[sa.Engine, Depends(_engine)]
 JobsService = Annotated[Jobs, Depends(_jobs)]
+ExperimentsService = Annotated[Experiments, Depends(_experiments)]
 DatasetsService = Annotated[Datasets, Depends(_datasets)]
 ReviewsService = Annotated[Reviews, Depends(_reviews)]
 ArtifactStore = Annotated[Store, Depends(_store)]
@@ -159,8 +166,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="A text of your choice, new for each job. A request that is repeated with the same key makes no "
-        "second job: it returns the first.",
+        description="A text of your choice, new for each job or experiment. A request that is repeated with the same "
+        "key makes no second one: it returns the first.",
     ),
 ]
 # OpenAPI says by the media types of the responses what it takes, and knows no parameter of this name.

@@ -33,6 +33,7 @@ JOB: dict[str, Any] = {
     "attempt": 1,
     "version": 7,
     "finish_early": False,
+    "experiment": None,
     "phase": "solving",
     "worker": "worker_3d1f",
     "progress": {"iteration": 120, "iterations": 500},

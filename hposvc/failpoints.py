@@ -52,6 +52,16 @@ DATASETS = (
 )
 REVIEWS = ("review.before_commit", "review.committed")
 UNDOING = ("undo.before_commit", "undo.committed")
+EXPERIMENTS = (
+    "experiment.submit_begun",
+    "experiment.submit_inserted",
+    "experiment.submitted",
+    "experiment.told",
+    "experiment.before_commit",
+    "experiment.committed",
+    "experiment.request_before_commit",
+)
+EXPERIMENTS_REMOVED = ("experiment.delete_before_commit",)
 STOPPING = (
     "stopped.before_commit",
     "release.before_commit",

@@ -25,6 +25,7 @@ from api.middleware.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
+from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
 from hposvc.fleet.workers import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
@@ -251,6 +252,12 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
     WorkerNotFound: lambda _, error: HTTPProblem("worker-not-found", str(error)),
     IllegalTransition: lambda _, error: HTTPProblem("illegal-transition", str(error), state=error.state),
     IdempotencyConflict: lambda _, error: HTTPProblem("idempotency-conflict", str(error)),
+    ExperimentNotFound: lambda _, error: HTTPProblem("experiment-not-found", str(error)),
+    ExperimentConflict: lambda _, error: HTTPProblem("experiment-conflict", str(error), state=error.state),
+    ExperimentChanged: lambda _, error: HTTPProblem(
+        "precondition-failed", str(error), headers={"ETag": f'"{error.version}"'}
+    ),
+    KeyReused: lambda _, error: HTTPProblem("idempotency-conflict", str(error)),
     DatasetNotFound: lambda _, error: HTTPProblem("dataset-not-found", str(error)),
     DatasetInUse: lambda _, error: HTTPProblem("dataset-in-use", str(error), jobs=error.job_ids),
     DatasetConflict: lambda _, error: HTTPProblem("dataset-conflict", str(error), dataset=error.dataset_id),

@@ -51,6 +51,16 @@ TYPES = {
         ),
         ProblemType("not-found", 404, "Nothing here", "See /docs for the calls that exist."),
         ProblemType("job-not-found", 404, "No such job", "GET /v1/jobs lists the jobs that exist."),
+        ProblemType(
+            "experiment-not-found", 404, "No such experiment", "GET /v1/experiments lists the experiments that exist."
+        ),
+        ProblemType(
+            "experiment-conflict",
+            409,
+            "The experiment's state does not allow this",
+            "Read its state and choose an action that fits: only one that runs can be paused, only a paused one "
+            "resumed, only one that has ended deleted.",
+        ),
         ProblemType("worker-not-found", 404, "No such worker", "GET /v1/workers lists the workers that are there."),
         ProblemType("key-not-found", 404, "No such key", "GET /v1/keys lists the keys of your tenant."),
         ProblemType("webhook-not-found", 404, "No such webhook", "GET /v1/webhooks lists those of your tenant."),

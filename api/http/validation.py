@@ -120,7 +120,8 @@ def _field_error(field: str, errors: list[ErrorDetails], model: type[BaseModel])
     if kind == "value_error":
         head, _, rest = str(first["ctx"]["error"]).partition(": ")
         if head.split(".")[0] in JobSpec.model_fields:  # a rule between fields names the one to change
-            return field_error(head, rest, "Change the value as described.")
+            within = field if field == "job" else ""  # of an experiment
+            return field_error(f"{within}.{head}".lstrip("."), rest, "Change the value as described.")
         return field_error(field, str(first["ctx"]["error"]), "Change the value as described.", value)
     if kind == "extra_forbidden":
         return field_error(field, "is not a known field", _suggestion(field, model))
@@ -144,6 +145,8 @@ def _suggestion(field: str, model: type[BaseModel]) -> str:
     known = _fields_at(model, parents)
     near = difflib.get_close_matches(name, known, n=1) if len(name) <= LONGEST_MISSPELT else []
     hint = f"Did you mean {near[0]!r}? " if near else "Remove it. "
+    if not known:
+        return "Remove it."
     return f"{hint}Known here: {', '.join(sorted(known))}."
 
 

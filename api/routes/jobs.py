@@ -119,6 +119,10 @@ def list_jobs(
     kind: Annotated[Kind | None, Query(description="Only jobs of this kind. By default both.")] = None,
     tag: Annotated[Tag | None, Query(description="Only jobs with this tag.")] = None,
     text: Text = None,
+    experiment: Annotated[
+        str | None,
+        Query(max_length=64, pattern=r"^[^\x00]+$", description="Only jobs of the experiment with this id."),
+    ] = None,
     created_after: Annotated[
         Moment | None, Query(description="Only jobs submitted at this time or later, in ISO 8601 with a time zone.")
     ] = None,
@@ -152,6 +156,7 @@ def list_jobs(
             kind=kind,
             tag=tag,
             text=text,
+            experiment=experiment,
             created_after=created_after,
             created_before=created_before,
             order=order,

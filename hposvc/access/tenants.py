@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, datasets, jobs, tenants
+from hposvc.db.tables import DELETED, artifacts, datasets, experiments, jobs, tenants
 from hposvc.schema.access import TENANT_PATTERN, TenantResource, Usage
 from hposvc.schema.states import HELD, State
 from hposvc.settings import Settings
@@ -157,13 +157,17 @@ def at_their_limit(default: int | None) -> sa.Select[Any]:
 
 
 def stored_bytes(connection: sa.Connection, tenant: str) -> int:
-    """What a tenant's specs, its data sets with their descriptions, and the files of its jobs take, in bytes."""
+    """What a tenant's specs, of jobs and of experiments, its data sets with their descriptions, and the files of its
+    jobs take, in bytes.
+    """
     mine = jobs.c.tenant_id == tenant
     of_files = _sum(artifacts.c.size).where(artifacts.c.job_id.in_(sa.select(jobs.c.id).where(mine)))
     of_specs = _sum(jobs.c.spec_bytes).where(mine)
     size = datasets.c.size + sa.func.coalesce(datasets.c.description_bytes, 0)
     of_datasets = _sum(size).where(datasets.c.tenant_id == tenant)
-    return sum(int(connection.execute(query).scalar_one()) for query in (of_files, of_specs, of_datasets))
+    of_experiments = _sum(experiments.c.spec_bytes).where(experiments.c.tenant_id == tenant)
+    queries = (of_files, of_specs, of_datasets, of_experiments)
+    return sum(int(connection.execute(query).scalar_one()) for query in queries)
 
 
 def _sum(size: sa.ColumnElement[int]) -> sa.Select[Any]:

@@ -228,7 +228,7 @@ def webhooks_deliveries(webhook_id: WebhookId, url: Url = None, as_json: Json = 
         (
             item.id,
             item.type,
-            item.job_id,
+            item.job_id or item.experiment_id or "",
             item.state,
             item.attempts,
             item.error or item.status or "",
@@ -236,7 +236,9 @@ def webhooks_deliveries(webhook_id: WebhookId, url: Url = None, as_json: Json = 
         )
         for item in found
     ]
-    _table(("message", "type", "job", "state", "attempts", "answer", "made"), rows, "Nothing was told yet.")
+    _table(
+        ("message", "type", "job or experiment", "state", "attempts", "answer", "made"), rows, "Nothing was told yet."
+    )
 
 
 @webhooks.command("rm")

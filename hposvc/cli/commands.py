@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from hposvc.cli import access, data, jobs, operating, reviews, service, tuning
+from hposvc.cli import access, data, experiments, jobs, operating, reviews, service, tuning
 from hposvc.cli.field_help import Command
 from hposvc.cli.support import Group
 
@@ -49,6 +49,8 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 _add(LOCAL, service.demo, service.up, service.doctor, service.warmup, service.config)
 _add(JOBS, tuning.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
 _add(JOBS, jobs.pause, jobs.resume, jobs.finish, jobs.cancel, jobs.retry, jobs.edit, jobs.rm)
+_add(JOBS, experiments.repeat, experiments.sweep)
+app.add_typer(experiments.commands, name="experiments", rich_help_panel=JOBS)
 app.add_typer(data.commands, name="data", rich_help_panel=JOBS)
 app.add_typer(reviews.commands, name="review", rich_help_panel=JOBS)
 _add(OPERATING, service.api, operating.top, access.whoami)

@@ -62,7 +62,7 @@ def submit(
     as_json: Json = False,
 ) -> None:
     """Post a job."""
-    document = _read(file)
+    document = read_document(file)
     with client_of(url) as client:
         if check:
             checked = client.check(document)
@@ -365,7 +365,8 @@ def warn(text: str | None) -> None:
         typer.secho(visible(text), fg=typer.colors.YELLOW, err=True)
 
 
-def _read(file: Path) -> bytes:
+def read_document(file: Path) -> bytes:
+    """The bytes of a file, or of standard input for ``-``. Raises Fault."""
     try:
         return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
     except OSError as error:

@@ -8,6 +8,15 @@
 from hposvc.client.client import Client
 from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
 from hposvc.client.events import StreamedEvent
+from hposvc.client.experiments import ExperimentCalls
 from hposvc.client.reviews import ReviewCalls
 
-__all__ = ["Client", "ClientError", "ProblemError", "ReviewCalls", "ServerUnreachableError", "StreamedEvent"]
+__all__ = [
+    "Client",
+    "ClientError",
+    "ExperimentCalls",
+    "ProblemError",
+    "ReviewCalls",
+    "ServerUnreachableError",
+    "StreamedEvent",
+]

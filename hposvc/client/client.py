@@ -17,6 +17,7 @@ from hposvc.client.bodies import Spec, encode, media_type, pieces
 from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
 from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
+from hposvc.client.experiments import ExperimentCalls
 from hposvc.client.reviews import ReviewCalls
 from hposvc.files.durable import replacing
 from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
@@ -54,6 +55,7 @@ class Client:
         self.url = url.rstrip("/")
         self._http = Connection(self.url, key, timeout)
         self.reviews = ReviewCalls(self._http)
+        self.experiments = ExperimentCalls(self._http)
 
     def __enter__(self) -> Self:
         return self
@@ -93,7 +95,7 @@ class Client:
         """One page of jobs, newest first unless ``order`` says otherwise.
 
         Filters: ``state`` (one or several), ``kind``, ``tag``, ``text``, ``created_after`` and ``created_before`` (ISO
-        8601 with a time zone), ``order`` (newest, oldest, priority, best_upper_loss,
+        8601 with a time zone), ``experiment`` (its id), ``order`` (newest, oldest, priority, best_upper_loss,
         upper_loss, progress, name, dataset, state).
         """
         params = {**filters, "page": page, "limit": None if limit is None else str(limit)}

@@ -183,6 +183,8 @@ jobs = Table(
     Column("finished_at", Double),
     Column("dataset_id", String(200)),  # of the spec; null, as the next one: of an earlier release
     Column("spec_bytes", BigInteger),  # of the spec as JSON
+    Column("experiment_id", String(64)),  # no reference: the job outlives it; null: the job is nobody's trial
+    Index("ix_jobs_experiment_id", "experiment_id"),
     Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
     Index("ix_jobs_tenant_state_created", "tenant_id", "state", "created_at", "id"),
     Index("ix_jobs_state_lease", "state", "lease_until"),
@@ -313,6 +315,53 @@ idempotency_keys = Table(
     Column("created_at", Double, nullable=False, default=now()),
 )
 
+# Many jobs as one question. What was asked, and what is kept of its trials; a trial that runs is read from its job.
+experiments = Table(
+    "experiments",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant_id", ForeignKey("tenants.id"), nullable=False),
+    Column("name", String(200)),
+    Column("tags", JSONType, nullable=False),
+    Column("spec", JSONType, nullable=False),
+    Column("spec_bytes", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("asked", String(16)),  # pause | resume | cancel: its jobs are still to be told
+    Column("version", BigInteger, nullable=False, default=1),
+    Column("planned", BigInteger, nullable=False),  # trials, unless the time is up before
+    Column("made", BigInteger, nullable=False, default=0),
+    Column("ended", BigInteger, nullable=False, default=0),
+    Column("best_trial", BigInteger),
+    Column("best_value", Double),
+    Column("result", JSONType),
+    Column("notice", Text),  # why it does not go on
+    Column("idempotency_key", String(255)),
+    Column("fingerprint", String(64), nullable=False),
+    Column("traceparent", String(64)),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("finished_at", Double),
+    UniqueConstraint("tenant_id", "idempotency_key"),
+    Index("ix_experiments_tenant_created", "tenant_id", "created_at", "id"),
+    Index("ix_experiments_state", "state"),
+)
+
+# A trial is made in the transaction that makes its job, so there is one job for each, whatever dies when.
+experiment_trials = Table(
+    "experiment_trials",
+    metadata,
+    Column("experiment_id", ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("parameters", JSONType, nullable=False),
+    Column("job_id", String(64)),  # no reference: what it found outlives the job; null: the spec was refused
+    Column("state", String(16)),  # null until it has ended; then succeeded | failed | cancelled | pruned | refused
+    Column("pruned", Boolean, nullable=False, server_default=false()),  # its job was told to stop
+    Column("value", Double),
+    Column("curve", JSONType),  # the lowest loss after each slice of the iterations: see hposvc.experiments.curves
+    Column("summary", JSONType),
+    Column("created_at", Double, nullable=False, default=now()),
+    Column("ended_at", Double),
+)
+
 webhooks = Table(
     "webhooks",
     metadata,
@@ -330,7 +379,8 @@ webhook_deliveries = Table(
     metadata,
     Column("id", String(64), primary_key=True),
     Column("webhook_id", ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
-    Column("job_id", String(64), nullable=False),  # no reference: the news outlives the job
+    Column("job_id", String(64)),  # no reference: the news outlives the job
+    Column("experiment_id", String(64)),  # of news of an experiment, in place of a job
     Column("type", String(64), nullable=False),
     Column("body", JSONType, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),

@@ -97,6 +97,7 @@ def list_(
     kind: str | None = None,
     tag: str | None = None,
     text: str | None = None,
+    experiment: str | None = None,
     created_after: datetime | None = None,
     created_before: datetime | None = None,
     order: Order = "newest",
@@ -118,6 +119,8 @@ def list_(
         filters.append(_has_tag(engine, tag))
     if text is not None:
         filters.append(_mentions(engine, text, tenant))
+    if experiment is not None:
+        filters.append(jobs.c.experiment_id == experiment)
     if created_after is not None:
         filters.append(jobs.c.created_at >= created_after.timestamp())
     if created_before is not None:
@@ -227,6 +230,7 @@ def job_resource(row: sa.RowMapping) -> JobResource:
         attempt=row["attempt"],
         version=row["version"],
         finish_early=row["finish_early"],
+        experiment=row["experiment_id"],
         phase=row["phase"],
         worker=row["worker_id"],
         progress=Progress(iteration=row["iteration"], iterations=row["iterations"]),

@@ -125,42 +125,59 @@ class Jobs:
                     raise IdempotencyConflict(key, used.job_id)
                 if used is not None:
                     return queries.get_in(connection, used.job_id, tenant=tenant)
-            hold(connection, spec, tenant)
-            size = len(spec.model_dump_json())
-            assert_may_queue(connection, tenant, self._quotas, size=size)
-            job_id = f"job_{secrets.token_hex(10)}"
-            created_at = connection.execute(
-                jobs.insert()
-                .values(
-                    id=job_id,
-                    tenant_id=tenant,
-                    kind=spec.kind,
-                    name=spec.name,
-                    tags=spec.tags,
-                    priority=spec.priority,
-                    spec=spec.model_dump(mode="json"),
-                    dataset_id=spec.dataset.id,
-                    spec_bytes=size,
-                    state=State.QUEUED,
-                    attempt=1,
-                    max_attempts=spec.max_attempts,
-                    iterations=spec.stop.iterations,
-                    traceparent=traceparent,
-                    needs=spec.resources.needs,
-                )
-                .returning(jobs.c.created_at)
-            ).scalar_one()
+            job_id = self.insert(connection, spec, tenant=tenant, traceparent=traceparent)
             if key is not None:
                 connection.execute(
                     idempotency_keys.insert().values(tenant_id=tenant, key=key, fingerprint=fingerprint, job_id=job_id)
                 )
-            add_event(connection, job_id, 1, "state", {"state": State.QUEUED})
-            failpoint("submit.job_inserted")
-            self._publisher.enqueue(connection, job_id, 1, priority=spec.priority, tenant=tenant, created_at=created_at)
-            failpoint("submit.enqueued")
             job = queries.get_in(connection, job_id, tenant=tenant)
         failpoint("submit.committed")
         return job
+
+    def insert(
+        self,
+        connection: sa.Connection,
+        spec: JobSpec,
+        *,
+        tenant: str,
+        traceparent: str | None = None,
+        experiment_id: str | None = None,
+    ) -> str:
+        """Queue a job in a transaction of the caller, of a spec that ``check`` returned; returns its id.
+
+        Raises DataError if the dataset has gone, and QuotaExceeded; neither has written anything.
+        """
+        hold(connection, spec, tenant)
+        size = len(spec.model_dump_json())
+        assert_may_queue(connection, tenant, self._quotas, size=size)
+        job_id = f"job_{secrets.token_hex(10)}"
+        created_at = connection.execute(
+            jobs.insert()
+            .values(
+                id=job_id,
+                tenant_id=tenant,
+                kind=spec.kind,
+                name=spec.name,
+                tags=spec.tags,
+                priority=spec.priority,
+                spec=spec.model_dump(mode="json"),
+                dataset_id=spec.dataset.id,
+                spec_bytes=size,
+                state=State.QUEUED,
+                attempt=1,
+                max_attempts=spec.max_attempts,
+                iterations=spec.stop.iterations,
+                traceparent=traceparent,
+                needs=spec.resources.needs,
+                experiment_id=experiment_id,
+            )
+            .returning(jobs.c.created_at)
+        ).scalar_one()
+        add_event(connection, job_id, 1, "state", {"state": State.QUEUED})
+        failpoint("submit.job_inserted")
+        self._publisher.enqueue(connection, job_id, 1, priority=spec.priority, tenant=tenant, created_at=created_at)
+        failpoint("submit.enqueued")
+        return job_id
 
     def cancel(self, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
         """Stop the job for good; a worker that holds it stops first. Raises JobNotFound, IllegalTransition."""

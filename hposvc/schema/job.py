@@ -98,6 +98,8 @@ class JobResource(Resource):
     """Grows with every change of the job; it is the ETag."""
     finish_early: bool = False
     """Whether somebody asked for the result of the iterations that are done. A retry forgets it."""
+    experiment: str | None = None
+    """The experiment that the job is a trial of. null: none."""
     phase: str | None
     """What the worker does: `loading`, `solving` or `refitting`. null: no worker has the job."""
     worker: str | None

@@ -47,9 +47,13 @@ class DeliveryResource(Resource):
     id: str
     """`msg_` and 24 hexadecimal digits: the header `webhook-id`, the same each time that the message is sent."""
     type: str
-    """What happened: `job.succeeded`, `job.failed` or `job.cancelled`."""
-    job_id: str
-    """The job that ended."""
+    """What happened: `job.succeeded`, `job.failed` or `job.cancelled`; the same of an experiment, such as
+    `experiment.succeeded`.
+    """
+    job_id: str | None
+    """The job that ended. null: it was an experiment."""
+    experiment_id: str | None = None
+    """The experiment that ended. null: it was a job."""
     state: Literal["pending", "delivered", "failed"]
     """`pending`: still to be sent, or to be sent again. `delivered`: the receiver accepted it. `failed`: given up,
     after two days or because the receiver responded with 410.
@@ -61,7 +65,7 @@ class DeliveryResource(Resource):
     error: str | None
     """Why the last time failed. null: it did not."""
     created_at: datetime
-    """When the job ended."""
+    """When the job or experiment ended."""
     next_attempt_at: datetime | None
     """When it is sent again. null: it is not."""
     delivered_at: datetime | None

@@ -1,4 +1,6 @@
-"""Messages for webhooks, written in the transaction that ends the job: one is sent if and only if the job ended."""
+"""Messages for webhooks, written in the transaction that ends the job, or the experiment: one is sent if and only if
+it ended.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.db.numbers import unpack
-from hposvc.db.tables import jobs, now, webhook_deliveries, webhooks
+from hposvc.db.tables import experiments, jobs, now, webhook_deliveries, webhooks
 
 
 def job_ended(connection: sa.Connection, job_id: str, state: str) -> None:
@@ -31,6 +33,45 @@ def job_ended(connection: sa.Connection, job_id: str, state: str) -> None:
                 due_at=now(),
             )
         )
+
+
+def experiment_ended(connection: sa.Connection, experiment_id: str) -> None:
+    """Note, in the transaction that ends an experiment, that its tenant's webhooks are to be told."""
+    query = (
+        sa.select(experiments, webhooks.c.id.label("webhook_id"))
+        .join(webhooks, webhooks.c.tenant_id == experiments.c.tenant_id)
+        .where(experiments.c.id == experiment_id)
+    )
+    for row in connection.execute(query).mappings().all():
+        connection.execute(
+            webhook_deliveries.insert().values(
+                id=f"msg_{secrets.token_hex(12)}",
+                webhook_id=row["webhook_id"],
+                experiment_id=experiment_id,
+                type=f"experiment.{row['state']}",
+                body=_news_of_experiment(row),
+                due_at=now(),
+            )
+        )
+
+
+def _news_of_experiment(row: sa.RowMapping) -> dict[str, Any]:
+    result = row["result"] or {}
+    return {
+        "type": f"experiment.{row['state']}",
+        "timestamp": time_of(row["finished_at"]).isoformat(),
+        "data": {
+            "id": row["id"],
+            "name": row["name"],
+            "tags": row["tags"],
+            "state": row["state"],
+            "trials": row["ended"],
+            "succeeded": result.get("succeeded"),
+            "best": result.get("best"),
+            "sentence": result.get("sentence"),
+            "links": {"self": f"/v1/experiments/{row['id']}", "dashboard": f"/experiments/{row['id']}"},
+        },
+    }
 
 
 def _news(row: sa.RowMapping, state: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ KEPT = 30 * 86_400.0  # settled messages are shown for so long
 class _Message:
     id: str
     webhook_id: str
-    job_id: str
+    about: str  # the id of what ended
     tenant: str
     attempt: int
     url: str
@@ -90,7 +90,7 @@ class Sender:
             "webhook",
             webhook=message.webhook_id,
             message=message.id,
-            job=message.job_id,
+            about=message.about,
             attempt=message.attempt,
             status=outcome.status,
             error=outcome.error,
@@ -133,7 +133,8 @@ def _claim(engine: sa.Engine, busy: Collection[str] = ()) -> _Message | None:
             return None
         attempt = row.attempts + 1
         connection.execute(table.update().where(table.c.id == row.id).values(attempts=attempt, due_at=now() + CLAIM))
-    return _Message(row.id, row.webhook_id, row.job_id, row.tenant_id, attempt, row.url, row.secret, row.body)
+    about = row.job_id or row.experiment_id
+    return _Message(row.id, row.webhook_id, about, row.tenant_id, attempt, row.url, row.secret, row.body)
 
 
 def _settle(engine: sa.Engine, message: _Message, outcome: _Outcome) -> None:

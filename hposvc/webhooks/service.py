@@ -85,6 +85,7 @@ def deliveries(engine: sa.Engine, tenant: str, webhook_id: str, *, limit: int = 
             id=row.id,
             type=row.type,
             job_id=row.job_id,
+            experiment_id=row.experiment_id,
             state="delivered" if row.delivered_at else "failed" if row.due_at is None else "pending",
             attempts=row.attempts,
             status=row.status,

@@ -17,6 +17,7 @@ import yaml
 from typer.testing import CliRunner
 
 from hposvc.cli import app
+from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 
@@ -69,7 +70,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 @by_name
 def test_jobs_in_the_text_are_valid(page: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL):
-        JobSpec.model_validate(yaml.safe_load(block))
+        document = yaml.safe_load(block)
+        (ExperimentSpec if "plan" in document else JobSpec).model_validate(document)
 
 
 @by_name

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "examples").glob("*.py"))
 JOBS = sorted((ROOT / "examples").glob("*.yaml"))
+EXPERIMENTS = sorted((ROOT / "examples" / "experiments").glob("*.yaml"))
 SAYS = {
     "own_csv": "customers that came later",
     "images": "wrong labels, found with F1",
@@ -50,6 +51,20 @@ def test_a_job_runs(job: Path, service: ServerProcess) -> None:
     with Client(service.url) as client:
         done = client.wait(client.submit(spec).id, interval=0.1)
         assert done.state == "succeeded", done.error
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_runs(experiment: Path, service: ServerProcess) -> None:
+    spec = yaml.safe_load(experiment.read_text())
+    spec["job"]["stop"] = {"iterations": 5}
+    spec["plan"] |= {"jobs": 2} if spec["plan"]["type"] == "search" else {"repeats": 2}
+    with Client(service.url) as client:
+        done = client.experiments.wait(client.experiments.submit(spec).id, interval=0.1)
+        assert (done.state, done.trials.ended) == ("succeeded", 2)
+        assert done.result is not None
+        if spec["plan"]["type"] == "repeat":
+            assert "Over 2 repeats, the test loss is" in done.result.sentence
+            assert len(client.experiments.strengths(done.id).items) == 30
 
 
 def test_the_tutorial_goes_from_nothing_to_a_tuned_csv_in_at_most_five_commands(
