@@ -25,7 +25,9 @@ from api.live import Live
 from api.metrics import ApiMetrics
 from api.middleware.auth import COOKIE, OPEN, Access, Gatekeeper
 from api.middleware.guard import Guard, is_loopback
+from api.middleware.head import Head
 from api.middleware.observing import Observing
+from api.middleware.prefix import Prefix
 from api.routes import (
     access,
     compare,
@@ -127,6 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
         staging=Staging(UPLOADS_AT_ONCE * settings.max_upload_bytes),
         quotas=quotas,
         webhooks_private=settings.webhooks_private,
+        root_path=settings.root_path,
     )
 
     @asynccontextmanager
@@ -156,6 +159,7 @@ def create_app(settings: Settings) -> FastAPI:
         responses={"4XX": _problem("The request is at fault."), "5XX": _problem("The service is at fault.")},
     )
     app.state.services = held
+    app.add_middleware(Head)
     app.add_middleware(
         Access, gatekeeper=held.gatekeeper, turns=work.access, requests_per_second=settings.quota_requests_per_second
     )
@@ -165,7 +169,9 @@ def create_app(settings: Settings) -> FastAPI:
         addresses=not is_loopback(settings.host),
         largest={datasets.router.prefix: settings.max_upload_bytes},
     )
-    app.add_middleware(Observing, metrics=held.metrics)  # the last one added stands outermost
+    app.add_middleware(Observing, metrics=held.metrics)
+    if settings.root_path:
+        app.add_middleware(Prefix, root=settings.root_path)  # the last one added stands outermost
     problem_details.install(app)
     for module in (
         jobs,
@@ -182,8 +188,8 @@ def create_app(settings: Settings) -> FastAPI:
         metrics,
     ):
         app.include_router(module.router)
-    dashboard.install(app)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    dashboard.install(app, settings.root_path)
+    app.openapi = lambda: _openapi(app, settings.root_path)  # type: ignore[method-assign]
     return app
 
 
@@ -240,7 +246,7 @@ def _problem(description: str) -> dict[str, Any]:
     return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
-def _openapi(app: FastAPI) -> dict[str, Any]:
+def _openapi(app: FastAPI, root: str) -> dict[str, Any]:
     """The OpenAPI document, with the schemas that no route mentions."""
     if app.openapi_schema is None:
         document = get_openapi(
@@ -249,6 +255,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             description=app.description,
             routes=app.routes,
             openapi_version="3.1.0",
+            servers=[{"url": root}] if root else None,
         )
         schemas = document["components"]["schemas"]
         for name, model in POSTED.items():

@@ -47,6 +47,7 @@ class Services:
     staging: Staging
     quotas: Quotas
     webhooks_private: bool
+    root_path: str
 
 
 def services(request: Request) -> Services:

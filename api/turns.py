@@ -6,9 +6,12 @@ So nobody waits for another kind of work, and nobody for more than what a tenant
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
@@ -17,17 +20,19 @@ from api.http.problem_details import HTTPProblem
 
 Result = TypeVar("Result")
 
+NICE = 5  # of threads; Linux has one for each
 MOST_WAITING = 300  # requests of one tenant for one kind of work
 
 
 class Turns:
     """``places`` threads for one kind of work, of which a tenant has at most ``each`` at a time.
 
-    What more it asks for waits; as soon as a thread is free, the tenant has it that has waited longest for a turn.
-    Belongs to one event loop.
+    What more it asks for waits; as soon as a thread is free, the tenant has it that has waited longest for a turn. Of
+    one tenant, ``most_waiting`` may wait; None where something else bounds them. Belongs to one event loop.
     """
 
-    def __init__(self, places: int, each: int) -> None:
+    def __init__(self, places: int, each: int, most_waiting: int | None = MOST_WAITING) -> None:
+        self._most_waiting = most_waiting
         self._threads = CapacityLimiter(places)
         self._free = places
         self._each = each
@@ -41,14 +46,14 @@ class Turns:
         """
         await self._enter(tenant)
         try:
-            return await to_thread.run_sync(work, limiter=self._threads)
+            return await to_thread.run_sync(partial(_yielding, work), limiter=self._threads)
         finally:
             self._leave(tenant)
 
     async def _enter(self, tenant: str) -> None:
         waiting = self._waiting.setdefault(tenant, deque())
-        if len(waiting) >= MOST_WAITING:
-            detail = f"{MOST_WAITING} requests of yours wait for the same kind of work."
+        if self._most_waiting is not None and len(waiting) >= self._most_waiting:
+            detail = f"{self._most_waiting} requests of yours wait for the same kind of work."
             raise HTTPProblem("too-many-requests", detail, headers={"Retry-After": "2"})
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         waiting.append(turn)
@@ -86,6 +91,14 @@ class Turns:
                     self._waiting[tenant] = waiting
 
 
+def _yielding(work: Callable[[], Result]) -> Result:
+    """``work`` on a thread that yields the processor to the event loop, which everybody waits for."""
+    thread = threading.get_native_id()
+    if os.getpriority(os.PRIO_PROCESS, thread) < NICE:
+        os.setpriority(os.PRIO_PROCESS, thread, NICE)
+    return work()
+
+
 @dataclass(frozen=True)
 class Work:
     """The kinds of work of one API process. The database has connections for all of their threads together."""
@@ -94,9 +107,9 @@ class Work:
         default_factory=lambda: Turns(2, 1)
     )  # whose a key is; for one that was not seen yet the "tenant" is an address
     health: Turns = field(default_factory=lambda: Turns(1, 1))
-    live: Turns = field(default_factory=lambda: Turns(2, 1))
+    live: Turns = field(default_factory=lambda: Turns(2, 1, None))  # of streams, of which there are max_streams
     documents: Turns = field(default_factory=lambda: Turns(2, 1))
-    reads: Turns = field(default_factory=lambda: Turns(9, 3))
+    reads: Turns = field(default_factory=lambda: Turns(9, 2))
     changes: Turns = field(default_factory=lambda: Turns(4, 2))
     checks: Turns = field(default_factory=lambda: Turns(2, 1))  # what reads uploaded data, in a process for each
     uploads: Turns = field(default_factory=lambda: Turns(3, 1))

@@ -147,17 +147,17 @@ class Predictor:
     def reading(self) -> Reading:
         """How the text of a file is read, as that of the training rows was."""
         said = self.description.get("reading", {})
-        missing = said.get("missing_values")
-        return Reading(missing_values=None if missing is None else tuple(missing), encoding=said.get("encoding"))
+        kept = ("missing_values", "missing_in", "encoding", "header")
+        return Reading.from_dict({name: said[name] for name in kept if name in said})
 
     def tidied(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """Columns of text without blanks around it, and null where it stands for a missing value; others as they are.
 
         ``columns`` may be an Arrow table's.
         """
-        missing = self.reading.missing_values
+        reading = self.reading
         return {
-            name: tidy(column, missing) if kind_of(column.type) == "text" else column
+            name: tidy(column, reading.missing_of(name)) if kind_of(column.type) == "text" else column
             for name, column in columns.items()
         }
 

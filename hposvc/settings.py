@@ -68,6 +68,12 @@ class Settings(BaseSettings):
     )
     host: str = Field(default="127.0.0.1", description="Address that the API listens on.")
     port: int = Field(default=8080, ge=0, le=65535, description="Port that the API listens on; 0 takes a free one.")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path under which a proxy has the service, such as /hposvc; by default it stands at the top of its "
+        "host. The proxy may take it off or leave it.",
+    )
     trust_network: bool = Field(
         default=False,
         description="Listen on an address other than loopback although no key was made: "

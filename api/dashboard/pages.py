@@ -67,10 +67,11 @@ def _modules(entry: str) -> list[str]:
     return found
 
 
-def install(app: FastAPI) -> None:
-    """Add the pages, their files, and plotly.js."""
-    static = f"/static/{_version(STATIC)}"
-    app.mount(static, VersionedFiles(directory=STATIC), name="static")
+def install(app: FastAPI, root: str) -> None:
+    """Add the pages, their files, and plotly.js. ``root`` stands before all paths that lead here from outside."""
+    mounted = f"/static/{_version(STATIC)}"
+    static = root + mounted
+    app.mount(mounted, VersionedFiles(directory=STATIC), name="static")
     app.mount("/static/vendor", VersionedFiles(directory=VENDOR), name="vendor")
 
     @cache
@@ -79,7 +80,13 @@ def install(app: FastAPI) -> None:
         ahead = Markup('<link rel="modulepreload" href="{}/js/{}.js">')
         return Markup("\n").join([*(ahead.format(static, name) for name in _modules(entry)[1:]), script])
 
-    links = {"static": static, "plotly": f"/static/vendor/{PLOTLY}", "pages": PAGES, "module": module}
+    links = {
+        "root": root,
+        "static": static,
+        "plotly": f"{root}/static/vendor/{PLOTLY}",
+        "pages": PAGES,
+        "module": module,
+    }
 
     def page(template: str, path: str, **values: object) -> HTMLResponse:
         text = environment.get_template(template).render(links, page=path, **values)
@@ -112,7 +119,7 @@ def install(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:
-        return page("docs.html", "/docs", api=app.openapi(), origin=str(request.base_url).rstrip("/"))
+        return page("docs.html", "/docs", api=app.openapi(), origin=str(request.base_url).rstrip("/") + root)
 
     @app.get("/problems/{slug}", include_in_schema=False)
     def problem(slug: str) -> HTMLResponse:

@@ -59,7 +59,7 @@ def sign_in(request: Request, held: Held, caller: Caller) -> Response:
             COOKIE,
             keys.Keys(held.engine).begin_session(caller),
             max_age=int(SESSION_SECONDS),
-            path="/",
+            path=held.root_path or "/",
             secure=request.url.scheme == "https",
             httponly=True,
             samesite="strict",
@@ -86,7 +86,7 @@ def sign_out(request: Request, held: Held) -> Response:
         keys.Keys(held.engine).end_session(token)
         held.gatekeeper.forget()
     response = Response(status_code=204)
-    response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+    response.delete_cookie(COOKIE, path=held.root_path or "/", httponly=True, samesite="strict")
     return response
 
 

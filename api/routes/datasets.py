@@ -142,6 +142,21 @@ async def upload(
             "one alone means that no text does. By default NA, N/A, NaN, None, null, ? and the like.",
         ),
     ] = None,
+    missing_values_in: Annotated[
+        list[Annotated[str, Query(max_length=500, pattern=r"^[^\x00=][^\x00]*=")]] | None,
+        Query(
+            max_length=1000,
+            description="COLUMN=TEXT: a text that stands for a missing value in that column, in the place of "
+            "`missing_values`; repeat it for several. An empty text alone means that none does there.",
+        ),
+    ] = None,
+    header: Annotated[
+        bool,
+        Query(
+            description="false: the first line of a CSV file is a row, and its columns are called `column 1`, "
+            "`column 2` and so on."
+        ),
+    ] = True,
 ) -> Response:
     """Send CSV, Parquet or NPZ as the body, or one in a .gz or .zip; returns what is done to each column.
 
@@ -153,7 +168,8 @@ async def upload(
     except DataError as error:
         raise invalid_dataset(error) from None
     missing = None if missing_values is None else tuple(sorted({*missing_values} - {""}))
-    options = UploadOptions(label, id_column, task, unlabelled, Reading(date_format, decimal, missing, encoding))
+    reading = Reading(date_format, decimal, missing, encoding, _by_column(missing_values_in or []), header)
+    options = UploadOptions(label, id_column, task, unlabelled, reading)
     service = held.datasets
     await held.work.changes.run(tenant, partial(service.assert_room, tenant))  # before anything is written
     with held.staging.file(tenant) as take, service.incoming() as incoming:
@@ -162,6 +178,15 @@ async def upload(
         found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
+
+
+def _by_column(said: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """The texts of each column that is named, of which COLUMN=TEXT names one; an empty text is missing anyway."""
+    found: dict[str, set[str]] = {}
+    for item in said:
+        column, _, text = item.rpartition("=")
+        found.setdefault(column, set()).update({text} - {""})
+    return tuple((column, tuple(sorted(found[column]))) for column in sorted(found))
 
 
 def _suffix(request: Request) -> str:

@@ -37,12 +37,13 @@ async def healthz() -> Health:
 @router.get("/readyz", summary="Can it take jobs?", responses=OK)
 async def readyz(held: Held) -> Health:
     """The database responds and its tables are those of this version."""
-    revision = await held.work.health.run("", partial(_revision, held.engine))
-    if revision != migrate.head():
-        raise HTTPProblem("not-ready", f"The database is at revision {revision}, this version needs {migrate.head()}.")
+    revision, wanted = await held.work.health.run("", partial(_revisions, held.engine))
+    if revision != wanted:
+        raise HTTPProblem("not-ready", f"The database is at revision {revision}, this version needs {wanted}.")
     return Health()
 
 
-def _revision(engine: sa.Engine) -> str | None:
+def _revisions(engine: sa.Engine) -> tuple[str | None, str]:
+    """That of the database, and that of this version, which is read from files."""
     with read(engine) as connection:
-        return migrate.current(connection)
+        return migrate.current(connection), migrate.head()

@@ -41,6 +41,16 @@ MissingValues = Annotated[
         "By default NA, NaN, None, null, ? and the like."
     ),
 ]
+MissingValuesIn = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=TEXT",
+        help="A text that stands for a missing value in one column, in the place of the others; COLUMN= if none does.",
+    ),
+]
+NoHeader = Annotated[
+    bool, typer.Option("--no-header", help="The first line is a row; the columns are called column 1, column 2 …")
+]
 
 
 @commands.command("list")
@@ -67,7 +77,9 @@ def add(
     date_format: DateFormat = None,
     decimal: Decimal = None,
     missing_values: MissingValues = None,
+    missing_values_in: MissingValuesIn = None,
     encoding: Encoding = None,
+    no_header: NoHeader = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +87,7 @@ def add(
     from hposvc.cli.render import console, dataset
 
     with client_of(url) as client:
-        said = reading(date_format, decimal, missing_values, encoding)
+        said = reading(date_format, decimal, missing_values, missing_values_in, encoding, header=not no_header)
         added = upload(
             client,
             file,
@@ -121,11 +133,29 @@ def rm(
 
 
 def reading(
-    date_format: str | None, decimal: str | None, missing_values: list[str] | None, encoding: str | None
+    date_format: str | None,
+    decimal: str | None,
+    missing_values: list[str] | None,
+    missing_values_in: list[str] | None,
+    encoding: str | None,
+    *,
+    header: bool,
 ) -> dict[str, Any]:
-    """The options that say how text is to be read, as ``upload`` takes them."""
-    missing = missing_values or None
-    return {"date_format": date_format, "decimal": decimal, "missing_values": missing, "encoding": encoding}
+    """The options that say how text is to be read, as ``upload`` takes them. Raises Fault: one names no column."""
+    by_column: dict[str, list[str]] = {}
+    for said in missing_values_in or []:
+        column, equals, text = said.rpartition("=")
+        if not column or not equals:
+            raise Fault(f"--missing-values-in {said!r} is not COLUMN=TEXT", "Write age=-1, say.", code=Exit.USAGE)
+        by_column.setdefault(column, []).append(text)
+    return {
+        "date_format": date_format,
+        "decimal": decimal,
+        "missing_values": missing_values or None,
+        "missing_values_in": by_column or None,
+        "encoding": encoding,
+        "header": header,
+    }
 
 
 def require_file(file: Path) -> None:

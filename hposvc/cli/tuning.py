@@ -15,6 +15,8 @@ from hposvc.cli.data import (
     IdColumn,
     Label,
     MissingValues,
+    MissingValuesIn,
+    NoHeader,
     Task,
     Unlabelled,
     reading,
@@ -67,7 +69,9 @@ def tune(
     date_format: DateFormat = None,
     decimal: Decimal = None,
     missing_values: MissingValues = None,
+    missing_values_in: MissingValuesIn = None,
     encoding: Encoding = None,
+    no_header: NoHeader = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -87,7 +91,7 @@ def tune(
             added = client.reviews.make_version(dataset_of(client, str(reviewed)), label=label)
             trusted = "reviewed"
         else:
-            said = reading(date_format, decimal, missing_values, encoding)
+            said = reading(date_format, decimal, missing_values, missing_values_in, encoding, header=not no_header)
             added = _uploaded(client, file, quiet=as_json, **roles, **said)
         if not as_json:
             _say_left_out(added)

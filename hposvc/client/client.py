@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -210,12 +210,15 @@ class Client:
         decimal: Literal[".", ","] | None = None,
         encoding: str | None = None,
         missing_values: Sequence[str] | None = None,
+        missing_values_in: Mapping[str, Sequence[str]] | None = None,
+        header: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> DatasetResource:
         """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
 
-        ``date_format`` (like ``%d/%m/%Y``), ``decimal``, ``missing_values`` (texts that stand for one) and ``encoding``
-        say how the text of a CSV file is to be read; by default that is found out. The same content, read alike, is one
+        ``date_format`` (like ``%d/%m/%Y``), ``decimal``, ``missing_values`` (texts that stand for one), also by column
+        (``missing_values_in``), and ``encoding`` say how the text of a CSV file is to be read; by default that is found
+        out. Without a ``header`` its columns are called ``column 1`` and so on. The same content, read alike, is one
         data set, however often it is sent. Raises ProblemError naming what is wrong with the file, OSError if it cannot
         be read.
         """
@@ -229,6 +232,8 @@ class Client:
             "decimal": decimal,
             "encoding": encoding,
             "missing_values": None if missing_values is None else list(missing_values) or [""],
+            "missing_values_in": _by_column(missing_values_in),
+            "header": None if header else "false",
         }
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
@@ -397,3 +402,10 @@ class Client:
 
 def _path(job_id: str, *rest: str) -> str:
     return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
+
+
+def _by_column(texts: Mapping[str, Sequence[str]] | None) -> list[str] | None:
+    """COLUMN=TEXT for each text, as the service takes them."""
+    if not texts:
+        return None
+    return [f"{column}={text}" for column, some in texts.items() for text in (list(some) or [""])]

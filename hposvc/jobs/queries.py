@@ -135,8 +135,10 @@ def list_(
     page = page.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
     columns = [column for column in jobs.c if column is not jobs.c.result]
     with read(engine) as connection:
-        total = connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one()
         found = connection.execute(page).all()
+        whole_list = page_token is None and len(found) <= limit  # to count would be to look through all jobs again
+        count = sa.select(sa.func.count()).select_from(counted)
+        total = len(found) if whole_list else connection.execute(count).scalar_one()
         fitting = found[: min(limit, how_many_fit(row.size for row in found))]
         ids = [row[len(keys) - 1] for row in fitting]
         whole = sa.select(*columns, sa.null().label("result")).where(jobs.c.id.in_(ids))

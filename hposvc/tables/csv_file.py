@@ -98,26 +98,40 @@ class CsvFile:
         return None
 
 
-def open_csv(path: Path) -> CsvFile:
-    """Find out the header and the delimiter of a CSV file in UTF-8. Raises DataError."""
+def open_csv(path: Path, *, header: bool = True) -> CsvFile:
+    """Find out the names and the delimiter of a CSV file in UTF-8. Raises DataError.
+
+    Without a ``header`` the first line is a row, and the columns are called ``column 1`` and so on.
+    """
     with path.open(encoding="utf-8", newline="") as file:
-        header, start, line = "", 0, 1
-        while not header.strip("\ufeff \t\r\n"):
-            if not (header := file.readline(ROW_BYTES)):
+        first, begin, start, line, row = "", 0, 0, 1, 1
+        while not first.strip("\ufeff \t\r\n"):
+            if not (first := file.readline(ROW_BYTES)):
                 raise refused("body", "the file is empty", "send a file with a header and rows")
-            start, line = start + len(header.encode()), line + 1
-        while header.count('"') % 2 and len(header) < ROW_BYTES and (more := file.readline(ROW_BYTES)):
-            header, start, line = header + more, start + len(more.encode()), line + 1  # a line break within quotes
-        if not header.endswith(("\n", "\r")):
+            begin, start, row, line = start, start + len(first.encode()), line, line + 1
+        while first.count('"') % 2 and len(first) < ROW_BYTES and (more := file.readline(ROW_BYTES)):
+            first, start, line = first + more, start + len(more.encode()), line + 1  # a line break within quotes
+        if not first.endswith(("\n", "\r")):
             raise refused("body", "there are no rows after the header", "send at least ten rows")
-        header = header.removeprefix("\ufeff")
-        delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
-        names = _names(header, delimiter)
+        if first.startswith("\ufeff"):
+            first, begin = first[1:], begin + len("\ufeff".encode())
+        delimiter = max(DELIMITERS, key=re.sub(r'"[^"]*"', "", first).count)
+        names = _names(first, delimiter)
+        if not header:
+            numbered = tuple(f"column {place + 1}" for place in range(len(names)))
+            trailing = len(names) > 2 and not names[-1]
+            return CsvFile(path, numbered[: len(names) - trailing], delimiter, begin, row, trailing)
         found = _with_all_columns(CsvFile(path, tuple(names), delimiter, start, line), file)
     check_names(list(found.names))
-    if all(re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", name) for name in names):
-        raise refused("body", "the first line holds numbers", "write the names of the columns into the first line")
+    if all(map(is_number, names)):
+        remedy = "write the names of the columns into the first line, or use --no-header if it is a row"
+        raise refused("body", "the first line holds numbers", remedy)
     return found
+
+
+def is_number(name: str) -> bool:
+    """Whether a name is a number as files have them."""
+    return re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", name) is not None
 
 
 def _names(header: str, delimiter: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hposvc.tables.csv_file import ROW_NAME, ROW_NUMBER, CsvFile, open_csv
+from hposvc.tables.csv_file import ROW_NAME, ROW_NUMBER, CsvFile, is_number, open_csv
 from hposvc.tables.guess import MOST_ODD, Form, Guess, Odd
 from hposvc.tables.kinds import ARROW, MISSING, tidy
 from hposvc.tables.notation import Dates, Numbers
@@ -18,12 +19,14 @@ from hposvc.tables.options import Reading
 from hposvc.tables.rows import RowReader, check_size, refused
 
 MOST_NAMED = 20  # texts in an option that is proposed
+YEAR = re.compile(r"[12]\d{3}")  # a name that many tables have, above numbers
 ROLES = {ROW_NUMBER: "ignored", ROW_NAME: "id"}
 
 
 def read_csv(path: Path, reading: Reading) -> RowReader:
     """The rows of a CSV file in UTF-8, each column of the narrowest kind that all of its values have."""
-    file = open_csv(path)
+    file = open_csv(path, header=reading.header)
+    _check_named(file, reading)
     seen = _look(file, reading)
     forms = _decided(file, seen, reading)
     schema = pa.schema([(name, ARROW[form.kind]) for name, (form, _) in forms.items()])
@@ -31,11 +34,17 @@ def read_csv(path: Path, reading: Reading) -> RowReader:
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in file.batches():
             columns = [
-                form.read(tidy(batch.column(i), reading.missing_values)) for i, (form, _) in enumerate(forms.values())
+                form.read(tidy(batch.column(i), reading.missing_of(name)))
+                for i, (name, (form, _)) in enumerate(forms.items())
             ]
             yield pa.record_batch(columns, schema=schema)
 
-    cautions = [*_of_rows(file, seen), *_of_doubts(forms, file, seen, reading), *_of_odd_values(file, seen, reading)]
+    cautions = [
+        *_of_rows(file, seen),
+        *_of_header(forms, seen, reading),
+        *_of_doubts(forms, file, seen, reading),
+        *_of_odd_values(file, seen, reading),
+    ]
     return RowReader(
         {name: form.kind for name, (form, _) in forms.items()},
         batches,
@@ -46,9 +55,9 @@ def read_csv(path: Path, reading: Reading) -> RowReader:
     )
 
 
-def read_csv_as_text(path: Path) -> pa.Table:
+def read_csv_as_text(path: Path, *, header: bool = True) -> pa.Table:
     """All columns of a CSV file in UTF-8 as text without blanks around it. Raises DataError."""
-    file = open_csv(path)
+    file = open_csv(path, header=header)
     schema = pa.schema([(name, pa.string()) for name in file.names])
     return pa.Table.from_batches(file.batches(), schema=schema)
 
@@ -61,23 +70,40 @@ class _Seen:
     missing: list[Counter[str]]
     rows: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
+    among_values: set[str] = field(default_factory=set)  # names of columns that are values of theirs, too; a few
 
 
 def _look(file: CsvFile, reading: Reading) -> _Seen:
     asked = None if reading.date_format is None else _checked(Dates(reading.date_format))
     seen = _Seen([Guess(asked) for _ in file.names], [Counter() for _ in file.names])
-    meant = MISSING if reading.missing_values is None else reading.missing_values
-    texts = pa.array([text for text in meant if text], pa.string())
+    texts = [_meant(reading.missing_of(name)) for name in file.names]
     for batch in file.batches(seen.left_out):
         seen.rows += batch.num_rows
         check_size(seen.rows, len(file.names))
-        for guess, missing, column in zip(seen.guesses, seen.missing, batch.columns, strict=True):
-            known = tidy(column, reading.missing_values)
+        for place, column in enumerate(batch.columns):
+            guess, missing, name = seen.guesses[place], seen.missing[place], file.names[place]
+            if len(seen.among_values) < 2 and pc.any(pc.equal(column, name)).as_py():
+                seen.among_values.add(name)
+            known = tidy(column, reading.missing_of(name))
             guess.see(known)
             if known.null_count:
-                found = pc.value_counts(column.filter(pc.is_in(column, value_set=texts))).to_pylist()
+                found = pc.value_counts(column.filter(pc.is_in(column, value_set=texts[place]))).to_pylist()
                 missing.update({item["values"]: item["counts"] for item in found})
     return seen
+
+
+def _meant(missing: tuple[str, ...] | None) -> pa.Array:
+    return pa.array([text for text in (MISSING if missing is None else missing) if text], pa.string())
+
+
+def _check_named(file: CsvFile, reading: Reading) -> None:
+    unknown = [name for name, _ in reading.missing_in if name not in file.names]
+    if unknown:
+        raise refused(
+            "missing_values_in",
+            f"there is no column {unknown[0]!r}",
+            f"name columns of the file: {', '.join(file.names[:MOST_NAMED])}",
+        )
 
 
 def _checked(dates: Dates) -> Dates:
@@ -114,6 +140,18 @@ def _of_rows(file: CsvFile, seen: _Seen) -> Iterator[str]:
         )
 
 
+def _of_header(forms: dict[str, tuple[Form, Form | None]], seen: _Seen, reading: Reading) -> Iterator[str]:
+    """Whether the first line, taken as names, may be a row: a number above numbers, or a text that is a value, too."""
+    numbers = {name for name, (form, _) in forms.items() if form.kind in ("integer", "number") and is_number(name)}
+    if all(YEAR.fullmatch(name) for name in numbers):
+        numbers = set()
+    if reading.header and (like := sorted(numbers | seen.among_values)):
+        yield (
+            f"The first line names the columns, and has {', '.join(map(repr, like[:MOST_ODD]))}, as the rows below it "
+            "have. If it is a row, use --no-header: the columns are then called column 1, column 2 and so on."
+        )
+
+
 def _of_doubts(
     forms: dict[str, tuple[Form, Form | None]], file: CsvFile, seen: _Seen, reading: Reading
 ) -> Iterator[str]:
@@ -140,7 +178,7 @@ def _of_odd_values(file: CsvFile, seen: _Seen, reading: Reading) -> Iterator[str
     first = 1
     for batch in file.batches() if odd else ():
         for place, found in odd.items():
-            found.see(tidy(batch.column(place), reading.missing_values), first)
+            found.see(tidy(batch.column(place), reading.missing_of(file.names[place])), first)
         first += batch.num_rows
     for place, found in odd.items():
         if found.said is None:
@@ -149,8 +187,9 @@ def _of_odd_values(file: CsvFile, seen: _Seen, reading: Reading) -> Iterator[str
         shown = list(others.items())[:MOST_ODD]
         rows = ", ".join(f"row {row} has {value!r}" for value, row in shown)
         more = f", and there are {len(others) - MOST_ODD} more" if len(others) > MOST_ODD else ""
-        known = sorted({text for texts in seen.missing for text in texts} | set(reading.missing_values or ()))
-        options = " ".join(f"--missing-values '{text}'" for text in [*known, *others][:MOST_NAMED])
+        known = sorted(set(seen.missing[place]) | set(reading.missing_of(file.names[place]) or ()))
+        name = file.names[place]
+        options = " ".join(f"--missing-values-in '{name}={text}'" for text in [*known, *others][:MOST_NAMED])
         yield (
             f"{file.names[place]!r}: {count}; {rows}{more}. The column is taken as text. "
             f"If that stands for a missing value, use {options}"

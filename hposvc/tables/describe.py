@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tables.kinds import Kind
 from hposvc.tables.label import Label, are_whole, cautions, judge, treatment
-from hposvc.tables.options import UploadOptions
+from hposvc.tables.options import Reading, UploadOptions
 from hposvc.tables.rows import RowReader
 
 FEWEST_ROWS = 10
@@ -87,10 +88,16 @@ def describe(
         "label_cautions": label_cautions,
         "unlabelled": options.unlabelled,
         "task_was_said": options.task is not None,
-        "reading": {"missing_values": options.reading.missing_values, "encoding": options.reading.encoding},
+        "reading": _kept(options.reading),
         "notations": rows.notations,
         "columns": described,
     }
+
+
+def _kept(reading: Reading) -> dict[str, Any]:
+    """How text is read, as far as later files are to be read alike; notations are kept by column."""
+    said = asdict(reading)
+    return {name: said[name] for name in ("missing_values", "missing_in", "encoding", "header")}
 
 
 def _of_infinite(infinite: Mapping[str, int]) -> Iterator[str]:

@@ -61,12 +61,12 @@ def judge(label: Label, values: Any, wanted: str | None, *, leave_out: bool) -> 
     if label.missing and not leave_out:
         row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
         texts = f": {label.read_as_missing}" if label.read_as_missing else ""
-        meant = ". If those texts are classes, say what counts as missing instead: --missing-values ''" if texts else ""
+        meant = f". If those texts are classes, say that none is missing there: --missing-values-in '{name}='"
         _refuse(
             "label",
             f"column {name!r} is missing in {label.missing} rows, the first is row {row}{texts}",
             f"fill it in, or leave those rows out by --unlabelled leave_out (in a job, dataset.unlabelled: leave_out): "
-            f"the finished job can predict them{meant}",
+            f"the finished job can predict them{meant if texts else ''}",
         )
     task = wanted or label.task(total)
     if task == "regression":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def read_npz(path: Path, reading: Reading) -> RowReader:
                 batch = dict(zip(streams, values, strict=True))
                 flat = pa.array(np.ascontiguousarray(batch["X"].reshape(-1).astype(stored, copy=False)))
                 columns = [pa.FixedSizeListArray.from_arrays(flat, features.width)]
-                columns += [_flat(batch[name], kind, reading) for name, kind in others.items()]
+                columns += [_flat(batch[name], kind, reading.missing_of(name)) for name, kind in others.items()]
                 yield pa.record_batch(columns, schema=schema)
         except (*DAMAGED, ValueError) as error:
             if isinstance(error, DataError):
@@ -172,9 +172,9 @@ def _flat_kind(member: _Member) -> Kind:
     return kinds[member.dtype.kind]
 
 
-def _flat(values: np.ndarray[Any, Any], kind: Kind, reading: Reading) -> pa.Array:
+def _flat(values: np.ndarray[Any, Any], kind: Kind, missing: Sequence[str] | None) -> pa.Array:
     if kind == "text":
-        return tidy(pa.array(values.tolist(), pa.string()), reading.missing_values)
+        return tidy(pa.array(values.tolist(), pa.string()), missing)
     return of_arrow(pa.array(values.astype(values.dtype.newbyteorder("="))), kind)
 
 

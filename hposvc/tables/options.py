@@ -16,19 +16,27 @@ class Reading:
     """How the text of a file is to be read, where a person says it: what is None is found out.
 
     ``date_format`` is one of ``strptime``, ``decimal`` the point or comma of numbers, ``missing_values`` the texts that
-    stand for a missing value beside an empty one, ``encoding`` how characters became bytes.
+    stand for a missing value beside an empty one, ``missing_in`` those of columns that are named, in the place of the
+    others, ``encoding`` how characters became bytes. ``header``: whether the first line names the columns.
     """
 
     date_format: str | None = None
     decimal: Decimal | None = None
     missing_values: tuple[str, ...] | None = None
     encoding: str | None = None
+    missing_in: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    header: bool = True
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Reading:
         """What ``asdict`` made, also by way of JSON."""
         missing = said.get("missing_values")
-        return cls(**{**said, "missing_values": None if missing is None else tuple(missing)})
+        named = tuple((column, tuple(texts)) for column, texts in said.get("missing_in", ()))
+        return cls(**{**said, "missing_values": None if missing is None else tuple(missing), "missing_in": named})
+
+    def missing_of(self, column: str) -> tuple[str, ...] | None:
+        """The texts that stand for a missing value in a column; None: those that usually do."""
+        return dict(self.missing_in).get(column, self.missing_values)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def read_parquet(path: Path, reading: Reading) -> RowReader:
 
 def _converted(batch: pa.RecordBatch, name: str, kind: Kind, reading: Reading) -> pa.Array:
     try:
-        return of_arrow(batch.column(name), kind, reading.missing_values)
+        return of_arrow(batch.column(name), kind, reading.missing_of(name))
     except pa.ArrowInvalid as error:
         raise refused(f"columns.{name}", str(error)[:200], "store it as float64, or as text if it is a name") from None
 

@@ -88,5 +88,5 @@ def read_table(path: Path, reading: Reading) -> pa.Table:
     with TemporaryDirectory() as folder:
         found = opened(path, Path(folder), reading.encoding)
         if found.format == "csv":
-            return read_csv_as_text(found.path)
+            return read_csv_as_text(found.path, header=reading.header)
         return pa.Table.from_batches(read(path, reading, Path(folder)).batches())

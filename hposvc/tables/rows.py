@@ -67,7 +67,7 @@ def check_names(names: list[str]) -> None:
         Defect(
             f"columns.{name[:LONGEST_NAME]}",
             f"the name {name[:50]!r} stands twice in the header",
-            "name each column once",
+            "name each column once, or use --no-header if the first line of a CSV file is a row",
         )
         for name in twice
     ]

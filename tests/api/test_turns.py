@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.http.problem_details import HTTPProblem
-from api.turns import MOST_WAITING, Turns
+from api.turns import MOST_WAITING, Turns, Work
 from hposvc import confined
 from hposvc.access import keys, tenants
 from hposvc.jobs.service import Jobs
@@ -184,6 +184,20 @@ def test_who_has_too_much_waiting_is_told_to_come_back() -> None:
             await turns.run("a", go_on.wait)
         assert raised.value.kind.slug == "too-many-requests"
         assert await turns.run("b", lambda: "served") == "served"
+        go_on.set()
+        assert all(await asyncio.gather(*waiting))
+
+    asyncio.run(main())
+
+
+def test_every_stream_that_found_a_place_gets_its_turn() -> None:
+    """How many there are is bounded elsewhere. One that was refused its turn broke off, with an error in the log."""
+    go_on = threading.Event()
+
+    async def main() -> None:
+        turns = Work().live
+        waiting = [asyncio.create_task(turns.run("a", go_on.wait)) for _ in range(MOST_WAITING + 10)]
+        await asyncio.sleep(0)
         go_on.set()
         assert all(await asyncio.gather(*waiting))
 

@@ -74,7 +74,7 @@ def test_the_remedy_of_texts_that_are_meant(api: ServerProcess, tmp_path: Path) 
     assert refused.exit_code != 0
     assert "missing in 30 rows, the first is row 1: 'None' in 30 rows" in " ".join(refused.output.split())
     options = proposed(refused.output)[-2:]  # the other one leaves those rows out
-    assert options == ["--missing-values", ""]
+    assert options == ["--missing-values-in", "y="]
     added = run("data", "add", file, "--label", "y", *options, "--url", api.url, "--json")
     assert json.loads(added.stdout)["classes"] == ["None", "some"]
 

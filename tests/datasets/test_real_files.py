@@ -238,7 +238,7 @@ def test_one_odd_value_among_numbers_is_named_and_the_remedy_works(odd: str, tmp
     read = Read(tmp_path / "a.csv", with_feature(values), label="y")
     (caution,) = read.cautions
     assert f"58 of 59 values are numbers; row 8 has {odd!r}" in caution
-    assert f"--missing-values 'NA' --missing-values '{odd}'" in caution
+    assert f"--missing-values-in 'f=NA' --missing-values-in 'f={odd}'" in caution
     read = Read(tmp_path / "b.csv", with_feature(values), label="y", reading=Reading(missing_values=("NA", odd)))
     assert read.columns["f"]["missing"] == 2
     assert read.feature("f")[10] == 10.5
@@ -411,3 +411,62 @@ def test_labels_that_the_model_does_not_know_are_named_and_give_no_score(tmp_pat
         found = read.model.predict({name: columns[name] for name in columns.column_names})
         assert (found.score is not None) == score
         assert any("'<=50K.', '>50K.'" in said for said in found.warnings) != score
+
+
+def test_a_column_that_pandas_left_numbers_the_rows(tmp_path: Path) -> None:
+    read = Read(tmp_path / "a.csv", table(("Unnamed: 0", list(range(ROWS))), ("f", cycle(1, 2)), LABELS), label="y")
+    assert any("'Unnamed: 0' only counts the rows" in said for said in read.cautions)
+
+
+WITHOUT_HEADER = "".join(f"{i}.5,{'p' if i % 3 else 'q'},{'ab'[i % 2]}\n" for i in range(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("first", "said"),
+    [("5.1,p,a\n", "'5.1', 'a', 'p'"), ("size,p,a\n", "'a', 'p'"), ("2019,kind,y\n", None), ("size,kind,y\n", None)],
+)
+def test_a_first_line_that_looks_like_a_row_is_said_and_the_remedy_works(
+    first: str, said: str | None, tmp_path: Path
+) -> None:
+    read = Read(tmp_path / "a.csv", first + WITHOUT_HEADER)
+    assert [said in caution and "--no-header" in caution for caution in read.description["cautions"]] == (
+        [] if said is None else [True]
+    )
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff", "\n\n"])
+def test_a_file_without_a_header(mark: str, tmp_path: Path) -> None:
+    read = Read(tmp_path / "a.csv", mark + WITHOUT_HEADER, label="column 3", reading=Reading(header=False))
+    assert list(read.columns) == ["column 1", "column 2", "column 3"]
+    assert read.description["rows"] == ROWS
+    assert read.feature("column 1") == [i + 0.5 for i in range(ROWS)]
+    assert read.dataset.classes == ("a", "b")
+    assert read.cautions == []
+    content = "1.5,p,a\n2.5,q,b\n\n3.5,p\n" + WITHOUT_HEADER
+    with pytest.raises(DataError, match="line 4 has 2 values, the header 3"):
+        Read(tmp_path / "b.csv", content, label="column 3", reading=Reading(header=False))
+
+
+def test_numbers_alone_in_the_first_line(tmp_path: Path) -> None:
+    content = "".join(f"{i}.5,{i % 2}\n" for i in range(ROWS))
+    with pytest.raises(DataError, match=r"the first line holds numbers.*--no-header"):
+        Read(tmp_path / "a.csv", content)
+    read = Read(tmp_path / "b.csv", content, label="column 2", reading=Reading(header=False))
+    assert read.feature("column 1")[0] == 0.5
+
+
+def test_what_is_missing_may_differ_by_column(tmp_path: Path) -> None:
+    countries, ages = cycle("NA", "DE", "FR"), [("-1" if i % 4 == 0 else str(i)) for i in range(ROWS)]
+    content = table(("country", countries), ("age", ages), ("f", cycle("NA", "1.5", "2.5")), LABELS)
+    reading = Reading(missing_in=(("age", ("-1",)), ("country", ())))
+    read = Read(tmp_path / "a.csv", content, label="y", reading=reading)
+    assert {name: column["missing"] for name, column in read.columns.items()} == {
+        "country": 0,
+        "age": 15,
+        "f": 20,
+        "y": 0,
+    }
+    assert read.feature("country = NA") == [float(value == "NA") for value in countries]
+    assert read.feature("age is missing") == [float(value == "-1") for value in ages]
+    with pytest.raises(DataError, match="there is no column 'ages'"):
+        Read(tmp_path / "b.csv", content, label="y", reading=Reading(missing_in=(("ages", ()),)))

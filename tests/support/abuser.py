@@ -1,8 +1,10 @@
-"""One tenant that does its worst with a valid key, until its standard input ends; then it says what it got, by status.
+"""One tenant that does its worst with a valid key.
 
     python -m tests.support.abuser URL KEY SCALE
 
-``SCALE`` 1 is the whole form, with 1,100 idle connections, 600 streams and a data set of millions of rows.
+``SCALE`` 1 is the whole form, with 1,100 idle connections, 600 streams and a data set of millions of rows. It begins at
+the line ``go`` and stops at the line ``rest``; it says ``begun`` when each of its works is under way, and ``resting``
+when none is. When its standard input ends, it says what it got, by status.
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import httpx
@@ -33,7 +35,9 @@ class Abuser:
     def __init__(self, url: str, key: str, scale: float) -> None:
         self.scale = scale
         self.counts: Counter[str] = Counter()
-        self.done = threading.Event()
+        self._going = threading.Event()
+        self._under_way = 0
+        self._change = threading.Condition()
         self._address = (urlsplit(url).hostname or "", urlsplit(url).port or 80)
         self._key = key
         self._client = httpx.Client(
@@ -58,41 +62,80 @@ class Abuser:
         answer.raise_for_status()
         self.large = SPEC | {"dataset": {"id": answer.json()["id"]}}
 
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Waits until it may go; then something is under way."""
+        self._going.wait()
+        with self._change:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._under_way -= 1
+                self._change.notify_all()
+
     def send(self, kind: str, method: str, path: str, **options: object) -> Callable[[], None]:
         def again() -> None:
-            while not self.done.is_set():
-                with suppress(httpx.HTTPError):
-                    answer = self._client.request(method, path, **options)  # type: ignore[arg-type]
-                    self.counts[f"{kind} {answer.status_code}"] += 1
-                    if answer.status_code == 429:
-                        self.done.wait(0.1)
+            while True:
+                with self.turn():
+                    answer = self.request(kind, method, path, **options)
+                if answer is not None and answer.status_code == 429:
+                    time.sleep(0.1)
 
         return again
+
+    def request(self, kind: str, method: str, path: str, **options: object) -> httpx.Response | None:
+        """The response to a request, which is counted; None if the connection broke."""
+        with suppress(httpx.HTTPError):
+            answer = self._client.request(method, path, **options)  # type: ignore[arg-type]
+            self.counts[f"{kind} {answer.status_code}"] += 1
+            return answer
+        return None
+
+    def end_jobs(self) -> None:
+        """Jobs that end at once: each is a message to all webhooks."""
+        while True:
+            with self.turn():
+                answer = self.request("submit", "POST", "/v1/jobs", json=SPEC)
+                if answer is not None and answer.status_code == 202:
+                    self.request("cancel", "POST", f"{answer.headers['Location']}/cancel")
+                    continue
+            time.sleep(0.1)
 
     def hold(self, kind: str, number: int, said: bytes) -> Callable[[], None]:
         """Keep ``number`` connections open on which ``said`` was sent; those that end are opened anew."""
 
         def again() -> None:
             held: list[socket.socket] = []
-            while not self.done.wait(0.2):
-                while len(held) < number and not self.done.is_set():
-                    with suppress(OSError):
-                        connection = socket.create_connection(self._address, timeout=5)
-                        connection.sendall(said)
-                        held.append(connection)
-                        self.counts[f"{kind} opened"] += 1
-                for connection in list(held):
-                    connection.setblocking(False)
-                    with suppress(BlockingIOError):
-                        try:
-                            over = not connection.recv(65536)
-                        except ConnectionError:
-                            over = True
-                        if over:
-                            connection.close()
-                            held.remove(connection)
+            while True:
+                with self.turn():
+                    while self._going.is_set():
+                        self.fill(held, kind, number, said)
+                        time.sleep(0.2)
+                    while held:
+                        held.pop().close()
 
         return again
+
+    def fill(self, held: list[socket.socket], kind: str, number: int, said: bytes) -> None:
+        """Open connections until there are ``number``, and forget those that ended."""
+        while len(held) < number and self._going.is_set():
+            with suppress(OSError):
+                connection = socket.create_connection(self._address, timeout=5)
+                connection.sendall(said)
+                held.append(connection)
+                self.counts[f"{kind} opened"] += 1
+        for connection in list(held):
+            connection.setblocking(False)
+            with suppress(BlockingIOError):
+                try:
+                    over = not connection.recv(65536)
+                except ConnectionError:
+                    over = True
+                if over:
+                    connection.close()
+                    held.remove(connection)
 
     def run(self) -> None:
         self.prepare()
@@ -109,9 +152,9 @@ class Abuser:
             (self.send("upload", "POST", "/v1/datasets?label=b&name=x", content=CSV), 60),
             (self.send("check", "POST", "/v1/jobs?dry_run=true", json=self.large), 10),
             (self.send("long spec", "POST", "/v1/jobs", json=self.long), 5),
-            (self.send("submit", "POST", "/v1/jobs", json=SPEC), 5),
+            (self.end_jobs, 5),
             (self.send("list", "GET", "/v1/jobs?limit=1000"), 10),
-            (self.send("search", "GET", "/v1/jobs?text=nothing&order=dataset&limit=1000"), 10),
+            (self.send("search", "GET", "/v1/jobs?text=nothing&order=dataset&limit=1000"), 20),
             (self.send("data sets", "GET", "/v1/datasets?limit=1000"), 5),
             (self.hold("stream", self.many(600), f"GET /v1/jobs/{job}/events HTTP/1.1\r\n{shown}".encode()), 0),
             (self.hold("idle", self.many(1_100), b"GET / HTTP/1.1\r\n"), 0),
@@ -124,12 +167,23 @@ class Abuser:
         for thread in threads:
             thread.start()
         kinds = {"wide", "unknown", "yaml", "upload", "long spec", "submit", "list", "search", "data sets"}
-        while not {name.rpartition(" ")[0] for name in self.counts} >= kinds:
-            time.sleep(0.05)
-        print("begun", flush=True)
-        sys.stdin.read()
-        self.done.set()
+        for line in sys.stdin:
+            if line == "go\n":
+                self._going.set()
+                while not {name.rpartition(" ")[0] for name in self.counts} >= kinds:
+                    time.sleep(0.05)
+                print("begun", flush=True)
+            else:
+                self.rest()
+                print("resting", flush=True)
+        self.rest()
         print(json.dumps(self.counts), flush=True)
+
+    def rest(self) -> None:
+        """Stop, and wait until nothing is under way."""
+        self._going.clear()
+        with self._change:
+            self._change.wait_for(lambda: not self._under_way)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 // The public HTTP interface. The dashboard uses nothing else.
 
+import { at, here } from "./place.js";
+
 const TIMEOUT = 15_000;
 
 /** The service returned a problem document. */
@@ -37,7 +39,7 @@ async function send(path, { method = "GET", headers = {}, body, etag, keepalive 
   let response;
   let data = null;
   try {
-    response = await fetch(path, {
+    response = await fetch(at(path), {
       method,
       body,
       keepalive,
@@ -51,9 +53,9 @@ async function send(path, { method = "GET", headers = {}, body, etag, keepalive 
   } catch (error) {
     throw new Unreachable(error.message);
   }
-  if (response.status === 401 && location.pathname !== "/login") {
+  if (response.status === 401 && here() !== "/login") {
     // The session is over, or the service needs a key from now on.
-    location.assign(`/login?next=${encodeURIComponent(location.pathname + location.search)}`);
+    location.assign(at(`/login?next=${encodeURIComponent(here() + location.search)}`));
     await new Promise(() => {}); // this page is being left: nobody who waits for the answer needs it any more
   }
   if (response.status >= 502 && response.status <= 504) throw new Unreachable(`status ${response.status}`);
@@ -65,7 +67,7 @@ async function send(path, { method = "GET", headers = {}, body, etag, keepalive 
 export function session() {
   return inTurn(async () => {
     try {
-      const response = await fetch("/v1/session", { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
+      const response = await fetch(at("/v1/session"), { headers: { Accept: "application/json" }, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT) });
       return response.ok ? await response.json() : null;
     } catch {
       return null; // the page says itself that the service does not respond

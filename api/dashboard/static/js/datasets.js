@@ -3,6 +3,7 @@
 import { ApiProblem, Unreachable, call, get } from "./api.js";
 import { $, ask, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, local } from "./format.js";
+import { at, here } from "./place.js";
 import { poll } from "./poll.js";
 import { choose, chosen } from "./view.js";
 
@@ -137,7 +138,7 @@ async function remove(dataset) {
 function send(file, label, progress) {
   const request = new XMLHttpRequest();
   const query = new URLSearchParams({ name: file.name, ...(label ? { label } : {}) });
-  request.open("POST", `/v1/datasets?${query}`);
+  request.open("POST", at(`/v1/datasets?${query}`));
   request.setRequestHeader("Accept", "application/json");
   request.setRequestHeader("Content-Type", TYPES[file.name.split(".").pop().toLowerCase()] ?? "application/octet-stream");
   request.upload.addEventListener("progress", (event) => progress(event.loaded, file.size));
@@ -149,7 +150,7 @@ function send(file, label, progress) {
       } catch {
         // not JSON: the status must do
       }
-      if (request.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+      if (request.status === 401) location.assign(at(`/login?next=${encodeURIComponent(here())}`));
       if (request.status >= 400) reject(new ApiProblem(data ?? { title: `Status ${request.status}`, status: request.status }));
       else resolve(data);
     });

@@ -1,5 +1,7 @@
 // Elements from data. Children that are strings become text nodes: nothing here ever parses HTML.
 
+import { at } from "./place.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** An element: `h("a", { href: "/x", class: "name" }, "text", otherElement)`. Null children and attributes are left out. */
@@ -8,7 +10,7 @@ export function h(tag, attributes = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else element.setAttribute(name, value === true ? "" : value);
+    else element.setAttribute(name, value === true ? "" : name === "href" ? at(value) : value);
   }
   element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return element;

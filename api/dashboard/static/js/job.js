@@ -8,6 +8,7 @@ import { age, bytes, count, jobName, kind, local } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
+import { at } from "./place.js";
 import { poll } from "./poll.js";
 import { completeResult, renderResult } from "./result.js";
 import { Series } from "./series.js";
@@ -303,7 +304,7 @@ function edit() {
 
 /** Deletes the job, and asks nothing more about it. */
 async function remove() {
-  if (await attempt("", { method: "DELETE" })) location.assign("/");
+  if (await attempt("", { method: "DELETE" })) location.assign(at("/"));
 }
 
 async function history() {
@@ -338,7 +339,7 @@ async function specification() {
   const text = await get(jobPath(id, "/spec"));
   $("#spec").textContent = text;
   const curl = () =>
-    `curl -X POST ${location.origin}/v1/jobs -H 'Content-Type: application/yaml' --data-binary @- <<'END'\n${text}END\n`;
+    `curl -X POST ${location.origin}${at("/v1/jobs")} -H 'Content-Type: application/yaml' --data-binary @- <<'END'\n${text}END\n`;
   $("#spec-tools").append(
     h("a", { class: "button small", href: `/new?from=${encodeURIComponent(id)}` }, "Use for a new job"),
     copyButton("YAML", () => text),

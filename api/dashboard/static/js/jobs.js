@@ -4,6 +4,7 @@ import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
 import { age, count, jobName, kind, local, number, toNumber } from "./format.js";
 import { Bulk } from "./bulk.js";
+import { at } from "./place.js";
 import { poll } from "./poll.js";
 import { ACTIONS, ACTIVE, TERMINAL, progressBar, stateBadge } from "./states.js";
 
@@ -147,7 +148,7 @@ function choice(job) {
 function offer() {
   const link = $("#compare");
   link.textContent = `Compare ${chosen.size} jobs`;
-  link.href = `/compare?jobs=${[...chosen.keys()].map(encodeURIComponent).join(",")}`;
+  link.href = at(`/compare?jobs=${[...chosen.keys()].map(encodeURIComponent).join(",")}`);
   show(link, chosen.size > 1 && chosen.size <= MOST_COMPARED);
   show($("#too-many"), chosen.size > MOST_COMPARED);
   for (const [name, word, can] of [

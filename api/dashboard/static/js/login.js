@@ -2,6 +2,7 @@
 
 import { ApiProblem, Unreachable, call, session } from "./api.js";
 import { $, h, icon } from "./dom.js";
+import { at } from "./place.js";
 
 /** Where to go afterwards: always a path of this service, whatever the address bar contained. */
 function next() {
@@ -28,14 +29,14 @@ $("#login").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(async () => {
     await call("/v1/session", { method: "POST", headers: { Authorization: `Bearer ${$("#key").value.trim()}` } });
-    location.assign(next());
+    location.assign(at(next()));
   });
 });
 
 $("#out").addEventListener("click", () =>
   attempt(async () => {
     await call("/v1/session", { method: "DELETE" });
-    location.assign("/login");
+    location.assign(at("/login"));
   }),
 );
 
@@ -47,6 +48,6 @@ if (known) {
   $("#out").hidden = key === null;
   $("#who-text").textContent =
     key === null ? "This service needs no key." : `With the key “${key}” of ${tenant}, which allows: ${scopes.join(", ")}.`;
-  $("#on").href = next();
+  $("#on").href = at(next());
 }
 document.body.dataset.ready = "true";

@@ -2,6 +2,7 @@
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { $, h, icon } from "./dom.js";
+import { at } from "./place.js";
 
 const EXAMPLES = {
   "Find wrong labels": `kind: data_reweighting
@@ -46,7 +47,7 @@ async function send(dryRun) {
       headers: { "Content-Type": "application/yaml", ...(dryRun ? {} : { "Idempotency-Key": key }) },
     });
     if (dryRun) say("good", "check", "This spec is valid", h("p", {}, "Nothing was submitted."), ...data.warnings.map((text) => h("p", {}, text)));
-    else location.assign(data.links.dashboard);
+    else location.assign(at(data.links.dashboard));
   } catch (error) {
     if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
     explain(error);

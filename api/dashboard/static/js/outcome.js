@@ -3,6 +3,7 @@
 import { ApiProblem, Unreachable, call } from "./api.js";
 import { $, h } from "./dom.js";
 import { count } from "./format.js";
+import { at } from "./place.js";
 
 /** Makes the buttons work. `say` tells a person something: tone, icon, title, and more. */
 export function offer({ job, dataset, decisions, say }) {
@@ -39,7 +40,7 @@ export function offer({ job, dataset, decisions, say }) {
       const spec = again(job.spec, await makeVersion());
       const headers = { "Content-Type": "application/json", "Idempotency-Key": crypto.randomUUID() };
       const { data } = await call("/v1/jobs", { method: "POST", body: JSON.stringify(spec), headers });
-      location.assign(data.links.dashboard);
+      location.assign(at(data.links.dashboard));
     }),
   );
 }

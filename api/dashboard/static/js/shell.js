@@ -3,6 +3,7 @@
 import { call, session } from "./api.js";
 import { $, show } from "./dom.js";
 import { age } from "./format.js";
+import { at, here } from "./place.js";
 
 const THEMES = { auto: "light", light: "dark", dark: "auto" };
 const LABELS = { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
@@ -34,12 +35,12 @@ async function showSession() {
   $("#session-key").title = `Signed in with the key “${known.key}” of ${known.tenant}`;
   $("#sign-out").addEventListener("click", async () => {
     await call("/v1/session", { method: "DELETE" });
-    location.assign("/login");
+    location.assign(at("/login"));
   });
   show($("#session"));
 }
 
-if (location.pathname !== "/login") showSession(); // that page has its own
+if (here() !== "/login") showSession(); // that page has its own
 
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-age]")) time.textContent = age(time.dateTime);
