@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,3 +44,10 @@ def pieces(file: Path, size: int, progress: Callable[[int, int], None] | None) -
             sent += len(piece)
             if progress is not None:
                 progress(sent, size)
+
+
+def by_column(texts: Mapping[str, Sequence[str]] | None) -> list[str] | None:
+    """COLUMN=TEXT for each text, as the service takes them."""
+    if not texts:
+        return None
+    return [f"{column}={text}" for column, some in texts.items() for text in (list(some) or [""])]

@@ -7,13 +7,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import quote
 
 import httpx
 
-from hposvc.client.bodies import Spec, encode, media_type, pieces
+from hposvc.client.bodies import Spec, by_column, encode, media_type, pieces
 from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
 from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
@@ -219,8 +220,7 @@ class Client:
         ``date_format`` (like ``%d/%m/%Y``), ``decimal``, ``missing_values`` (texts that stand for one), also by column
         (``missing_values_in``), and ``encoding`` say how the text of a CSV file is to be read; by default that is found
         out. Without a ``header`` its columns are called ``column 1`` and so on. The same content, read alike, is one
-        data set, however often it is sent. Raises ProblemError naming what is wrong with the file, OSError if it cannot
-        be read.
+        data set. Raises ProblemError naming what is wrong with the file, OSError if it cannot be read.
         """
         params = {
             "name": name or file.name,
@@ -232,21 +232,15 @@ class Client:
             "decimal": decimal,
             "encoding": encoding,
             "missing_values": None if missing_values is None else list(missing_values) or [""],
-            "missing_values_in": _by_column(missing_values_in),
+            "missing_values_in": by_column(missing_values_in),
             "header": None if header else "false",
         }
         given = {key: value for key, value in params.items() if value is not None}
         size = file.stat().st_size
         headers = {"Content-Type": media_type(file), "Content-Length": str(size)}
         timeout = httpx.Timeout(30.0, read=900.0)  # the whole file is checked before the response
-        answer = self._http.call(
-            "POST",
-            "/v1/datasets",
-            params=given,
-            headers=headers,
-            body=lambda: pieces(file, size, progress),
-            timeout=timeout,
-        )
+        body = partial(pieces, file, size, progress)
+        answer = self._http.call("POST", "/v1/datasets", params=given, headers=headers, body=body, timeout=timeout)
         return DatasetResource.model_validate(answer)
 
     def remove_dataset(self, dataset_id: str) -> None:
@@ -402,10 +396,3 @@ class Client:
 
 def _path(job_id: str, *rest: str) -> str:
     return "/".join(["/v1/jobs", quote(job_id, safe=""), *rest])
-
-
-def _by_column(texts: Mapping[str, Sequence[str]] | None) -> list[str] | None:
-    """COLUMN=TEXT for each text, as the service takes them."""
-    if not texts:
-        return None
-    return [f"{column}={text}" for column, some in texts.items() for text in (list(some) or [""])]
