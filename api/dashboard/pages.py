@@ -24,7 +24,14 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 VENDOR = HERE / "vendor"
 PLOTLY = "plotly-basic-4.1.1.min.js"
-PAGES = {"/": "Jobs", "/new": "New job", "/datasets": "Data sets", "/workers": "Workers", "/docs": "API"}
+PAGES = {
+    "/": "Jobs",
+    "/experiments": "Experiments",
+    "/new": "New job",
+    "/datasets": "Data sets",
+    "/workers": "Workers",
+    "/docs": "API",
+}
 
 environment = Environment(
     loader=PackageLoader("api.dashboard"),
@@ -98,6 +105,7 @@ def install(app: FastAPI, root: str) -> None:
 
     plain("jobs.html", "/", states=list(State))
     plain("compare.html", "/compare", current="/")
+    plain("experiments.html", "/experiments")
     plain("new.html", "/new")
     plain("datasets.html", "/datasets")
     plain("workers.html", "/workers")
@@ -109,13 +117,17 @@ def install(app: FastAPI, root: str) -> None:
             "glossary.html", "/glossary", parts=json.loads((HERE / "glossary.json").read_text(encoding="utf-8"))
         )
 
-    @app.get("/jobs/{job_id}", include_in_schema=False)
-    def job(job_id: str) -> HTMLResponse:
-        return page("job.html", "/", job_id=job_id)
+    def of_one(template: str, path: str, current: str) -> None:
+        """A page about the thing whose id is in its path."""
 
-    @app.get("/jobs/{job_id}/review", include_in_schema=False)
-    def review(job_id: str) -> HTMLResponse:
-        return page("review.html", "/", job_id=job_id)
+        def shown(request: Request) -> HTMLResponse:
+            return page(template, current, **request.path_params)
+
+        app.get(path, include_in_schema=False, name=template)(shown)
+
+    of_one("job.html", "/jobs/{job_id}", "/")
+    of_one("review.html", "/jobs/{job_id}/review", "/")
+    of_one("experiment.html", "/experiments/{experiment_id}", "/experiments")
 
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> HTMLResponse:

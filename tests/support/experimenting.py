@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,14 +13,17 @@ from hposvc.access.tenants import Quotas
 from hposvc.experiments import queries
 from hposvc.experiments.advance import Advancing
 from hposvc.experiments.service import Experiments
+from hposvc.jobs import queries as job_queries
 from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.experiments import ExperimentResource, TrialResource
+from hposvc.schema.job import JobResource
 from hposvc.schema.spec import JobSpec
 from tests.support.harness import UncheckedJobs
 from tests.support.serving import RESULT, Worker, curve
 
 JOB: dict[str, Any] = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "stop": {"iterations": 54}}
 DECAY = "solver.lower.weight_decay"
+UPPER = "solver.upper.learning_rate"
 SEARCH: dict[str, Any] = {"type": "search", "parameters": {DECAY: {"low": 1e-4, "high": 1.0, "log": True}}, "jobs": 8}
 REPEATS: dict[str, Any] = {"type": "repeat", "repeats": 4}
 
@@ -53,14 +57,13 @@ class Laboratory:
         """Compute the job of a trial, as a worker does."""
         job = self.jobs_of(trial)
         attempt = self.worker.take(job)
-        attempt.record(curve(1, job.spec.stop.iterations))
-        attempt.succeed(result(job.spec), [])
+        outcome = result(job.spec)
+        attempt.record(curve(1, job.spec.stop.iterations, floor=outcome["models"][0]["selection_loss"]))
+        attempt.succeed(outcome, [])
 
-    def jobs_of(self, trial: TrialResource) -> Any:
-        from hposvc.jobs import queries as of_jobs
-
+    def jobs_of(self, trial: TrialResource) -> JobResource:
         assert trial.job is not None
-        return of_jobs.get(self.engine, trial.job)
+        return job_queries.get(self.engine, trial.job)
 
     def run(self, experiment_id: str, result: Callable[[JobSpec], dict[str, Any]]) -> ExperimentResource:
         """Carry the experiment on to its end, each job at once."""
@@ -84,9 +87,23 @@ def found(selection_loss: float = 0.2, test_score: float = 0.95, rival: float = 
     return result
 
 
-def by_decay(spec: JobSpec) -> dict[str, Any]:
-    """A result that is best at a weight decay of 0.01."""
-    import math
+WIDTHS = [{"type": "linear"}, {"type": "mlp", "hidden": [32]}, {"type": "mlp", "hidden": [128]}]
 
+
+def staged(engine: sa.Engine, trials: int = 12) -> tuple[str, str]:
+    """The ids of a search and of repeats that have ended, as a page shows them."""
+    lab = Laboratory(engine)
+    parameters = {"model": {"choices": WIDTHS}, **SEARCH["parameters"], UPPER: {"low": 0.01, "high": 1.0}}
+    plan = SEARCH | {"parameters": parameters, "jobs": trials, "sampler": "random"}
+    search = lab.experiments.submit(experiment(plan, name="model and weight decay", tags=["iris"], at_once=20))
+    repeats = lab.experiments.submit(experiment(REPEATS | {"repeats": 5}, name="iris over five splits"))
+    lab.run(search.id, lambda spec: by_decay(spec, worse=0.3 * (spec.model.type == "linear")))
+    lab.run(repeats.id, lambda spec: found(0.2 + 0.02 * (spec.solver.seed % 3), 0.95 + 0.002 * spec.solver.seed, 0.94))
+    return search.id, repeats.id
+
+
+def by_decay(spec: JobSpec, worse: float = 0.0) -> dict[str, Any]:
+    """A result that is best at a weight decay of 0.01."""
     decay = float(spec.solver.lower.weight_decay)
-    return found(selection_loss=0.1 + (math.log10(decay) + 2) ** 2)
+    loss = 0.1 + worse + (math.log10(decay) + 2) ** 2
+    return found(selection_loss=loss, test_score=1 - loss / 8)

@@ -20,6 +20,7 @@ from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
 from tests.support.browser import CHROMIUM, REMEDY
+from tests.support.experimenting import staged
 from tests.support.reviewing import judged_job
 from tests.support.serving import (
     GROUPS,
@@ -105,6 +106,7 @@ def stage(server: Server) -> dict[str, str]:
     watch_lambda(attempt, range(0, 181, 10))
     with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
         judged = judged_job(server, client)
+    search, repeats = staged(engine)
     queued = submit(engine, name="iris, a long one", stop={"iterations": 100_000})
     Fleet(engine).beat(
         WorkerReport(
@@ -129,6 +131,9 @@ def stage(server: Server) -> dict[str, str]:
         "job-paused": f"/jobs/{paused.id}",
         "job-paged": f"/jobs/{paused.id}?values=all&from=20&to=120",
         "review": f"/jobs/{judged}/review",
+        "experiments": "/experiments",
+        "experiment-search": f"/experiments/{search}",
+        "experiment-repeats": f"/experiments/{repeats}",
         "compare": f"/compare?jobs={answer.id},{live.id},{broken.id}",
         "new": "/new",
         "datasets": "/datasets",

@@ -12,6 +12,9 @@ const STATES = {
   succeeded: { text: "Succeeded", icon: "check", tone: "good" },
   failed: { text: "Failed", icon: "cross", tone: "bad" },
   cancelled: { text: "Cancelled", icon: "slash", tone: "idle" },
+  // of a trial alone
+  pruned: { text: "Stopped early", icon: "slash", tone: "idle" },
+  refused: { text: "Refused", icon: "cross", tone: "bad" },
 };
 
 const REASONS = { diverged: "Diverged", worker_lost: "Worker lost", out_of_memory: "Out of memory", timed_out: "Timed out" };
