@@ -303,11 +303,11 @@ def write_predictions(found: Predictions, output: Path | None, *, as_json: bool,
 def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: bool) -> None:
     """Watch the job to its end; leave with a status that says how it ended."""
     from hposvc.cli.render import console
-    from hposvc.cli.watching import follow
+    from hposvc.cli.watching import follow, wait
     from hposvc.cli.watching import watch as show
 
     try:
-        job = client.wait(job_id) if as_json else show(follow(client, job_id), console())
+        job = wait(client, job_id) if as_json else show(follow(client, job_id), console())
     except KeyboardInterrupt:
         typer.echo(
             f"\n{job_id} goes on without you. Follow it again: hposvc watch {job_id}   Stop it: hposvc cancel {job_id}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -22,7 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from hposvc.cli.render import STATE_STYLES, PlainConsole, number, sparkline
-from hposvc.client import Client
+from hposvc.client import Client, ProblemError, ServerUnreachableError
 from hposvc.schema.capabilities import unmet
 from hposvc.schema.job import JobResource
 from hposvc.schema.states import TERMINAL, State
@@ -31,6 +31,8 @@ from hposvc.schema.workers import WorkerResource
 INTERVAL = 0.5  # seconds between two looks
 WIDTH = 32  # bars of the sparkline
 BATCH = 10_000  # iterations of one answer
+PATIENCE = 600.0  # seconds for which a service may be away
+AWAY = frozenset({502, 503, 504})  # what a proxy says of it, or the service of its database
 
 
 @dataclass
@@ -63,20 +65,63 @@ class View:
 
 
 def follow(client: Client, job_id: str) -> Iterator[View]:
-    """A view every half second; the last one when nothing changes any more without a person: ended, or paused."""
-    upper_loss, norm, after = Series(), None, -1
+    """A view every half second; the last one when nothing changes any more without a person: ended, or paused.
+
+    It outlasts a service that is away for some minutes, once that has responded. Raises ServerUnreachableError,
+    ProblemError.
+    """
+    view, outage = View(client.job(job_id), Series(), None, ""), Outage()
+    after = -1
     while True:
-        job = client.job(job_id)
-        while (columns := client.iterations(job_id, after=after, limit=BATCH)).iteration:
-            upper_loss.extend(columns.upper_loss)
-            norm, after = columns.hypergradient_norm[-1], columns.next_after
-            if len(columns.iteration) < BATCH:
-                break
-        waiting = _waiting_for(job, client.workers()) if job.state is State.QUEUED else ""
-        yield View(job, upper_loss, norm, waiting)
-        if job.state in TERMINAL or job.state is State.PAUSED:
-            return
+        try:
+            job, norm = client.job(job_id), view.hypergradient_norm
+            while (columns := client.iterations(job_id, after=after, limit=BATCH)).iteration:
+                view.upper_loss.extend(columns.upper_loss)
+                norm, after = columns.hypergradient_norm[-1], columns.next_after
+                if len(columns.iteration) < BATCH:
+                    break
+            waiting = _waiting_for(job, client.workers()) if job.state is State.QUEUED else ""
+        except (ServerUnreachableError, ProblemError) as error:
+            outage.bear(error)
+            yield replace(view, waiting="the service does not respond; trying again")
+        else:
+            outage.end()
+            view = View(job, view.upper_loss, norm, waiting)
+            yield view
+            if job.state in TERMINAL or job.state is State.PAUSED:
+                return
         time.sleep(INTERVAL)
+
+
+def wait(client: Client, job_id: str) -> JobResource:
+    """The job once it has ended, shown to nobody meanwhile; outlasts as ``follow`` does, and raises alike."""
+    client.job(job_id)
+    outage = Outage()
+    while True:
+        try:
+            return client.wait(job_id)
+        except (ServerUnreachableError, ProblemError) as error:
+            outage.bear(error)
+            time.sleep(INTERVAL)
+
+
+@dataclass
+class Outage:
+    """For how long a service that responded has not done so any more."""
+
+    since: float | None = None
+
+    def bear(self, error: ServerUnreachableError | ProblemError) -> None:
+        """Go on for a while, or raise ``error``: also one that a service which is there would give again."""
+        if isinstance(error, ProblemError) and error.status not in AWAY:
+            raise error
+        self.since = time.monotonic() if self.since is None else self.since
+        if time.monotonic() - self.since > PATIENCE:
+            raise error
+
+    def end(self) -> None:
+        """The service has responded."""
+        self.since = None
 
 
 def watch(views: Iterator[View], console: Console) -> JobResource:
