@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -148,7 +148,9 @@ class Predictor:
         """How the text of a file is read, as that of the training rows was."""
         said = self.description.get("reading", {})
         kept = ("missing_values", "missing_in", "encoding", "header")
-        return Reading.from_dict({name: said[name] for name in kept if name in said})
+        shape = self.description.get("image_shape")
+        reading = Reading.from_dict({name: said[name] for name in kept if name in said})
+        return reading if shape is None else replace(reading, image_shape=(shape[0], shape[1], shape[2]))
 
     def tidied(self, columns: Mapping[str, Column]) -> dict[str, Column]:
         """Columns of text without blanks around it, and null where it stands for a missing value; others as they are.

@@ -35,6 +35,8 @@ MEDIA_TYPES = {
     "application/x-npz": "npz",
     "application/gzip": "gz",
     "application/x-gzip": "gz",
+    "application/x-ndjson": "jsonl",
+    "application/jsonl": "jsonl",
     "application/zip": "zip",
     "application/x-zip-compressed": "zip",
     "application/octet-stream": "csv",
@@ -158,7 +160,9 @@ async def upload(
         ),
     ] = True,
 ) -> Response:
-    """Send CSV, Parquet or NPZ as the body, or one in a .gz or .zip; returns what is done to each column.
+    """Send CSV, JSON lines, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures in a folder for each class.
+
+    The response says what is done to each column.
 
     The file is looked at, whatever it is called.
     """
@@ -196,7 +200,7 @@ def _suffix(request: Request) -> str:
     if media_type in MEDIA_TYPES and encoding in ("identity", "gzip"):
         return MEDIA_TYPES[media_type]
     sent = f"Content-Encoding {encoding!r}" if media_type in MEDIA_TYPES else f"Content-Type {media_type!r}"
-    remedy = "Send CSV, Parquet or NPZ as text/csv or application/octet-stream, or one such file in a .gz or .zip."
+    remedy = "Send CSV, JSON lines, Parquet, NPZ, or a .gz or .zip as text/csv or application/octet-stream."
     errors = [field_error("Content-Type", "is not that of a file of rows", remedy, media_type)]
     raise HTTPProblem("unsupported-file", f"{sent[:200]} is not read.", errors=errors)
 

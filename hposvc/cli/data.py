@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can name.")
 
-FILE = typer.Argument(metavar="FILE", help="A CSV, Parquet or NPZ file, or one in a .gz or .zip.")
+FILE = typer.Argument(
+    metavar="FILE",
+    help="CSV, JSON lines, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures.",
+)
 DataFile = Annotated[Path, FILE]
 Label = Annotated[
     str | None, typer.Option(help="The column to predict; by default one called target, label, class or y.")
@@ -83,7 +86,7 @@ def add(
     url: Url = None,
     as_json: Json = False,
 ) -> None:
-    """Upload a CSV, Parquet or NPZ file, and show what will be done to each of its columns."""
+    """Upload a file of rows or of pictures, and show what will be done to each of its columns."""
     from hposvc.cli.render import console, dataset
 
     with client_of(url) as client:
@@ -191,5 +194,5 @@ def upload(client: Client, file: Path, *, quiet: bool, **options: Any) -> Datase
             return client.add_dataset(file, progress=show, **options)
     except OSError as error:
         raise Fault(
-            f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
+            f"cannot read {file}: {error.strerror}", "Name a file of rows or of pictures.", code=Exit.USAGE
         ) from error

@@ -268,7 +268,7 @@ def predict(
             raise Fault(f"the model of {job_id} cannot be used: {error}", "Run the job again.") from error
         except OSError as error:
             raise Fault(
-                f"cannot read {file}: {error.strerror}", "Name a CSV, Parquet or NPZ file.", code=Exit.USAGE
+                f"cannot read {file}: {error.strerror}", "Name a file of rows or of pictures.", code=Exit.USAGE
             ) from error
     write_predictions(found, output, as_json=as_json, spreadsheet=spreadsheet)
     for warning in found.warnings:

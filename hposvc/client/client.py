@@ -215,7 +215,7 @@ class Client:
         header: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> DatasetResource:
-        """Upload a CSV, Parquet or NPZ file; ``progress`` is told how many bytes went, of how many.
+        """Upload a file of rows or pictures; ``progress`` is told how many bytes went, of how many.
 
         ``date_format`` (like ``%d/%m/%Y``), ``decimal``, ``missing_values`` (texts that stand for one), also by column
         (``missing_values_in``), and ``encoding`` say how the text of a CSV file is to be read; by default that is found
@@ -270,7 +270,7 @@ class Client:
         return Predictor.from_bytes(self._bytes(_path(job_id, "artifacts", "model.safetensors")))
 
     def predict(self, job_id: str, data: Path | pa.Table, *, encoding: str | None = None) -> Predictions:
-        """Predict rows with the model of a finished job: a CSV, Parquet or NPZ file, or an Arrow table.
+        """Predict rows with the model of a finished job: a file of rows or pictures, or an Arrow table.
 
         Columns are treated as they were in training, and the same rows give the report's numbers. Raises DataError: a
         column is missing, or holds something else than it did. ``encoding`` is that of a CSV file, where it cannot be

@@ -12,9 +12,11 @@ from typing import Any, Literal
 
 from hposvc.tables.archive import whole_archive
 from hposvc.tables.characters import as_utf8
+from hposvc.tables.images_file import is_picture
+from hposvc.tables.json_lines import as_csv, is_json
 from hposvc.tables.rows import refused
 
-Format = Literal["csv", "parquet", "npz"]
+Format = Literal["csv", "parquet", "npz", "images"]
 Unpack = Callable[[Path, Path], Path]
 
 MOST_UNPACKED_BYTES = 4 * 2**30
@@ -32,7 +34,7 @@ OTHERS = {
     **{b"\x80" + bytes([version]): "a pickle" for version in range(2, 6)},
 }
 ZIP, GZIP, PARQUET = (b"PK\x03\x04", b"PK\x05\x06"), b"\x1f\x8b", b"PAR1"
-REMEDY = "send CSV, Parquet or NPZ, or one such file in a .gz or .zip"
+REMEDY = "send CSV, JSON lines, Parquet or NPZ, one such file in a .gz or .zip, or a .zip of pictures"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Opened:
     format: Format
     path: Path
     said: list[str] = field(default_factory=list)
+    pictures: list[zipfile.ZipInfo] = field(default_factory=list)
 
 
 def opened(path: Path, folder: Path, encoding: str | None) -> Opened:
@@ -49,6 +52,8 @@ def opened(path: Path, folder: Path, encoding: str | None) -> Opened:
     said: list[str] = []
     with path.open("rb") as file:
         start = file.read(8)
+    if start.startswith(ZIP) and (pictures := _pictures(path)):
+        return Opened("images", path, pictures=pictures)
     if packed := _packed(path, start):
         path = packed(path, folder / "unpacked")
         with path.open("rb") as file:
@@ -65,6 +70,8 @@ def opened(path: Path, folder: Path, encoding: str | None) -> Opened:
         raise refused("body", f"it is {other}", REMEDY)
     text, about = as_utf8(path, folder, encoding)
     said += [about] if about else []
+    if is_json(text):
+        text = as_csv(text, folder)
     return Opened("csv", text, said)
 
 
@@ -77,6 +84,13 @@ def _packed(path: Path, start: bytes) -> Unpack | None:
 def _is_npz(path: Path) -> bool:
     with whole_archive(path) as archive:
         return all(name.endswith(".npy") for name in archive.namelist())
+
+
+def _pictures(path: Path) -> list[zipfile.ZipInfo]:
+    """All files of an archive, if there are pictures among them."""
+    with whole_archive(path) as archive:
+        entries = [entry for entry in archive.infolist() if not _is_litter(entry)]
+    return entries if any(is_picture(entry.filename) for entry in entries) else []
 
 
 def _from_gzip(path: Path, target: Path) -> Path:

@@ -18,6 +18,7 @@ class Reading:
     ``date_format`` is one of ``strptime``, ``decimal`` the point or comma of numbers, ``missing_values`` the texts that
     stand for a missing value beside an empty one, ``missing_in`` those of columns that are named, in the place of the
     others, ``encoding`` how characters became bytes. ``header``: whether the first line names the columns.
+    ``image_shape`` is the height, width and channels to which pictures are brought; only a model says it.
     """
 
     date_format: str | None = None
@@ -26,6 +27,7 @@ class Reading:
     encoding: str | None = None
     missing_in: tuple[tuple[str, tuple[str, ...]], ...] = ()
     header: bool = True
+    image_shape: tuple[int, int, int] | None = None
 
     @classmethod
     def from_dict(cls, said: Mapping[str, Any]) -> Reading:

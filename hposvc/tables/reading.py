@@ -1,4 +1,4 @@
-"""CSV, Parquet and NPZ as batches of typed columns, read in pieces: no file is ever wholly in memory or unpickled."""
+"""Files as batches of typed columns, read in pieces: none is ever wholly in memory or unpickled."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from hposvc.tables.csv_table import read_csv, read_csv_as_text
+from hposvc.tables.images_file import read_images
 from hposvc.tables.npz_file import read_npz
 from hposvc.tables.opening import opened
 from hposvc.tables.options import Reading
@@ -25,6 +26,8 @@ GROUP_BYTES = 16 * 2**20
 def read(path: Path, reading: Reading, folder: Path) -> RowReader:
     """The rows of a file, which may need copies in ``folder``. Raises DataError for what cannot be read."""
     found = opened(path, folder, reading.encoding)
+    if found.format == "images":
+        return read_images(found.path, found.pictures, reading.image_shape)
     rows = {"csv": read_csv, "parquet": read_parquet, "npz": read_npz}[found.format](found.path, reading)
     return replace(rows, cautions=[*found.said, *rows.cautions])
 
