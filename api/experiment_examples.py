@@ -77,7 +77,7 @@ TRIALS = {
     "next_page": None,
 }
 IMPORTANCE = {
-    "evaluator": "fanova",
+    "evaluator": "mean_decrease_impurity",
     "trials": 38,
     "importance": {"solver.lower.weight_decay": 0.71, "model": 0.29},
 }

@@ -178,7 +178,7 @@ def get_importance(
     tenant: Tenant,
     evaluator: Annotated[
         Literal["fanova", "mean_decrease_impurity"], Query(description="How it is computed: see `Importance`.")
-    ] = "fanova",
+    ] = "mean_decrease_impurity",
 ) -> Importance:
     """Which settings of a search the differences between its trials are due to; empty for other plans."""
     spec, trials = queries.spec_and_trials(engine, experiment_id, tenant=tenant)

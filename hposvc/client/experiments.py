@@ -95,7 +95,7 @@ class ExperimentCalls:
                 return
 
     def importance(
-        self, experiment_id: str, *, evaluator: Literal["fanova", "mean_decrease_impurity"] = "fanova"
+        self, experiment_id: str, *, evaluator: Literal["fanova", "mean_decrease_impurity"] = "mean_decrease_impurity"
     ) -> Importance:
         """How much of the differences between trials is due to each setting of a search."""
         params = {"evaluator": evaluator}

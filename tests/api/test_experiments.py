@@ -58,7 +58,7 @@ def test_from_the_submission_to_the_answer(server: Server, client: httpx.Client)
     assert ([trial["number"] for trial in rest["items"]], rest["next_page"]) == ([3], None)
     assert client.get(begun["links"]["jobs"]).json()["total"] == 4
     shares = client.get(f"{begun['links']['self']}/importance").json()
-    assert shares == {"evaluator": "fanova", "trials": 4, "importance": {DECAY: pytest.approx(1.0)}}
+    assert shares == {"evaluator": "mean_decrease_impurity", "trials": 4, "importance": {DECAY: pytest.approx(1.0)}}
     listed = client.get(URL).json()["items"]
     assert [(item["id"], item["result"]) for item in listed] == [(begun["id"], None)]
     problem(client.delete(begun["links"]["self"], headers={"If-Match": '"1"'}), 412, "precondition-failed")

@@ -46,7 +46,7 @@ def test_a_search_is_shown_from_its_answer_to_its_trials(page: Page, server: Ser
     assert f"Trial {best.number}:" in (lines.last.text_content() or "")
     expect(page.locator("#importance tbody tr")).to_have_count(3)
     expect(page.locator("#importance tbody tr").first).to_contain_text("weight decay")
-    page.locator("#importance select").select_option("mean_decrease_impurity")
+    page.locator("#importance select").select_option("fanova")
     expect(page.locator("#best .caption")).to_have_text("12 trials with a loss")
     steps = page.evaluate("document.querySelector('#best .plot').data[1].y")
     assert steps == sorted(steps, reverse=True)

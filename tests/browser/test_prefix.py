@@ -42,7 +42,7 @@ def test_a_walk_through_the_pages(page: Page, server: Server, watch: Watch) -> N
     expect(page.get_by_label("Specification")).not_to_be_empty()
     page.get_by_role("button", name="Submit").click()
     expect(page).to_have_url(re.compile(f"{ROOT}/jobs/job_"))
-    for name in ("Jobs", "Data sets", "Workers"):
+    for name in ("Jobs", "Experiments", "Data sets", "Workers"):
         page.get_by_role("navigation", name="Pages").get_by_role("link", name=name).click()
         expect(page.get_by_role("heading", name=name, exact=True).first).to_be_visible()
     page.get_by_role("button", name="Sign out").click()

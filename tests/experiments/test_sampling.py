@@ -93,3 +93,10 @@ def test_importance_is_that_of_the_settings_that_matter(evaluator: sampling.Eval
     assert next(iter(shares)) == "solver.lower.weight_decay"
     assert shares["solver.lower.steps"] < 0.15
     assert sampling.importance(PLAN, trials[:3], evaluator) == (3, {})
+
+
+def test_fanova_of_a_long_search_looks_at_some_of_its_trials() -> None:
+    trials = search(PLAN.model_copy(update={"sampler": "random"}), 450)
+    number, shares = sampling.importance(PLAN, trials, "fanova")
+    assert number == 150
+    assert next(iter(shares)) == "solver.lower.weight_decay"

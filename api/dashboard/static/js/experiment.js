@@ -5,6 +5,7 @@ import { $, ask, bar, h, icon, keepFocus, show } from "./dom.js";
 import { Figure, axis, css, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
 import { age, count, local, number, percent, score, toNumber } from "./format.js";
 import { parallel } from "./parallel.js";
+import { at } from "./place.js";
 import { poll } from "./poll.js";
 import { question, short } from "./question.js";
 import { details, rivals } from "./repeats.js";
@@ -141,7 +142,7 @@ async function act(what) {
   try {
     if (what === "delete") {
       await call(path, { method: "DELETE" });
-      location.assign("/experiments");
+      location.assign(at("/experiments"));
       return;
     }
     await call(`${path}/${what}`, { method: "POST" });
@@ -192,9 +193,9 @@ function manyAndBest(drawn) {
 function meanAndBand(drawn) {
   const longest = drawn.reduce((one, other) => (other.curve.length > one.curve.length ? other : one));
   const { x } = points(longest);
-  const at = x.map((_, place) => drawn.map(({ curve }) => curve[place]).filter((value) => value !== undefined).map(toNumber));
-  const means = at.map((values) => values.reduce((sum, value) => sum + value, 0) / values.length);
-  const deviations = at.map((values, place) => (values.length > 1 ? Math.sqrt(values.reduce((sum, value) => sum + (value - means[place]) ** 2, 0) / (values.length - 1)) : 0));
+  const values = x.map((_, place) => drawn.map(({ curve }) => curve[place]).filter((value) => value !== undefined).map(toNumber));
+  const means = values.map((each) => each.reduce((sum, value) => sum + value, 0) / each.length);
+  const deviations = values.map((each, place) => (each.length > 1 ? Math.sqrt(each.reduce((sum, value) => sum + (value - means[place]) ** 2, 0) / (each.length - 1)) : 0));
   const edge = { x, mode: "lines", line: { width: 0 }, hoverinfo: "skip" };
   const line = css("--line-1");
   const traces = [
@@ -230,9 +231,9 @@ async function settings() {
   const { parameters, type } = experiment.spec.plan;
   const ended = trials.filter(({ value }) => value !== null);
   const paths = Object.keys(parameters);
-  const at = `${experiment.trials.ended} ${$("#importance select").value}`;
-  if (at === drawnAt) return;
-  drawnAt = at;
+  const stand = `${experiment.trials.ended} ${$("#importance select").value}`;
+  if (stand === drawnAt) return;
+  drawnAt = stand;
   show($("#parallel"), ended.length > 1);
   const { drawing, caption } = parallel(ended, paths, (name) => parameters[name].log === true);
   $("#parallel .scroll").replaceChildren(drawing);

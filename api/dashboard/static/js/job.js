@@ -167,6 +167,7 @@ function render() {
     h("span", {}, kind(job.kind)),
     h("span", {}, job.spec.dataset.id),
     h("span", {}, `${job.spec.model.type}, ${job.spec.solver.estimator.replace("_", "-")}`),
+    ...(job.experiment ? [h("a", { href: `/experiments/${encodeURIComponent(job.experiment)}` }, "Trial of an experiment")] : []),
     ...job.tags.map((tag) => h("span", { class: "tag" }, tag)),
   );
   actions();
