@@ -3,6 +3,8 @@
 # make lint         formatting, types, arrows between modules
 # make long         the tests that take minutes each, which `make test` leaves out
 # make cuda         the solver and a worker on a stand-in for CUDA, and every kernel by NVIDIA's compiler (needs no GPU)
+# make gpu-bundle   one file with what a machine with a GPU and no network lacks for the next one
+# make gpu-check    everything that the first GPU is to show, in ten minutes, with a verdict; exit status 3 without one
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
 # make docs         write docs/reference/ from the code
 # make site         build the documentation's site in site/, after the same check as in the tests
@@ -19,7 +21,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test long cuda lint durability docs site licences screenshots lock clean browser-and-database peers
+.PHONY: demo test long cuda gpu-bundle gpu-check lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -34,6 +36,12 @@ long: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 
 cuda: $(VENV)/.installed-dev .peers/cuda/.installed
 	$(VENV)/bin/pytest -m cuda -s tests/cuda $(ARGS)
+
+gpu-bundle: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m benchmarks.gpu.bundle build/gpu-check.tar.xz
+
+gpu-check: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks.gpu.check --report build/gpu-check.txt
 
 durability: $(VENV)/.installed-dev browser-and-database
 	@$(VENV)/bin/hposvc warmup

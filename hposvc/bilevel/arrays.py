@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,16 @@ def constant(value: float, like: Var) -> Var:
     Beside float64, Jittor rounds a Python float to float32; and a Python integer on the left of a float64 scalar, as in
     ``1 + x``, makes the result float32.
     """
-    return jt.array(np.array([value], dtype=str(like.dtype)), dtype=str(like.dtype))
+    dtype = str(like.dtype)
+    return _kept(float(value), dtype) if jt.flags.use_cuda else jt.array(np.array([value], dtype=dtype), dtype=dtype)
+
+
+@lru_cache(maxsize=1024)
+def _kept(value: float, dtype: str) -> Var:
+    """The scalar, computed, and kept on the GPU: there, a fresh one costs a launch of its own."""
+    scalar = jt.array(np.array([value], dtype=dtype), dtype=dtype).stop_grad()
+    scalar.sync()
+    return scalar
 
 
 class NoFloat64OnCuda(ValueError):

@@ -2,8 +2,9 @@
 
 Jittor's own element-wise kernels run on one thread and write every intermediate array to memory; beside the products in
 oneDNN that is what an iteration costs. The passes over arrays of rows × units and rows × classes are therefore written
-out, forward and backward, in C++ (``cpp/``). They are for the CPU and can be differentiated once. For more derivatives,
-build within :func:`differentiable_twice`, where :func:`usable` returns False.
+out, forward and backward, in C++ (``cpp/``), and for a GPU, where each kernel costs a launch, in CUDA (``cuda/``). They
+can be differentiated once. For more derivatives, build within :func:`differentiable_twice`, where :func:`usable`
+returns False.
 
 The first two take their array of rows as ``base + step · along``, too (:class:`Moved`), so that finite differences
 write no perturbed array to memory.
@@ -23,7 +24,10 @@ from hposvc.bilevel.runtime import jt
 
 Var = Any  # jittor.Var; Jittor ships no types
 
-_CPP = Path(__file__).with_name("cpp")
+_CPP, _CUDA = Path(__file__).with_name("cpp"), Path(__file__).with_name("cuda")
+
+# Rows that a block of threads sums, as in cuda/rows.h.
+_ROWS = 64
 
 # Up to so many columns, a product with the weights costs less than writing the activations to memory would.
 NARROW = 32
@@ -44,7 +48,7 @@ def differentiable_twice() -> Iterator[None]:
 
 def usable() -> bool:
     """Whether the functions below may be used for what is being built."""
-    return not _twice and not jt.flags.use_cuda
+    return not _twice
 
 
 class Moved(NamedTuple):
@@ -69,8 +73,8 @@ def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var
     ``activation`` is one of :data:`FORMULAS`; its formulas are those of :mod:`hposvc.bilevel.models`.
     """
     base, motion = _parts(z)
-    functions = _functions(activation, moved=bool(motion))
-    if weight.shape[1] <= NARROW:
+    functions = _functions(activation)
+    if weight.shape[1] <= NARROW and not jt.flags.use_cuda:
         return functions.product(base, bias, weight, motion)
     return jt.matmul(functions.activate(base, bias, motion), weight)
 
@@ -78,12 +82,21 @@ def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var
 def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
     """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32."""
     base, motion = _parts(z)
-    return _softmax_function(moved=bool(motion))(base, as_array(bias), (labels, *motion))
+    return _softmax_function()(base, as_array(bias), (labels, *motion))
 
 
 def correct(z: Var, bias: Var, labels: Var) -> Var:
     """One for each row of z + bias whose first largest entry is that of its label, and zero for the others: (n,)."""
-    return _code((z.shape[0],), [z, bias, labels], ("correct.cc",), _PLAIN)
+    return _code((z.shape[0],), [z, bias, labels], ("correct.cc",), {})
+
+
+def packed(numbers: list[Var]) -> Var:
+    """Numbers of shape (1,) as one array, (n,), which is read from a GPU in one go. Not differentiated; CUDA only."""
+    arguments = ", ".join(f"const T* in{i}_p" for i in range(len(numbers)))
+    body = " ".join(f"out0_p[{i}] = in{i}_p[0];" for i in range(len(numbers)))
+    header = f"template <class T> __global__ void pack(T* out0_p, {arguments}) {{ {body} }}"
+    launch = f"pack<<<1, 1>>>(out0_p, {', '.join(f'in{i}_p' for i in range(len(numbers)))});"
+    return jt.code((len(numbers),), numbers[0].dtype, numbers, cuda_header=header, cuda_src=launch)
 
 
 class AdamStep(NamedTuple):
@@ -96,10 +109,11 @@ class AdamStep(NamedTuple):
 
 def adam(lam: Var, h: Var, first: Var, second: Var, settings: AdamSettings) -> AdamStep:
     """A step of Adam on one array, in one pass. It is not differentiated."""
-    inputs = [lam, h, first, second, jt.array(np.array(settings, dtype=str(lam.dtype)), dtype=str(lam.dtype))]
-    return AdamStep(
-        *jt.code([lam.shape] * 3, [lam.dtype] * 3, inputs, cpu_header=_header({}), cpu_src=_source("adam.cc"))
-    )
+    shapes, dtypes, arrays = [lam.shape] * 3, [lam.dtype] * 3, [lam, h, first, second]
+    if jt.flags.use_cuda:
+        return AdamStep(*jt.code(shapes, dtypes, arrays, **_cuda("adam.cu", {}), data=settings._asdict()))
+    inputs = [*arrays, jt.array(np.array(settings, dtype=str(lam.dtype)), dtype=str(lam.dtype))]
+    return AdamStep(*jt.code(shapes, dtypes, inputs, cpu_header=_header({}), cpu_src=_source("adam.cc")))
 
 
 class AdamSettings(NamedTuple):
@@ -141,14 +155,17 @@ FORMULAS = {
 }
 
 # What is added to an entry of the rows: the bias and, in a moved kernel, the step. Inputs end with along and step.
-_PLAIN = {"ALONG": "", "ENTRY": "z[j] + in1_p[j]"}
+_PLAIN = {"ALONG": "", "ENTRY": "z[j] + in1_p[j]", "PARAMETERS": "", "ARGUMENTS": ""}
 
 
 def _moved(inputs: int) -> dict[str, str]:
     """The same where ``inputs`` others come before along and step."""
+    along, step = f"in{inputs}_p", f"in{inputs + 1}_p"
     return {
-        "ALONG": f"const T* __restrict__ t = in{inputs}_p + i * h; const T step = in{inputs + 1}_p[0];",
+        "ALONG": f"const T* __restrict__ t = {along} + i * h; const T step = {step}[0];",
         "ENTRY": "z[j] + step * t[j] + in1_p[j]",
+        "PARAMETERS": f"const T* __restrict__ {along}, const T* __restrict__ {step},",
+        "ARGUMENTS": f"{along}, {step},",
     }
 
 
@@ -163,10 +180,38 @@ def _header(macros: dict[str, str]) -> str:
     return _source("columns.h") + "".join(f"#define {name} {text}\n" for name, text in macros.items())
 
 
-def _code(shapes: Any, inputs: list[Var], names: tuple[str, ...], macros: dict[str, str]) -> Any:
-    """The kernel of the files ``names``, in which ``macros`` stand for C++."""
-    dtypes = inputs[0].dtype if isinstance(shapes, tuple) else [inputs[0].dtype] * len(shapes)
-    return jt.code(shapes, dtypes, inputs, cpu_header=_header(macros), cpu_src=_source("shapes.cc", *names))
+@cache
+def _cuda_source(name: str) -> tuple[str, str]:
+    """The kernels of a file in ``cuda``, and the lines that launch them."""
+    kernels, _, launches = _CUDA.joinpath(name).read_text().partition("// launches\n")
+    return kernels, launches
+
+
+def _cuda(name: str, macros: dict[str, str]) -> dict[str, str]:
+    """The kernel of a file in ``cuda`` for Jittor, in which ``macros`` stand for C++."""
+    kernels, launches = _cuda_source(name)
+    defined = "".join(f"#define {macro} {text}\n" for macro, text in macros.items())
+    on_device = defined.replace("std::min", "smaller").replace("std::exp", "exp")
+    return {"cuda_header": _CUDA.joinpath("rows.h").read_text() + on_device + kernels, "cuda_src": launches}
+
+
+def _code(
+    shapes: Any, inputs: list[Var], names: tuple[str, ...], macros: dict[str, str], motion: tuple[Var, ...] = ()
+) -> Any:
+    """The kernel of the files ``names``, in which ``macros`` stand for C++, of ``inputs`` and what moves their rows."""
+    dtype, entries = inputs[0].dtype, _moved(len(inputs)) if motion else _PLAIN
+    if not jt.flags.use_cuda:
+        used = macros | {name: entries[name] for name in ("ALONG", "ENTRY")}
+        dtypes = dtype if isinstance(shapes, tuple) else [dtype] * len(shapes)
+        source = _source("shapes.cc", *names)
+        return jt.code(shapes, dtypes, [*inputs, *motion], cpu_header=_header(used), cpu_src=source)
+    kernel = _cuda(names[-1].replace(".cc", ".cu"), macros | entries)
+    if isinstance(shapes, tuple):
+        return jt.code(shapes, dtype, [*inputs, *motion], **kernel)
+    rows, columns = inputs[0].shape
+    sums = (-(-rows // _ROWS), columns)  # of parts of the rows
+    *found, _ = jt.code([*shapes, sums], [dtype] * (len(shapes) + 1), [*inputs, *motion], **kernel)
+    return found
 
 
 class _Functions(NamedTuple):
@@ -175,12 +220,11 @@ class _Functions(NamedTuple):
 
 
 @cache
-def _functions(activation: str, *, moved: bool) -> _Functions:
+def _functions(activation: str) -> _Functions:
     """Jittor's classes for one activation; made when first needed, since their base lies in Jittor."""
 
     def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], *names: str) -> Any:
-        entries = _moved(len(inputs)) if moved else _PLAIN
-        return _code(shapes, [*inputs, *motion], names, FORMULAS[activation].macros() | entries)
+        return _code(shapes, inputs, names, FORMULAS[activation].macros(), motion)
 
     class Activate(jt.Function):  # type: ignore[misc]
         def execute(self, z: Var, bias: Var, motion: tuple[Var, ...]) -> Var:
@@ -204,10 +248,10 @@ def _functions(activation: str, *, moved: bool) -> _Functions:
 
 
 @cache
-def _softmax_function(*, moved: bool) -> Callable[[Var, Var, tuple[Var, ...]], Var]:
+def _softmax_function() -> Callable[[Var, Var, tuple[Var, ...]], Var]:
 
     def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], *names: str) -> Any:
-        return _code(shapes, [*inputs, *motion], ("softmax.cc", *names), _moved(len(inputs)) if moved else _PLAIN)
+        return _code(shapes, inputs, ("softmax.cc", *names), {}, motion)
 
     class CrossEntropy(jt.Function):  # type: ignore[misc]
         def execute(self, z: Var, bias: Var, others: tuple[Var, ...]) -> Var:

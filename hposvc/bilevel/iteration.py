@@ -43,10 +43,14 @@ class Diverged(RuntimeError):
 
 
 class PendingIteration(NamedTuple):
-    """An iteration whose values are still on the device, and the λ it was taken at."""
+    """An iteration whose values are still on the device, and the λ it was taken at.
+
+    ``arrays`` hold the values called ``names``, one after the other.
+    """
 
     iteration: int
-    values: dict[str, Var]
+    names: tuple[str, ...]
+    arrays: list[Var]
     lam: list[Var]
     seconds: float
 
@@ -55,7 +59,8 @@ def read_iterations(pending: list[PendingIteration], state: SolverState) -> tupl
     """The values of pending iterations, up to the first that is not finite; updates what the rules look at."""
     records = []
     for item in pending:
-        values = {name: float(value.numpy()[0]) for name, value in item.values.items()}
+        numbers = [float(number) for array in item.arrays for number in array.numpy()]
+        values = dict(zip(item.names, numbers, strict=True))
         records.append(
             Iteration(
                 iteration=item.iteration,

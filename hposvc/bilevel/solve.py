@@ -20,6 +20,7 @@ import numpy as np
 
 from hposvc.bilevel.arrays import Var, constant, detach, device_array, squared_norm
 from hposvc.bilevel.config import Implicit, SolveConfig
+from hposvc.bilevel.fused import packed
 from hposvc.bilevel.hypergradient import Point, Response, SecondOrder, implicit, unrolled
 from hposvc.bilevel.iteration import Iteration, PendingIteration, read_iterations
 from hposvc.bilevel.lower import Descent, descend, lower_rate, momentum, renew_curvature
@@ -95,7 +96,9 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
         values["selection_loss"] = selection
     if config.certify_every and (state.iteration + 1) % config.certify_every == 0:
         values["fd_relative_error"] = _error_bar(problem, config, state, estimate.hypergradient)
-    values = {name: value.detach() for name, value in values.items()}
+    arrays = detach([*values.values()])
+    if jt.flags.use_cuda:
+        arrays = [packed(arrays)]
 
     _move_hyperparameters(config, state, estimate.hypergradient)
     if config.dynamic_initialization is None:
@@ -105,8 +108,8 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
         state.w = detach([a - rate * g for a, g in zip(state.w, estimate.through_w.start, strict=True)])
     state.iteration += 1
     state.lower_steps += config.lower.steps
-    jt.sync([*values.values(), *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
-    return PendingIteration(state.iteration, values, lam, state.seconds)
+    jt.sync([*arrays, *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])
+    return PendingIteration(state.iteration, tuple(values), arrays, lam, state.seconds)
 
 
 class _Estimate(NamedTuple):

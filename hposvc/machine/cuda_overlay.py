@@ -16,6 +16,7 @@ What the script and the variables change, and why:
 - ``-DcomputeMode=… -DclockRate=…``: CUDA 13 took both fields out of ``cudaDeviceProp``. Jittor reads them to choose the
   fastest of several cards, which nothing here asks of it; the names of two fields that are still there let it compile.
 - ``conv_opt=1``: leaves out cuDNN, of which Jittor needs the release 8, and libraries that nothing here uses.
+- ``FIX_TORCH_ERROR=0``: otherwise Jittor imports PyTorch, where it is installed, with its CUDA libraries.
 - ``cache_name``: a folder of its own in Jittor's cache. With other flags, Jittor would compile anew what workers on the
   CPU share, and end the process after it.
 """
@@ -96,6 +97,7 @@ def laid_out(toolkit: Toolkit) -> Overlay:
         "nvcc_path": str(folder / "bin" / "nvcc"),
         "cc_flags": flags,
         "conv_opt": "1",
+        "FIX_TORCH_ERROR": "0",
         "cache_name": name,
     }
     return Overlay(folder, environment)

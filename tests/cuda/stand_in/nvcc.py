@@ -125,7 +125,8 @@ def headers_with_launches(flags: list[str], toolkit: Path) -> Path:
 
 def prelude(flags: list[str], toolkit: Path) -> Path:
     """The headers of all kernels, precompiled for these flags."""
-    header = toolkit / f"prelude-{hashlib.sha256(' '.join(flags).encode()).hexdigest()[:12]}.h"
+    text = " ".join([*flags, *(file.read_text() for file in sorted((HERE / "include").rglob("*.*h")))])
+    header = toolkit / f"prelude-{hashlib.sha256(text.encode()).hexdigest()[:12]}.h"
     target = header.with_name(f"{header.name}.gch")
     if not target.exists():
         header.write_text(PRELUDE)

@@ -26,6 +26,7 @@ struct Fiber {
   std::vector<char> stack;
   bool done;
 };
+inline thread_local std::vector<Fiber> pool;  // kept from block to block: stacks are large
 inline thread_local ucontext_t home;
 inline thread_local std::vector<Fiber>* fibers;
 inline thread_local size_t current;
@@ -57,11 +58,13 @@ inline void block(const std::function<void()>& f, bool waits) {
     }
     return;
   }
-  std::vector<Fiber> all(n);
+  auto& all = pool;
+  if (all.size() < n) all.resize(n);
   fibers = &all;
   body = &f;
-  for (auto& one : all) {
-    one.stack.resize(65536);
+  for (unsigned t = 0; t < n; t++) {
+    auto& one = all[t];
+    if (one.stack.empty()) one.stack.resize(65536);
     one.done = false;
     getcontext(&one.ctx);
     one.ctx.uc_stack.ss_sp = one.stack.data();

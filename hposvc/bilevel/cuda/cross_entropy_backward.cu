@@ -1,0 +1,35 @@
+// From the gradient of the losses (in3) to that of z (out0) and of the bias (out1); out2 holds the sums of parts.
+// A block takes a part of the rows: a thread for each row, and then a thread for each column.
+template <class T, class L>
+__global__ void cross_entropy_backward(const T* __restrict__ in0_p, const T* __restrict__ in1_p,
+                                       const L* __restrict__ in2_p, const T* __restrict__ in3_p,
+                                       PARAMETERS T* out0_p, T* __restrict__ held, Index n, Index h) {
+  const Index first = Index(blockIdx.x) * ROWS, last = first + ROWS < n ? first + ROWS : n;
+  const Index i = first + threadIdx.x;
+  if (i < last) {
+    const T* z = in0_p + i * h;
+    ALONG
+    T top = 0, sum = 0;
+    for (Index j = 0; j < h; j++) {
+      const T x = ENTRY;
+      if (j == 0 || x > top) top = x;
+    }
+    for (Index j = 0; j < h; j++) {
+      const T e = exp(ENTRY - top);
+      out0_p[i * h + j] = e;
+      sum += e;
+    }
+    const T g = in3_p[i], scale = g / sum;
+    for (Index j = 0; j < h; j++) out0_p[i * h + j] = out0_p[i * h + j] * scale - (j == in2_p[i] ? g : T(0));
+  }
+  __syncthreads();
+  for (Index j = threadIdx.x; j < h; j += ROWS) {
+    T sum = 0;
+    for (Index r = first; r < last; r++) sum += out0_p[r * h + j];
+    held[blockIdx.x * h + j] = sum;
+  }
+}
+// launches
+const Index n = in0_shape0, h = in0_shape1, parts = (n + ROWS - 1) / ROWS;
+cross_entropy_backward<<<parts, ROWS>>>(in0_p, in1_p, in2_p, in3_p, ARGUMENTS out0_p, out2_p, n, h);
+sum_parts<<<h, 256>>>(out2_p, out1_p, parts, h);

@@ -1,0 +1,21 @@
+// What kernels over rows share. Sums over rows do not depend on the order in which threads arrive: parts of the rows are
+// summed by a block each, and the parts then by a tree that depends on their number alone.
+typedef long long Index;
+const Index ROWS = 64;  // of a part
+
+template <class T> __device__ inline T smaller(T a, T b) { return b < a ? b : a; }  // NaN stays NaN, if it is a
+
+// The sums of `parts` numbers for each of h columns: parts (parts, h) to out (h). A block for each column.
+template <class T>
+__global__ void sum_parts(const T* __restrict__ held, T* __restrict__ out, Index parts, Index h) {
+  __shared__ T sums[256];
+  T sum = 0;
+  for (Index p = threadIdx.x; p < parts; p += 256) sum += held[p * h + blockIdx.x];
+  sums[threadIdx.x] = sum;
+  __syncthreads();
+  for (int half = 128; half; half /= 2) {
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    __syncthreads();
+  }
+  if (threadIdx.x == 0) out[blockIdx.x] = sums[0];
+}
