@@ -46,6 +46,7 @@ JOB: dict[str, Any] = {
     "started_at": "2026-01-15T09:30:01Z",
     "finished_at": None,
     "spec": FILLED_SPEC,
+    "problem_version": None,
     "links": {
         "self": f"/v1/jobs/{JOB_ID}",
         "iterations": f"/v1/jobs/{JOB_ID}/iterations",

@@ -29,13 +29,15 @@ def job() -> str:
     definitions: dict[str, Schema] = schema.pop("$defs")
     parts = [
         "# The job: every field\n",
-        "What a job may say, in YAML or JSON. Only `kind` and `dataset` are required.",
+        "What a job may say, in YAML or JSON. Only `kind` and `dataset` are required, or for an own problem `kind` and",
+        "`problem`.",
         "`hposvc submit job.yaml --check` prints a job with every default filled in.\n",
         *_section("", schema, definitions),
         "\n## What `per` may be\n",
         *(
             f"- `{kind}`: {', '.join(f'`{per}`' for per in allowed)} (default `{allowed[0]}`)"
             for kind, allowed in PER.items()
+            if allowed
         ),
         "\nA `cnn` has no weights per feature, so there the default of `regularization_tuning` is `layer`.",
     ]
@@ -91,7 +93,8 @@ def _takes(field: Schema) -> str:
         if key in field
     ]
     if kind == "object":
-        kind = f"map from text to {_takes(field['additionalProperties'])}"
+        values = field["additionalProperties"]
+        kind = f"map from text to {'anything' if values is True else _takes(values)}"
     name = {"string": "text", "number": "number", "integer": "integer", "null": "null"}.get(kind, kind)
     return " ".join([name, ", ".join(bounds)]).strip()
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Scale = Literal["logistic", "log"]
+Scale = Literal["logistic", "log", "linear"]
 
 PROBABILITIES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 BINS = 32
@@ -103,7 +103,8 @@ def quantiles(lam: Floats) -> list[float]:
 def histogram(lam: Floats, scale: Scale) -> dict[str, Any]:
     """``edges`` (BINS + 1) and ``counts`` (BINS), without entries that are not finite.
 
-    Weights are counted from 0 to 1; strengths between powers of e, from the weakest to the strongest.
+    Weights are counted from 0 to 1; strengths between powers of e, from the weakest to the strongest; λ that means
+    nothing else from the lowest to the highest.
     """
     finite = lam[np.isfinite(lam)]
     if scale == "logistic":
@@ -113,12 +114,14 @@ def histogram(lam: Floats, scale: Scale) -> dict[str, Any]:
         if high - low < 1e-9:
             low, high = low - 0.5, high + 0.5
         counts, edges = np.histogram(finite, BINS, (low, high))
-        edges = np.exp(edges)
+        edges = np.exp(edges) if scale == "log" else edges
     return {"edges": [_rounded(edge) for edge in edges], "counts": counts.tolist()}
 
 
 def values(lam: Floats, scale: Scale) -> Floats:
-    """What λ means: weights σ(λ) of rows, or strengths e^λ of penalties."""
+    """What λ means: weights σ(λ) of rows, strengths e^λ of penalties, or λ itself."""
+    if scale == "linear":
+        return lam
     found: Floats = 0.5 * (1 + np.tanh(lam / 2)) if scale == "logistic" else np.exp(lam)
     return found
 

@@ -45,6 +45,15 @@ def hung(seconds: float) -> Loss:
     return Loss("runner_hung", f"the runner gave no sign of life for {seconds:g} s", remedy)
 
 
+def silent(problem: str, seconds: float) -> Loss:
+    """An own problem computes, or waits, and nothing comes of it."""
+    remedy = (
+        "See whether the code of the problem loops or waits for something, with these parameters; the worker's log may "
+        "say more. Then retry the job."
+    )
+    return Loss("problem_hung", f"{problem} did nothing for {seconds:g} s: no iteration, no phase, no result", remedy)
+
+
 def over_the_limit(taken: float, limit: float) -> Loss:
     """The runner took more memory than this worker allows, both in bytes."""
     gib = 2**30

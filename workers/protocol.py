@@ -7,7 +7,7 @@ Runner to supervisor::
 
     ready       versions, device
     phase       phase
-    started     resumed_from: the iteration of the checkpoint, or null
+    started     resumed_from: the iteration of the checkpoint, or null; problem_version: of an own problem, or null
     iterations  columns: {"iteration": […], "upper_loss": […], …}
     snapshot    iteration, summary, detail: λ in short, see hposvc.snapshots
     checkpoint  iteration, path, sha256

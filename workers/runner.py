@@ -36,7 +36,18 @@ KINDS = {
     "hyperparameters.parquet": "hyperparameters",
     "rows.parquet": "rows",
     "model.safetensors": "model",
+    "parameters.safetensors": "parameters",
 }
+OF_PROBLEM = (
+    "problem_failed",
+    "Change the parameters, or tell the author of the problem; the worker's log has the rest.",
+)
+FROM_START = (
+    "Retry the job from the start, so that it begins with the version that is installed now, or have the old one "
+    "installed again."
+)
+OF_VERSION = "other_version", FROM_START
+NOT_HERE = "not_installed", "Ask an operator to install the package on the workers that had it, and to restart them."
 OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
 
 
@@ -77,6 +88,9 @@ class Channel:
         os.set_inheritable(self._descriptor, False)
         # not sys.stdin: the processes that Jittor forks to compile close that one, and would wait for its lock for ever
         self._commands = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, sys.stdin.fileno())  # an own problem that reads standard input takes no command
+        os.close(nothing)
         self._lock = threading.Lock()
         self._solve: queue.SimpleQueue[Message] = queue.SimpleQueue()
         self.asked: str | None = None  # "pause", "stop" or "finish", once it was asked for
@@ -147,7 +161,7 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         load = partial(load, uploads=_uploads(job["uploads"]))
     with tracing.span("job.load"):
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
-    channel.send("started", resumed_from=run.iteration or None)
+    channel.send("started", resumed_from=run.iteration or None, problem_version=getattr(run, "problem_version", None))
     channel.send("phase", phase="solving")
     if not _iterate(channel, run, spec, directory):
         return
@@ -242,8 +256,14 @@ def explain(error: Exception) -> dict[str, Any]:
     """The reason, message, remedy and iteration for the errors of ``hposvc.run.run``."""
     from hposvc.bilevel.iteration import Diverged
     from hposvc.bilevel.runtime import out_of_device_memory
+    from hposvc.problems.loading import NotInstalled
+    from hposvc.run.own import OtherVersion, OwnProblemFailed
     from hposvc.training_data import DataError
 
+    own = {OwnProblemFailed: OF_PROBLEM, OtherVersion: OF_VERSION, NotInstalled: NOT_HERE}
+    if type(error) in own:
+        reason, remedy = own[type(error)]
+        return {"reason": reason, "message": str(error), "remedy": remedy, "iteration": None}
     if isinstance(error, DataError):
         return {
             "reason": "invalid_data",
@@ -293,14 +313,14 @@ def _versions() -> dict[str, str]:
 
 
 def prepare() -> tuple[Load, str]:
-    """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run.run``."""
+    """Start Jittor, which takes a second or two, and load jobs with ``hposvc.run.loading``."""
     # The worker has compiled Jittor already: without this the import forks a pool of compilers that nothing here uses.
     os.environ["DISABLE_MULTIPROCESSING"] = "1"
     from hposvc.bilevel import runtime
-    from hposvc.run.run import Run
+    from hposvc.run.loading import load
 
     runtime.start("cuda" if sys.argv[1:] == ["cuda"] else "cpu")
-    return Run, runtime.device()
+    return load, runtime.device()
 
 
 if __name__ == "__main__":

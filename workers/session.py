@@ -80,6 +80,8 @@ class Session:
         self._asked: str | None = None
         self._asked_at = 0.0
         self._escalated = False
+        self._problem: str | None = attempt.spec.get("problem")
+        self._progress_at = claimed_at
         self._lease = Lease(
             attempt, seconds=timing.lease, claimed_at=claimed_at, poll=timing.poll, on_lost=self._end_runner
         )
@@ -124,6 +126,7 @@ class Session:
                 self._lose(losses.not_ready(self._timing.start))
                 return False
         self._runner = child
+        self._progress_at = clock()
         uploads = self._fetch_datasets()
         if uploads is None:
             return False
@@ -164,7 +167,11 @@ class Session:
             if clock() - self._child.last_heard > self._timing.hang:
                 self._lose(losses.hung(self._timing.hang))
                 return True
+            if self._problem is not None and clock() - self._progress_at > self._timing.silence:
+                self._lose(losses.silent(self._problem, self._timing.silence))
+                return True
             return False
+        self._progress_at = clock()
         if message is None:
             self._ended()
             return True
@@ -208,8 +215,8 @@ class Session:
                 if self._started:
                     raise Misbehaved("'started' a second time")
                 self._started = True
-                resumed_from = message["resumed_from"]
-                for url in self._write(lambda: self._attempt.start(resumed_from)):
+                resumed_from, version = message["resumed_from"], message.get("problem_version")
+                for url in self._write(lambda: self._attempt.start(resumed_from, version)):
                     self._files.remove(url)
             case "snapshot":
                 self._add_snapshot(snapshot_of(message["iteration"], message["summary"], message["detail"]))

@@ -15,6 +15,7 @@ from hposvc.machine.warmup import WarmupProgress, is_warm, warm_up
 from hposvc.schema.capabilities import offers as offers_of
 from hposvc.settings import Settings
 from hposvc.storage.store import Store
+from workers.problems import described
 from workers.supervisor import Supervisor
 from workers.timing import Timing
 
@@ -36,6 +37,7 @@ def main(settings: Settings) -> None:
         metrics_address=None if settings.metrics_port is None else (settings.metrics_host, settings.metrics_port),
         retention=None if settings.retention_days is None else settings.retention_days * 86400,
         running_jobs=settings.quota_running_jobs,
+        describe_problems=described,
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())

@@ -24,6 +24,8 @@ import sqlalchemy as sa
 
 from hposvc import logs, tracing
 from hposvc.db.engine import create_engine, is_transient
+from hposvc.fleet import problems
+from hposvc.fleet.problems import Description
 from hposvc.fleet.workers import Fleet, WorkerReport, WorkerState
 from hposvc.jobs.attempt import Attempt, claim
 from hposvc.jobs.queue import Consumer, Publisher
@@ -68,8 +70,10 @@ class Supervisor:
         metrics_address: tuple[str, int] | None = None,
         retention: float | None = None,
         running_jobs: int | None = None,
+        describe_problems: Callable[[], list[Description]] = list,
     ) -> None:
-        """``offers``: the needs of jobs that this worker meets; ``metrics_address``: where it serves its own metrics;
+        """``offers``: the needs of jobs that this worker meets, beside those for ``describe_problems()``, the problems
+        that are installed; ``metrics_address``: where it serves its own metrics;
         ``retention``: after how many seconds it removes finished jobs, None to keep them; ``memory_limit``: bytes
         that the runner of a job may take.
         """
@@ -93,6 +97,8 @@ class Supervisor:
         self._offers = tuple(offers)
         self._metrics_address = metrics_address
         self._retention = retention
+        self._describe_problems = describe_problems
+        self._problem_versions: dict[str, str] = {}
         self._ended = threading.Event()
         self._report = WorkerReport(self.id, socket.gethostname(), "unknown", {}, "compiling", offers=self._offers)
         self._report_lock = threading.Lock()
@@ -117,6 +123,7 @@ class Supervisor:
             chore.start()
         try:
             prepare(self._preparing)
+            self._report_problems()
             self._consumer = self._await_runner()
             try:
                 while not self._stopping.is_set() and not self._drained():
@@ -162,6 +169,18 @@ class Supervisor:
         if self._leaving():
             raise Stopped
         self._show("compiling", message=message)
+
+    def _report_problems(self) -> None:
+        """Say which problems are installed, and offer those that can be used."""
+        found = self._describe_problems()
+        if not found:
+            return
+        self._persist(lambda: problems.report(self._engine, found))
+        usable = {problem.name: problem.version for problem in found if problem.fault is None}
+        self._offers = (*self._offers, *usable)
+        self._problem_versions = usable
+        with self._report_lock:
+            self._report = replace(self._report, offers=self._offers, versions=self._report.versions | usable)
 
     def _await_runner(self) -> Consumer | None:
         """Receive deliveries once the first runner is ready; None when this worker was stopped before."""
@@ -300,7 +319,7 @@ class Supervisor:
         with self._report_lock:
             report = replace(self._report, state=state, job_id=job_id, progress_message=message)
             if child is not None:
-                report = replace(report, device=child.device, versions=child.versions)
+                report = replace(report, device=child.device, versions=child.versions | self._problem_versions)
             if report == self._report:
                 return
             self._report = report

@@ -15,6 +15,7 @@ class Timing:
     terminate: float = 4.0  # after SIGTERM, until SIGKILL
     drain: float = 20.0  # for the runner to hand over when the worker ends
     hang: float = 300.0  # without a heartbeat; the compiler can keep the runner's interpreter busy for long
+    silence: float = 900.0  # with heartbeats, but without anything done: own problems may loop for ever
     start: float = 120.0  # for a runner to get ready, once Jittor is compiled
     heartbeat: float = 5.0  # of the worker
 

@@ -76,7 +76,7 @@ async def submit_experiment(
 
     Its jobs are made as there is room for them, at most `at_once` at a time, and count towards the quotas.
     """
-    turns = held.work.checks if spec.job.dataset.uploads else held.work.changes
+    turns = held.work.checks if spec.job.uploads else held.work.changes
     if dry_run:
         warnings = await turns.run(tenant, partial(held.experiments.check, spec, tenant=tenant))
         checked = CheckedExperiment(spec=spec, trials=spec.planned, warnings=list(warnings))

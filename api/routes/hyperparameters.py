@@ -124,11 +124,11 @@ async def get_row_features(
     get = partial(queries.get, held.engine, job_id, tenant=tenant)
     spec = (await held.work.reads.run(tenant, get)).spec
     look = partial(_rows, held.datasets, spec, id, tenant)
-    return await (held.work.checks if spec.dataset.uploads else held.work.reads).run(tenant, look)
+    return await (held.work.checks if spec.uploads else held.work.reads).run(tenant, look)
 
 
 def _rows(datasets: Datasets, spec: JobSpec, ids: list[str], tenant: str) -> JobRows:
-    found = datasets.get(spec.dataset.id, tenant=tenant)
+    found = datasets.get(spec.data.id, tenant=tenant)
     if found.source == "upload" and found.image_shape is None:
         return NO_ROWS
     try:

@@ -90,7 +90,7 @@ async def submit(
     ] = False,
 ) -> Response:
     """Check the whole specification, against its dataset too, and queue the job. JSON or YAML."""
-    turns = held.work.checks if spec.dataset.uploads else held.work.changes
+    turns = held.work.checks if spec.uploads else held.work.changes
     if dry_run:
         checked, warnings = await turns.run(tenant, partial(held.jobs.check, spec, tenant=tenant))
         answer = Checked(spec=checked, warnings=list(warnings))
@@ -116,7 +116,7 @@ def list_jobs(
         list[State],
         Query(max_length=9, description="Only jobs in this state. Repeat the parameter for several. By default all."),
     ] = [],  # noqa: B006 - FastAPI copies it
-    kind: Annotated[Kind | None, Query(description="Only jobs of this kind. By default both.")] = None,
+    kind: Annotated[Kind | None, Query(description="Only jobs of this kind. By default all.")] = None,
     tag: Annotated[Tag | None, Query(description="Only jobs with this tag.")] = None,
     text: Text = None,
     experiment: Annotated[
@@ -255,7 +255,7 @@ def get_spec(
     if corrected:
         spec, changes = calmer(spec)
         head = "".join(f"# {line}\n" for line in (f"Corrected from {job_id}:", *changes))
-    document: dict[str, Any] = spec.model_dump(mode="json", exclude_none=True)
+    document = spec.said(exclude_none=True)
     text = head + yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
     headers = {"Content-Disposition": f'inline; filename="{job_id}.yaml"'}
     return Response(text, media_type="application/yaml; charset=utf-8", headers=headers)

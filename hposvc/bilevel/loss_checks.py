@@ -108,7 +108,8 @@ def _tried(problem: ModuleProblem, name: str, loss: Loss, data: Tree) -> list[_G
             "let it keep nothing from one call to the next, and draw random numbers in it only from jittor, "
             "numpy.random or random",
         )
-    beside = _arrays(problem, *map(_beside, start))
+    rng = np.random.default_rng(1)
+    beside = _arrays(problem, *(_beside(arrays, rng) for arrays in start))
     return [gradients, _gradients(loss(*beside), *beside)]
 
 
@@ -127,7 +128,6 @@ def _arrays(problem: ModuleProblem, w: Arrays, lam: Arrays) -> tuple[list[Var], 
     return made[0], made[1]
 
 
-def _beside(arrays: Arrays) -> Arrays:
+def _beside(arrays: Arrays, rng: np.random.Generator) -> Arrays:
     """``arrays``, each number moved at random, about a tenth of its size or of one."""
-    rng = np.random.default_rng(1)
     return [array + BESIDE * (1 + np.abs(array)) * rng.normal(size=array.shape) for array in arrays]

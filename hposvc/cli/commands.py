@@ -47,7 +47,7 @@ def _add(panel: str, *commands: Callable[..., None]) -> None:
 
 
 _add(LOCAL, service.demo, service.up, service.doctor, service.warmup, service.config)
-_add(JOBS, tuning.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
+_add(JOBS, data.problems, tuning.tune, jobs.submit, jobs.jobs, jobs.watch, jobs.results, jobs.predict, jobs.iterations)
 _add(JOBS, jobs.pause, jobs.resume, jobs.finish, jobs.cancel, jobs.retry, jobs.edit, jobs.rm)
 _add(JOBS, experiments.repeat, experiments.sweep)
 app.add_typer(experiments.commands, name="experiments", rich_help_panel=JOBS)

@@ -69,6 +69,18 @@ def list_(url: Url = None, as_json: Json = False) -> None:
         console().print(datasets_table(found))
 
 
+def problems(url: Url = None, as_json: Json = False) -> None:
+    """List the problems that are installed on the workers, for jobs of kind custom, and what each takes."""
+    from hposvc.cli.render import console, problems_table
+
+    with client_of(url) as client:
+        found = client.problems()
+    if as_json:
+        print_json([item.model_dump(mode="json") for item in found])
+    else:
+        console().print(problems_table(found))
+
+
 @commands.command()
 def add(
     file: DataFile,

@@ -15,7 +15,8 @@ from rich.text import Text
 from hposvc.cli.terminal import visible
 from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.job import JobResource
-from hposvc.schema.result import GroupWeight, JobResult, Noise, Strength, read_result
+from hposvc.schema.problems import ProblemResource
+from hposvc.schema.result import GroupWeight, JobResult, Noise, OwnNumber, OwnTable, Strength, read_result
 from hposvc.schema.reviews import Decision
 from hposvc.schema.states import State
 from hposvc.schema.workers import WorkerResource
@@ -125,6 +126,24 @@ def datasets_table(found: Iterable[DatasetResource]) -> RenderableType:
     return table
 
 
+def problems_table(found: Sequence[ProblemResource]) -> RenderableType:
+    """A line for each installed problem, with its parameters below."""
+    if not found:
+        return Text("No worker has a problem installed; docs/own-problems.md says how to bring one.")
+    parts: list[RenderableType] = []
+    for item in found:
+        where = item.fault or (f"{item.workers} live workers have it" if item.workers else "no live worker has it")
+        parts += [Text(f"{item.name} {item.version}", "bold"), Text(item.summary), Text(where, "dim")]
+        table = Table(box=None, header_style="dim")
+        for heading in ("parameter", "default", "meaning"):
+            table.add_column(heading, overflow="fold")
+        for name, field in item.parameters.get("properties", {}).items():
+            default = str(field["default"]) if "default" in field else "required"
+            table.add_row(name, default, str(field.get("description", "")))
+        parts += [table, Text()]
+    return Group(*parts)
+
+
 def decisions_table(found: Iterable[Decision]) -> RenderableType:
     """A line a decision."""
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -184,6 +203,7 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
     parts: list[RenderableType] = []
     if result.sentence:
         parts += [Text(result.sentence, "bold"), Text()]
+    parts += _of_own_problem(result)
     if result.models:
         parts += [_models(result)]
     if result.suspects:
@@ -202,6 +222,29 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
         lacks = ", ".join(result.missing)
         parts += [Text(f"! the stored result lacks {lacks}: another release wrote it", "yellow")]
     return Group(*parts)
+
+
+def _of_own_problem(result: JobResult) -> list[RenderableType]:
+    parts: list[RenderableType] = [_numbers(result.numbers), Text()] if result.numbers else []
+    for own in result.tables:
+        parts += [_own_table(own), Text()]
+    return parts
+
+
+def _numbers(numbers: Sequence[OwnNumber]) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for item in numbers:
+        table.add_row(item.name or "–", number(item.value))
+    return table
+
+
+def _own_table(own: OwnTable) -> Table:
+    table = Table(title=own.title, title_justify="left", title_style="dim", box=None)
+    for column in own.columns:
+        table.add_column(column)
+    for row in own.rows:
+        table.add_row(*(cell if isinstance(cell, str) else number(cell) for cell in row))
+    return table
 
 
 def _models(result: JobResult) -> Table:

@@ -16,7 +16,7 @@ import httpx
 
 from hposvc.client.bodies import Spec, by_column, encode, media_type, pieces
 from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
-from hposvc.client.errors import ClientError, ProblemError, Repeated, ServerUnreachableError
+from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
 from hposvc.client.experiments import ExperimentCalls
 from hposvc.client.reviews import ReviewCalls
@@ -25,6 +25,7 @@ from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
 from hposvc.schema.datasets import DatasetPage, DatasetResource
 from hposvc.schema.iterations import IterationColumns
 from hposvc.schema.job import ArtifactResource, Checked, EventPage, JobPage, JobResource
+from hposvc.schema.problems import ProblemResource
 from hposvc.schema.states import TERMINAL
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
 from hposvc.schema.workers import WorkerResource
@@ -245,11 +246,7 @@ class Client:
 
     def remove_dataset(self, dataset_id: str) -> None:
         """Remove an uploaded data set. Raises ProblemError (409) while jobs need it."""
-        try:
-            self._http.call("DELETE", f"/v1/datasets/{quote(dataset_id, safe='')}")
-        except Repeated as error:
-            if error.problem.status != httpx.codes.NOT_FOUND:
-                raise error.problem from error
+        self._http.remove(f"/v1/datasets/{quote(dataset_id, safe='')}")
 
     def rows(self, job_id: str, *, part: str = "train", limit: int | None = None) -> pa.Table:
         """The rows of a finished job as an Arrow table (``to_pandas()`` makes a frame of it), the suspicious first.
@@ -318,11 +315,7 @@ class Client:
 
     def delete(self, job_id: str) -> None:
         """Delete a job that has ended, with everything that it left. Raises ProblemError (409) when it has not."""
-        try:
-            self._http.call("DELETE", _path(job_id))
-        except Repeated as error:
-            if error.problem.status != httpx.codes.NOT_FOUND:
-                raise error.problem from error
+        self._http.remove(_path(job_id))
 
     def session(self) -> dict[str, Any]:
         """Whose key this is: ``tenant``, ``key`` (its name; None where none is asked for) and ``scopes``."""
@@ -366,6 +359,10 @@ class Client:
     def workers(self) -> list[WorkerResource]:
         """The workers that the service knows."""
         return [WorkerResource.model_validate(worker) for worker in self._http.call("GET", "/v1/workers")["items"]]
+
+    def problems(self) -> list[ProblemResource]:
+        """The problems that jobs of kind custom can name, with what each takes."""
+        return [ProblemResource.model_validate(item) for item in self._http.call("GET", "/v1/problems")["items"]]
 
     def is_ready(self) -> bool:
         """Whether the service responds and has what it needs to take jobs; asks once."""

@@ -41,6 +41,14 @@ class Connection:
         """``call`` for what must not happen twice: repeated only when the service said that it did nothing."""
         return self.call(method, path, lost=False, **request)
 
+    def remove(self, path: str) -> None:
+        """Delete what is at ``path``. That it is gone after a request whose response got lost is no error."""
+        try:
+            self.call("DELETE", path)
+        except Repeated as error:
+            if error.problem.status != httpx.codes.NOT_FOUND:
+                raise error.problem from error
+
     @contextlib.contextmanager
     def stream(self, path: str, **request: Any) -> Iterator[httpx.Response]:
         """A response that is read in pieces, requested once. Raises ProblemError, ServerUnreachableError."""

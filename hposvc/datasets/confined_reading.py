@@ -90,7 +90,7 @@ def _done(command: dict[str, Any]) -> dict[str, Any]:
     if command["what"] == "check":
         checked = training_data.check(spec, uploads)
         return {"spec": checked.spec.model_dump(mode="json"), "cautions": checked.cautions}
-    dataset = training_data.load(spec.dataset, spec.hyperparameters.group_columns, uploads)
+    dataset = training_data.load(spec.data, spec.hyperparameters.group_columns, uploads)
     return {"rows": with_ids(dataset, command["ids"]).model_dump(mode="json")}
 
 

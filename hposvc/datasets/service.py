@@ -295,11 +295,11 @@ class Datasets:
         """
         from hposvc import training_data  # here: it loads what a process that only reads need not
 
-        stored = self._stored(spec.dataset.ids, tenant)
+        stored = self._stored(spec.data.ids, tenant)
         try:
             return confined_reading.check(spec, stored) if stored else training_data.check(spec)
         except FileNotFoundError:
-            message = f"the file of {spec.dataset.id} is not in the store any more"
+            message = f"the file of {spec.data.id} is not in the store any more"
             raise DataError([Defect("dataset.id", message, "remove the data set and upload it again")]) from None
 
     def rows(self, spec: JobSpec, ids: Sequence[str], *, tenant: str = DEFAULT_TENANT) -> JobRows:
@@ -307,10 +307,10 @@ class Datasets:
         from hposvc import training_data
         from hposvc.training_data.lookup import with_ids
 
-        stored = self._stored(spec.dataset.ids, tenant)
+        stored = self._stored(spec.data.ids, tenant)
         if stored:
             return confined_reading.rows(spec, stored, ids)
-        return with_ids(training_data.load(spec.dataset, spec.hyperparameters.group_columns), ids)
+        return with_ids(training_data.load(spec.data, spec.hyperparameters.group_columns), ids)
 
     def upload(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> Upload:
         """An uploaded data set, to be read. Raises DatasetNotFound."""

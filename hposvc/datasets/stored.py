@@ -38,7 +38,7 @@ def find(connection: sa.Connection, ids: Iterable[str], tenant: str, *, hold: bo
 
 def hold(connection: sa.Connection, spec: JobSpec, tenant: str) -> None:
     """Keep the uploaded data sets of ``spec`` from being removed in this transaction. Raises DataError: one is gone."""
-    uploaded = {*spec.dataset.uploads}
+    uploaded = {*spec.uploads}
     gone = uploaded - {item.id for item in find(connection, uploaded, tenant, hold=True)} if uploaded else set()
     if gone:
         raise DataError([Defect("dataset.id", f"there is no data set {min(gone)!r} any more", "upload it again")])

@@ -176,13 +176,15 @@ jobs = Table(
     Column("last_event", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False, default=1),
     Column("traceparent", String(64)),
-    Column("needs", String(32), nullable=False, server_default="any"),  # of a worker: see hposvc.schema.capabilities
+    Column("needs", String(200), nullable=False, server_default="any"),  # of a worker: see hposvc.schema.capabilities
     Column("created_at", Double, nullable=False, default=now()),
     Column("queued_at", Double, nullable=False, default=now()),
     Column("started_at", Double),
     Column("finished_at", Double),
-    Column("dataset_id", String(200)),  # of the spec; null, as the next one: of an earlier release
+    # of the spec, or the name of its problem; null, as the next one: of an earlier release
+    Column("dataset_id", String(200)),
     Column("spec_bytes", BigInteger),  # of the spec as JSON
+    Column("problem_version", String(64)),  # of an own problem, with which the job began
     Column("experiment_id", String(64)),  # no reference: the job outlives it; null: the job is nobody's trial
     Index("ix_jobs_experiment_id", "experiment_id"),
     Index("ix_jobs_tenant_created", "tenant_id", "created_at", "id"),
@@ -287,6 +289,19 @@ workers = Table(
     Column("offers", JSONType, nullable=False, server_default="[]"),
     Column("counters", JSONType, nullable=False, server_default="{}"),  # since the worker started, only growing
     Column("asked", String(16)),  # drain | leave
+)
+
+# The problems that workers have had installed, as they described them when they started; all versions are kept.
+problems = Table(
+    "problems",
+    metadata,
+    Column("name", String(200), primary_key=True),
+    Column("version", String(64), primary_key=True),
+    Column("summary", Text, nullable=False),
+    Column("parameters", JSONType, nullable=False),  # a JSON Schema
+    Column("defaults", JSONType, nullable=False),
+    Column("fault", Text),  # why it cannot be used
+    Column("reported_at", Double, nullable=False, default=now()),
 )
 
 # What workers that have left had counted: with the rows above, totals that never shrink.

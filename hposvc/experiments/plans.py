@@ -32,7 +32,7 @@ def check(spec: ExperimentSpec) -> None:
     """Whether the plan fits its job. Raises DataError with every path or value that does not."""
     plan = spec.plan
     if isinstance(plan, RepeatsPlan):
-        if plan.over != "seed" and not isinstance(spec.job.dataset.split, RandomSplit):
+        if plan.over != "seed" and not isinstance(spec.job.split, RandomSplit):
             raise DataError(
                 [
                     Defect(
@@ -127,7 +127,7 @@ def fixed_parameters(spec: ExperimentSpec, number: int) -> Parameters:
     plan = spec.plan
     if isinstance(plan, RepeatsPlan):
         seeds: Parameters = {}
-        split = spec.job.dataset.split
+        split = spec.job.split
         if plan.over != "seed" and isinstance(split, RandomSplit):
             seeds[SPLIT_SEED] = (split.seed + number) % 2**31
         if plan.over != "split":

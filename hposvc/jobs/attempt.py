@@ -90,13 +90,18 @@ class Attempt:
             raise Fenced(self._belongs_to_another())
         return Asked(State(row.state), row.finish_early)
 
-    def start(self, resumed_from: int | None) -> list[str]:
+    def start(self, resumed_from: int | None, problem_version: str | None = None) -> list[str]:
         """The runner took the job up, from the checkpoint of that iteration or from the start.
+
+        ``problem_version`` is that of its own problem, if it is one.
 
         Returns the URLs of discarded checkpoints, which nothing refers to any more.
         """
         with write(self._engine) as connection:
-            row = self._update(connection, {"started_at": sa.func.coalesce(jobs.c.started_at, now())})
+            row = self._update(
+                connection,
+                {"started_at": sa.func.coalesce(jobs.c.started_at, now()), "problem_version": problem_version},
+            )
             self._close_attempt(connection, {"resumed_from": resumed_from})
             discarded = connection.execute(
                 artifacts.delete()
@@ -204,7 +209,9 @@ class Attempt:
 
     def datasets(self) -> list[StoredDataset]:
         """The uploaded data sets that the job names and that are still there."""
-        named = self.spec["dataset"]
+        named = self.spec.get("dataset")
+        if named is None:  # an own problem
+            return []
         split = named.get("split") or {}
         ids = [str(name) for name in (named["id"], split.get("validation"), split.get("test")) if name is not None]
         with read(self._engine) as connection:

@@ -35,7 +35,7 @@ from hposvc.storage.store import Store
 Order = Literal["given", "lowest", "highest"]
 FILE = "hyperparameters.parquet"
 TOKEN_DIGITS = 16  # of the SHA-256 of a file: iterations come again when a job is retried, contents do not
-SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tuning": "log"}
+SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tuning": "log", "custom": "linear"}
 
 
 class NotReady(Exception):

@@ -245,6 +245,7 @@ def job_resource(row: sa.RowMapping) -> JobResource:
         started_at=_time(row["started_at"]) if row["started_at"] else None,
         finished_at=_time(row["finished_at"]) if row["finished_at"] else None,
         spec=JobSpec.model_validate(row["spec"]),
+        problem_version=row["problem_version"],
         links=JobLinks(
             self=path, iterations=f"{path}/iterations", events=f"{path}/events", dashboard=f"/jobs/{row['id']}"
         ),

@@ -14,8 +14,9 @@ from hposvc.datasets.stored import hold
 from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, DELETED, idempotency_keys, jobs
 from hposvc.failpoints import failpoint
+from hposvc.fleet.problems import known
 from hposvc.fleet.workers import offered
-from hposvc.jobs import queries
+from hposvc.jobs import own_problems, queries
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queries import JobNotFound
 from hposvc.jobs.queue import Publisher
@@ -78,8 +79,12 @@ class Jobs:
     def check(self, spec: JobSpec, *, tenant: str = DEFAULT_TENANT) -> tuple[JobSpec, tuple[str, ...]]:
         """Check ``spec`` against its data sets; returns what would be stored, and warnings.
 
+        That of an own problem is checked against what workers said that it takes.
+
         Raises hposvc.training_data.DataError.
         """
+        if spec.problem is not None:
+            return own_problems.checked(spec, known(self._engine)), ()
         return self._datasets.check(spec, tenant=tenant)
 
     def submit(
@@ -104,7 +109,7 @@ class Jobs:
                 raise
             # Another request with this key committed in between; now it is there to be found.
             job = self._submit(spec, tenant, idempotency_key, fingerprint, traceparent)
-        needs = spec.resources.needs
+        needs = spec.needs
         if job.state is State.QUEUED and needs != ANY:
             waiting = unmet(needs, offered(self._engine))
             notices = notices if waiting is None else (waiting, *notices)
@@ -160,15 +165,15 @@ class Jobs:
                 name=spec.name,
                 tags=spec.tags,
                 priority=spec.priority,
-                spec=spec.model_dump(mode="json"),
-                dataset_id=spec.dataset.id,
+                spec=spec.said(),
+                dataset_id=spec.subject,
                 spec_bytes=size,
                 state=State.QUEUED,
                 attempt=1,
                 max_attempts=spec.max_attempts,
                 iterations=spec.stop.iterations,
                 traceparent=traceparent,
-                needs=spec.resources.needs,
+                needs=spec.needs,
                 experiment_id=experiment_id,
             )
             .returning(jobs.c.created_at)

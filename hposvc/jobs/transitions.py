@@ -54,7 +54,7 @@ def begin_again(connection: sa.Connection, job_id: str) -> dict[str, Any]:
         artifacts.update().where(artifacts.c.job_id == job_id, artifacts.c.kind == CHECKPOINT).values(kind=DISCARDED)
     )
     latest = ("upper_loss", "hypergradient_norm", "nonfinite", "best_upper_loss", "best_iteration", "sparkline")
-    return {"iteration": 0} | dict.fromkeys((*latest, "started_at"))
+    return {"iteration": 0} | dict.fromkeys((*latest, "started_at", "problem_version"))
 
 
 def move_to(connection: sa.Connection, action: Action, row: sa.Row[Any], attempt: int, data: dict[str, Any]) -> State:

@@ -76,7 +76,7 @@ class Labelling:
     @property
     def trusts_nobody(self) -> bool:
         """Whether no row is known to be right."""
-        return self.spec.dataset.trusted == "unknown"
+        return self.spec.data.trusted == "unknown"
 
     @cached_property
     def rows(self) -> Integers:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -42,6 +41,7 @@ from hposvc.run import evaluation
 from hposvc.run.artifacts import HyperparameterTable, Problem, lightest, model_file, parquet, rows_table, strongest
 from hposvc.run.corrected import corrected
 from hposvc.run.labelling import Labelling, starts_at_labels
+from hposvc.run.outcome import Outcome
 from hposvc.run.record import RunRecord
 from hposvc.run.translation import config, problem
 from hposvc.schema import cautions
@@ -50,14 +50,6 @@ from hposvc.schema.spec import JobSpec
 
 # The test loss is looked at this often along the path: whatever the clock says, a batch ends at each of its multiples.
 TEST_EVERY = FLUSH_ITERATIONS
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``result`` is ready for JSON, ``artifacts`` are files by name."""
-
-    result: dict[str, Any]
-    artifacts: dict[str, bytes]
 
 
 class Run:
@@ -82,7 +74,7 @@ class Run:
         runtime.start(_device(spec), spec.solver.seed)
         self.spec = spec
         if dataset is None:
-            dataset = training_data.load(spec.dataset, spec.hyperparameters.group_columns, uploads)
+            dataset = training_data.load(spec.data, spec.hyperparameters.group_columns, uploads)
         found = training_data.defects(dataset, spec)
         if found:
             raise training_data.DataError(found)

@@ -1,7 +1,8 @@
 """What a job needs of a worker, and what a worker offers: names that meet in a queue.
 
-A need is ``any``, ``cpu`` or ``cuda``, with ``-large`` or ``-huge`` behind it when the job asks for memory. A worker
-offers every need that it can meet, and receives the queues of those names.
+A need is ``any``, ``cpu`` or ``cuda``, with ``-large`` or ``-huge`` behind it when the job asks for memory; or the name
+of an installed problem, ``package:name``. A worker offers every need that it can meet, and receives the queues of those
+names.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ def unmet(wanted: str, offered: Collection[str]) -> str | None:
     """Why a job has to wait although workers are there; None when one of the ``offered`` names is what it needs."""
     if wanted in offered:
         return None
+    if ":" in wanted:
+        return f"no live worker has the problem {wanted}: the job waits for a worker that has it installed"
     device, _, memory = wanted.partition("-")
     what = {ANY: "a worker", "cpu": "a worker on the CPU", "cuda": "a worker with a GPU (HPOSVC_DEVICE=cuda)"}[device]
     size = f" with {'16' if memory == 'large' else '64'} GiB of memory" if memory else ""

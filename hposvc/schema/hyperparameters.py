@@ -27,7 +27,7 @@ class Quantiles(Resource):
     lam: list[Number]
     """λ at each probability."""
     value: list[Number]
-    """The weight or the strength at each probability."""
+    """The weight or the strength at each probability; for an own problem λ itself."""
 
 
 class HyperparameterGroup(Resource):
@@ -53,7 +53,7 @@ class Hyperparameter(Resource):
     lam: Number
     """λ, the number that is tuned."""
     value: Number
-    """What λ means: the weight σ(λ), between 0 and 1, or the strength e^λ."""
+    """What λ means: the weight σ(λ), between 0 and 1, the strength e^λ, or for an own problem λ itself."""
     label: str | None = None
     """The label of the row. Only with weights of single rows."""
     rows: int | None = None
@@ -69,8 +69,8 @@ class Hyperparameters(Resource):
     """The iteration that this λ is of. null: before the first snapshot."""
     final: bool
     """Whether this is the λ of the result. If not, the job goes on and λ changes."""
-    scale: Literal["logistic", "log"]
-    """`logistic`: values are weights σ(λ). `log`: values are strengths e^λ."""
+    scale: Literal["logistic", "log", "linear"]
+    """`logistic`: values are weights σ(λ). `log`: values are strengths e^λ. `linear`: values are λ itself."""
     size: int
     """How many entries λ has in all. 0: before the first snapshot."""
     groups: list[HyperparameterGroup]
@@ -103,8 +103,8 @@ class HyperparameterHistory(Resource):
 
     iteration: list[int]
     """The iterations of the snapshots, ascending."""
-    scale: Literal["logistic", "log"]
-    """`logistic`: values are weights σ(λ). `log`: values are strengths e^λ."""
+    scale: Literal["logistic", "log", "linear"]
+    """`logistic`: values are weights σ(λ). `log`: values are strengths e^λ. `linear`: values are λ itself."""
     probabilities: list[float]
     """The probabilities of the quantiles, from 0 (the lowest value) to 1 (the highest)."""
     groups: list[HistoryGroup]

@@ -124,6 +124,8 @@ class JobResource(Resource):
     """When the job succeeded, failed or was cancelled. null: not yet."""
     spec: JobSpec
     """The spec, with every default filled in."""
+    problem_version: str | None = None
+    """The version of the package of an own problem with which the job began. null: not begun, or a built-in kind."""
     links: JobLinks
     """Where the job and what belongs to it are found."""
     notice: str | None = None

@@ -20,7 +20,7 @@ def job_html(job: JobResource) -> str:
     progress = f"{job.progress.iteration:,} of {job.progress.iterations:,} iterations"
     parts = [
         f"<strong>{escape(job.name or job.kind)}</strong> · {escape(job.state)} · {progress}",
-        f'<br><span style="{MUTED}"><code>{escape(job.id)}</code> · {escape(job.spec.dataset.id)}</span>',
+        f'<br><span style="{MUTED}"><code>{escape(job.id)}</code> · {escape(job.spec.subject)}</span>',
     ]
     if job.latest.upper_loss is not None:
         best = _number(job.best.upper_loss)

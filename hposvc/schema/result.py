@@ -166,6 +166,26 @@ class Strength(ResultPart):
     """The strength e^λ."""
 
 
+class OwnNumber(ResultPart):
+    """A number of the result of an own problem."""
+
+    name: Text = None
+    """What it is."""
+    value: Number | None = None
+    """The number."""
+
+
+class OwnTable(ResultPart):
+    """A table of the result of an own problem."""
+
+    title: Text = None
+    """What it shows."""
+    columns: list[str] = Field(default_factory=list)
+    """The names of its columns."""
+    rows: list[list[str | Number | None]] = Field(default_factory=list)
+    """Its rows, a cell for each column."""
+
+
 class Column(ResultPart):
     """What was done to a column of the data set."""
 
@@ -221,6 +241,12 @@ class JobResult(ResultPart):
     """What was done to each column. null for bundled data sets."""
     sentence: Text = None
     """The result in two or three sentences."""
+    problem: Text = None
+    """The name of the own problem. null: a built-in kind."""
+    numbers: Annotated[list[OwnNumber], BeforeValidator(_parts)] = Field(default_factory=list)
+    """Numbers that an own problem returned."""
+    tables: Annotated[list[OwnTable], BeforeValidator(_parts)] = Field(default_factory=list)
+    """Tables that an own problem returned, of at most 200 rows each."""
     models: Annotated[list[Candidate], BeforeValidator(_parts)] = Field(default_factory=list)
     """The model that is handed over first, then the candidates that it was compared with."""
     handed_over: Text = None
@@ -254,9 +280,9 @@ class JobResult(ResultPart):
     @property
     def missing(self) -> list[str]:
         """What every result of this release has, and this one has not, in words."""
-        parts = {
+        parts: dict[str, object] = {
             "its sentence": self.sentence,
-            "what it was compared with": self.models,
+            "what it was compared with": self.models or self.problem,
             "how many iterations it took": self.iterations,
         }
         return [name for name, value in parts.items() if not value]

@@ -1,12 +1,13 @@
 """The job a person posts: one model for HTTP, for YAML files, and for the runner.
 
-Only ``kind`` and ``dataset`` are required. Every other field has a default that is good enough to be left
-alone; the stored spec shows what was filled in. What a field means mathematically is in docs/solver.md.
+Only ``kind`` is required, and ``dataset``, or ``problem`` for the kind ``custom``. Every other field has a default that
+is good enough to be left alone; the stored spec shows what was filled in. What a field means mathematically is in
+docs/solver.md.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
@@ -14,7 +15,7 @@ from hposvc.formulas import Estimator, uncovered
 from hposvc.schema.capabilities import Device, Memory, need
 from hposvc.schema.described import Described
 
-Kind = Literal["data_reweighting", "regularization_tuning"]
+Kind = Literal["data_reweighting", "regularization_tuning", "custom"]
 Per = Literal[
     "auto", "noise_matrix", "opinion", "posterior", "row", "class", "group", "model", "layer", "feature", "parameter"
 ]
@@ -28,6 +29,7 @@ Fraction = Annotated[Float, Field(gt=0, lt=1)]
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 ColumnName = Annotated[str, Field(min_length=1, max_length=200)]
 DatasetId = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9:_.-]+$")]
+ProblemName = Annotated[str, Field(min_length=3, max_length=200, pattern=r"^[A-Za-z_]\w*:[A-Za-z0-9_.-]+$")]
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 Tags = Annotated[list[Tag], Field(max_length=20)]
 JobName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -486,14 +488,23 @@ class JobSpec(SpecModel):
 
     kind: Kind
     """What is tuned. `data_reweighting`: the weights of training rows, classes or groups. `regularization_tuning`: the
-    strengths of a penalty on the parameters.
+    strengths of a penalty on the parameters. `custom`: the λ of a problem that is installed on the workers.
     """
     name: JobName | None = None
     """A name for people; several jobs may have the same. null: none."""
     tags: Tags = Field([])
     """Short texts to find the job again by. By default none."""
-    dataset: DatasetSpec
-    """Which data, which columns of it, and how the rows are divided."""
+    dataset: DatasetSpec | None = None
+    """Which data, which columns of it, and how the rows are divided. Required for all kinds but `custom`, which has no
+    data set.
+    """
+    problem: ProblemName | None = None
+    """The name of an installed problem, such as `my_package:few_shot`; `GET /v1/problems` and `hposvc problems` list
+    them. Required for `kind: custom`, refused otherwise.
+    """
+    parameters: dict[str, Any] = Field({})
+    """The parameters of the problem, which says what it takes: `parameters` in `GET /v1/problems` is their JSON Schema.
+    """
     model: ModelSpec = LinearModel()
     """The model that the lower level trains. By default a linear one."""
     loss: LossSpec | None = None
@@ -527,6 +538,28 @@ class JobSpec(SpecModel):
     """
 
     @model_validator(mode="after")
+    def _is_about_data_or_a_problem(self) -> JobSpec:
+        if self.kind != "custom":
+            if self.dataset is None:
+                raise ValueError(f"dataset: is required for kind: {self.kind}; name a data set, {{id: …}}")
+            if self.problem is not None or self.parameters:
+                field = "parameters" if self.problem is None else "problem"
+                raise ValueError(f"{field}: belongs to kind: custom; leave it out")
+            return self
+        if self.problem is None:
+            raise ValueError("problem: is required for kind: custom; name an installed problem, package:name")
+        for field in sorted(OF_DATA - {"resources"}):
+            if getattr(self, field) not in (None, type(self).model_fields[field].default):
+                raise ValueError(f"{field}: an own problem brings its own; leave it out, and see its parameters")
+        if self.solver.lower.weight_decay != "auto":
+            raise ValueError("solver.lower.weight_decay: the loss of an own problem has it or not; leave it out")
+        if self.resources != ResourcesSpec():
+            raise ValueError(
+                "resources: a job of kind: custom runs where its problem is installed, on any machine; leave it out"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _per_fits_kind(self) -> JobSpec:
         allowed = PER[self.kind]
         per = self.hyperparameters.per
@@ -549,6 +582,8 @@ class JobSpec(SpecModel):
 
     @model_validator(mode="after")
     def _trusted_rows_fit(self) -> JobSpec:
+        if self.dataset is None:
+            return self
         trusted, per = self.dataset.trusted, self.per
         if trusted == "split":
             return self
@@ -602,12 +637,49 @@ class JobSpec(SpecModel):
         return self
 
     @property
+    def data(self) -> DatasetSpec:
+        """The data set. Raises ValueError: an own problem has none."""
+        if self.dataset is None:
+            raise ValueError(f"a job of kind: {self.kind} has no data set")
+        return self.dataset
+
+    @property
+    def split(self) -> RandomSplit | ColumnSplit | FilesSplit | None:
+        """How its rows are divided; None for an own problem."""
+        return None if self.dataset is None else self.dataset.split
+
+    @property
+    def subject(self) -> str:
+        """What the job is about: the id of its data set, or the name of its problem."""
+        return self.data.id if self.problem is None else self.problem
+
+    def said(self, **options: Any) -> dict[str, Any]:
+        """The spec as JSON, without what its kind does not have. ``options`` are those of ``model_dump``."""
+        foreign = {"problem", "parameters"} if self.problem is None else OF_DATA
+        return self.model_dump(mode="json", exclude=foreign, **options)
+
+    @property
+    def uploads(self) -> list[str]:
+        """The uploaded data sets that it names."""
+        return [] if self.dataset is None else self.dataset.uploads
+
+    @property
+    def needs(self) -> str:
+        """The name of what the job needs of a worker: see ``hposvc.schema.capabilities``."""
+        return self.resources.needs if self.problem is None else self.problem
+
+    @property
     def per(self) -> str:
-        """The granularity of λ, with the default of the kind and the model filled in."""
+        """The granularity of λ, with the default of the kind and the model filled in; empty for an own problem."""
+        if self.kind == "custom":
+            return ""
         if self.kind == "regularization_tuning" and self.model.type == "cnn":
             return self.hyperparameters.per or "layer"
         return self.hyperparameters.per or PER[self.kind][0]
 
+
+# The parts of a spec that a job of kind ``custom`` does not have.
+OF_DATA = {"dataset", "model", "loss", "hyperparameters", "resources"}
 
 # The kinds of λ that start at an analysis of the labels.
 FROM_LABELS = ("auto", "noise_matrix", "opinion", "posterior")
@@ -616,4 +688,5 @@ FROM_LABELS = ("auto", "noise_matrix", "opinion", "posterior")
 PER: dict[Kind, tuple[str, ...]] = {
     "data_reweighting": ("auto", "noise_matrix", "opinion", "posterior", "row", "class", "group"),
     "regularization_tuning": ("feature", "model", "layer", "parameter"),
+    "custom": (),
 }

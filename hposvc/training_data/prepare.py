@@ -69,7 +69,7 @@ def prepare(dataset: Dataset, spec: JobSpec) -> Prepared:
     rows = divide(dataset, spec)
     dataset = dataset.encoded(rows.train)
     labels, planted = dataset.targets[rows.train], None
-    noise = spec.dataset.label_noise
+    noise = spec.data.label_noise
     if noise is not None:
         if dataset.classes is None:
             raise DataError(list(noise_defects(dataset, spec)))
@@ -88,12 +88,12 @@ class Checked(NamedTuple):
 
 def check(spec: JobSpec, uploads: Mapping[str, Upload] | None = None) -> Checked:
     """Refuse what can be seen at the door, without training. Raises DataError with all defects found."""
-    dataset = load(spec.dataset, spec.hyperparameters.group_columns, uploads)
+    dataset = load(spec.data, spec.hyperparameters.group_columns, uploads)
     rows, found = _examined(dataset, spec)
     if rows is None or found:
         raise DataError(found)
     said = {"label": dataset.target_name, "id_column": dataset.id_name, "task": dataset.task}
-    checked = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=said)})
+    checked = spec.model_copy(update={"dataset": spec.data.model_copy(update=said)})
     sizes = cautions.Sizes(len(rows.validation), _hyperparameters(dataset, spec))
     return Checked(checked, (*dataset.cautions, *cautions.of_spec(spec, sizes)))
 

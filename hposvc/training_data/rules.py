@@ -43,7 +43,7 @@ def _class_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
 
 def noise_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
     """Label noise can be planted in classes only."""
-    if dataset.task == "regression" and spec.dataset.label_noise is not None:
+    if dataset.task == "regression" and spec.data.label_noise is not None:
         yield Defect(
             "dataset.label_noise",
             f"column {dataset.target_name!r} holds numbers, and only classes can be swapped",
@@ -99,7 +99,7 @@ def _group_defects(dataset: Dataset, spec: JobSpec) -> Iterator[Defect]:
             f"{named} give{'s' if len(columns) == 1 else ''} {values:,} groups",
             f"name columns that give 2 to {MOST_GROUPS:,}, or weight each row by per: row",
         )
-    if dataset.target_name in columns and spec.dataset.label_noise is not None:
+    if dataset.target_name in columns and spec.data.label_noise is not None:
         yield Defect(field, f"column {dataset.target_name!r} still holds the labels before the noise", "use per: class")
 
 

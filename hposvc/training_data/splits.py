@@ -81,11 +81,11 @@ class RowIndices:
 
 
 def divide(dataset: Dataset, spec: JobSpec) -> RowIndices:
-    """Divide the rows as ``spec.dataset.split`` says, then carve the selection rows out of the validation rows.
+    """Divide the rows as ``spec.data.split`` says, then carve the selection rows out of the validation rows.
 
     Random divisions are stratified by class and depend on the split's seed only. Raises DataError with all defects.
     """
-    split = spec.dataset.split
+    split = spec.data.split
     if isinstance(split, RandomSplit):
         rows = _at_random(dataset, split) if dataset.trusted is None else _as_checked(dataset, spec, split)
     else:
@@ -176,7 +176,7 @@ def _as_checked(dataset: Dataset, spec: JobSpec, split: RandomSplit) -> RowIndic
     """
     trusted = np.zeros(len(dataset.targets), dtype=bool) if dataset.trusted is None else dataset.trusted
     checked, others = np.flatnonzero(trusted), np.flatnonzero(~trusted)
-    share = split.test if spec.dataset.trusted == "reviewed" else split.test / (split.validation + split.test)
+    share = split.test if spec.data.trusted == "reviewed" else split.test / (split.validation + split.test)
     test = max(1, round(len(checked) * share))
     field = "dataset.trusted"
     few = [

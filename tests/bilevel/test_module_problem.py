@@ -315,6 +315,16 @@ def test_what_is_wrong_with_a_problem_is_said_before_it_is_solved(changes: Any, 
     assert not isinstance(caught.value, LossError) or (caught.value.loss == loss and caught.value.remedy)
 
 
+def test_a_start_where_both_gradients_vanish_is_not_taken_for_independence() -> None:
+    problem = ModuleProblem(
+        model={"w": np.zeros(2)},
+        hyperparameters={"a": np.zeros(2)},
+        lower_loss=lambda model, lam, batch: (model["w"] - lam["a"]).sqr().sum(),
+        upper_loss=lambda model, lam, batch: model["w"].sqr().sum(),
+    )
+    assert problem.lower_rows == 1
+
+
 def test_an_error_in_a_loss_says_whose_it_is() -> None:
     with pytest.raises(KeyError) as caught:
         own(lower_loss=lambda model, lam, batch: lam["v"])

@@ -212,12 +212,12 @@ class Worker:
         self.id = worker_id
         self.publisher = Publisher(engine)
 
-    def take(self, job: JobResource) -> attempts.Attempt:
+    def take(self, job: JobResource, problem_version: str | None = None) -> attempts.Attempt:
         attempt = attempts.claim(
             self.engine, self.publisher, job.id, job.attempt, worker_id=self.id, lease_seconds=LEASE
         )
         assert attempt is not None, f"{job.id} is not there to be taken"
-        attempt.start(None)
+        attempt.start(None, problem_version)
         return attempt
 
 

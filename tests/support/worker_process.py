@@ -10,6 +10,7 @@ from pathlib import Path
 
 from hposvc import logs, tracing
 from hposvc.storage.store import Store
+from workers.problems import described
 from workers.start import RUNNER
 from workers.supervisor import Supervisor
 from workers.timing import Timing
@@ -28,6 +29,7 @@ if __name__ == "__main__":
         memory_limit=options["memory_limit"],
         offers=options["offers"],
         retention=options["retention"],
+        describe_problems=described if options["real"] else list,
         metrics_address=None if options["metrics_port"] is None else ("127.0.0.1", options["metrics_port"]),
     )
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -60,11 +60,14 @@ export const bytes = (size) =>
 
 export const local = (iso) => (iso ? new Date(iso).toLocaleString() : DASH);
 
-const KINDS = { data_reweighting: "Data reweighting", regularization_tuning: "Regularization tuning" };
+const KINDS = { data_reweighting: "Data reweighting", regularization_tuning: "Regularization tuning", custom: "Own problem" };
 export const kind = (value) => KINDS[value] ?? value;
 
+/** What a job is about: its data set, or the problem that is installed on the workers. */
+export const subject = ({ spec }) => spec.problem ?? spec.dataset.id;
+
 /** What to call a job that may have no name. */
-export const jobName = (job) => job.name ?? `${kind(job.kind)} of ${job.spec.dataset.id}`;
+export const jobName = (job) => job.name ?? (job.spec.problem ? subject(job) : `${kind(job.kind)} of ${subject(job)}`);
 
 /** RFC 4180. */
 export function csv(header, rows) {

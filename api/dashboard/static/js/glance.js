@@ -1,7 +1,7 @@
 // A job at a glance: does it converge, how large is the error of its hypergradient, what is λ, what was gained.
 
 import { h } from "./dom.js";
-import { age, count, duration, number, percent, toNumber } from "./format.js";
+import { age, count, duration, number, percent, sentenceCase, toNumber } from "./format.js";
 import { bestCandidate, byLoss, gain } from "./gain.js";
 import { hardlyMoved } from "./lambda.js";
 import { TERMINAL, progressBar } from "./states.js";
@@ -107,6 +107,7 @@ function hyperparameters(lambda, ended) {
     if (now.size > 1 && hardlyMoved(low, high)) return tile(`Strengths: ${count(now.size)}`, short(low), "they hardly differ");
     return tile(`Strengths: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "of the whole model" : `median ${median}`, "", "strength");
   }
+  if (now.scale === "linear") return tile(`λ: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "one number" : `median of ${now.groups[0].name} ${median}`);
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
   const { name } = now.groups[0]; // "all" where it is not known what they are of
@@ -123,6 +124,10 @@ function short(value) {
 function gained(job) {
   const label = "Gain over the best other candidate";
   if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no result" : "known at the end");
+  if (job.result.problem) {
+    const [first] = job.result.numbers;
+    return first ? tile(sentenceCase(first.name), number(first.value), "as the problem returned it") : tile("Result", "–", "no number of its own");
+  }
   const { models, score_name: name } = job.result;
   const tuned = models.find((model) => model.name === "tuned");
   const rival = models.find((model) => model.name === job.result.best_rival); // a result of an older release names none

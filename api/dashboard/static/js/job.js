@@ -4,7 +4,7 @@ import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Across } from "./across.js";
 import { Chart } from "./chart.js";
 import { $, ask, copyButton, h, icon, keepFocus, show } from "./dom.js";
-import { age, bytes, count, jobName, kind, local } from "./format.js";
+import { age, bytes, count, jobName, kind, local, subject } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
@@ -165,8 +165,8 @@ function render() {
   $("#about").replaceChildren(
     stateBadge(job),
     h("span", {}, kind(job.kind)),
-    h("span", {}, job.spec.dataset.id),
-    h("span", {}, `${job.spec.model.type}, ${job.spec.solver.estimator.replace("_", "-")}`),
+    h("span", {}, job.problem_version ? `${subject(job)} ${job.problem_version}` : subject(job)),
+    h("span", {}, [...(job.spec.problem ? [] : [job.spec.model.type]), job.spec.solver.estimator.replace("_", "-")].join(", ")),
     ...(job.experiment ? [h("a", { href: `/experiments/${encodeURIComponent(job.experiment)}` }, "Trial of an experiment")] : []),
     ...job.tags.map((tag) => h("span", { class: "tag" }, tag)),
   );
@@ -186,7 +186,7 @@ function glance() {
 const PHASES = {
   loading: "The worker reads the data and builds the problem.",
   solving: "The first iteration takes longer: its kernels are prepared.",
-  refitting: "The candidates are trained from scratch and scored on the test rows.",
+  refitting: "The result is made: for a data set, the candidates are trained from scratch and scored on the test rows.",
 };
 
 /** Shows the state of the job. The text is replaced only if it changed, or screen readers would repeat it. */
@@ -229,13 +229,21 @@ function settings() {
   return ["It ran with ", ...parts.flatMap(([field, value], place) => [place ? ", " : "", h("code", {}, field), ` ${value}`]), "."];
 }
 
+/** What the job needs of a worker, in the words of what workers offer. */
+function needs({ problem, resources: { device, memory } }) {
+  if (problem) return problem;
+  return `${device === "auto" ? "any" : device}${memory === "standard" ? "" : `-${memory}`}`;
+}
+
 /** Why a queued job is not running, from the list of workers. */
 async function waiting() {
   const { items } = await get("/v1/workers");
   const compiling = items.filter((worker) => worker.state === "compiling");
-  const free = items.filter((worker) => worker.state === "ready");
+  const able = items.filter((worker) => worker.offers.includes(needs(job.spec)));
+  const free = able.filter((worker) => worker.state === "ready");
   let title = "Waiting for a free worker";
-  let text = [`${items.length === 1 ? "The only worker is" : `All ${items.length} workers are`} busy. The job starts by itself.`];
+  const which = able.length === items.length ? "" : " that can take it";
+  let text = [`${able.length === 1 ? `The only worker${which} is` : `All ${able.length} workers${which} are`} busy. The job starts by itself.`];
   if (items.length === 0) {
     title = "No worker is connected";
     text = ["Start one: ", h("code", {}, "hposvc worker")];
@@ -244,6 +252,9 @@ async function waiting() {
   } else if (compiling.length) {
     title = "Queued while a worker prepares Jittor";
     text = [`${compiling[0].host}: ${compiling[0].progress_message ?? "compiling"}. This takes minutes, and only once per machine.`];
+  } else if (!able.length) {
+    title = job.spec.problem ? "Waiting for a worker with the problem" : "Waiting for another machine";
+    text = [job.spec.problem ? "No live worker has " : "No live worker offers ", h("code", {}, needs(job.spec)), job.spec.problem ? " installed. The job starts when one has." : ". The job starts when one does."];
   }
   say("", "clock", title, h("p", {}, ...text));
 }

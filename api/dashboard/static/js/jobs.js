@@ -2,7 +2,7 @@
 
 import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
-import { age, count, jobName, kind, local, number, toNumber } from "./format.js";
+import { age, count, jobName, kind, local, number, subject, toNumber } from "./format.js";
 import { Bulk } from "./bulk.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
@@ -96,7 +96,7 @@ function jobRow(job) {
       h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, jobName(job)),
       h("span", { class: "under" }, kind(job.kind), job.tags.map((tag) => h("span", { class: "tag" }, tag))),
     ),
-    cell("Data set", { class: "dataset" }, job.spec.dataset.id),
+    cell("Data set", { class: "dataset" }, subject(job)),
     cell(
       "Progress",
       { class: "progress-cell" },

@@ -17,6 +17,7 @@ const ORDERS = ["lowest", "highest"];
 const NOUNS = {
   logistic: { one: "weight", many: "weights", lam: "λ (logit)" },
   log: { one: "strength", many: "strengths", lam: "λ (log)" },
+  linear: { one: "λ", many: "values of λ", lam: "λ" },
 };
 
 /** Whether strengths from `low` to `high` are as good as one. */
@@ -176,7 +177,7 @@ export class Lambda {
       traces,
       layout: layout(
         horizontal("iteration", { tickformat: ",d", hoverformat: ",d", rangemode: "tozero" }),
-        axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: log ? undefined : [0, 1] }),
+        axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: this.past.scale === "logistic" ? [0, 1] : undefined }),
         {
           hovermode: lines ? "closest" : "x unified",
           ...(answer === null ? {} : ROOM_ABOVE),
@@ -216,7 +217,7 @@ export class Lambda {
         },
       ],
       layout: layout(
-        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())), range: [Math.log10(low) - margin, Math.log10(high) + margin] } : { range: [0, 1] }),
+        horizontal(this.noun.one, ticks ? { tickvals: ticks.map(Math.log10), ticktext: ticks.map((tick) => (tick < 1e-3 ? tick.toExponential(1) : Number(tick.toPrecision(2)).toString())), range: [Math.log10(low) - margin, Math.log10(high) + margin] } : this.now.scale === "logistic" ? { range: [0, 1] } : {}),
         axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
@@ -314,13 +315,14 @@ export class Lambda {
     const [low, high] = [Math.min(...lam), Math.max(...lam)];
     const share = ({ value, lam: own }) => (this.now.scale === "logistic" ? toNumber(value) : (toNumber(own) - low) / (high - low || 1));
     const images = this.pictures.known && this.now.groups[0].name === "rows";
+    const meant = this.now.scale !== "linear"; // λ means something else than itself
     const head = (text, right) => h("th", { scope: "col", class: right ? "right" : null }, text);
     const figure = (text) => h("td", { class: "right figures" }, text);
     $("#entries .scroll").replaceChildren(
       h(
         "table",
         { class: "entries" },
-        h("thead", {}, h("tr", {}, head("Name"), images && head("Image"), has("label") && head("Labelled"), has("rows") && head("Training rows", true), has("penalty") && head("Penalty"), head(sentenceCase(this.noun.one), true), h("td", { class: "bar-cell" }), head(this.noun.lam, true))),
+        h("thead", {}, h("tr", {}, head("Name"), images && head("Image"), has("label") && head("Labelled"), has("rows") && head("Training rows", true), has("penalty") && head("Penalty"), head(sentenceCase(this.noun.one), true), h("td", { class: "bar-cell" }), meant && head(this.noun.lam, true))),
         h(
           "tbody",
           {},
@@ -335,7 +337,7 @@ export class Lambda {
               has("penalty") && h("td", {}, entry.penalty),
               figure(number(entry.value)),
               h("td", { class: "bar-cell" }, bar(share(entry))),
-              figure(number(entry.lam)),
+              meant && figure(number(entry.lam)),
             ),
           ),
         ),

@@ -1,7 +1,7 @@
 // A new job as text, checked by the service. It may start from an earlier job.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
-import { $, h, icon } from "./dom.js";
+import { $, h, icon, show } from "./dom.js";
 import { at } from "./place.js";
 
 const EXAMPLES = {
@@ -35,6 +35,33 @@ for (const [name, example] of Object.entries(EXAMPLES)) {
     text.focus();
   });
   $("#new .tools").append(button);
+}
+
+/** A job of a problem that is installed on the workers, with what it takes. */
+function ofProblem({ name, parameters }) {
+  const lines = Object.entries(parameters.properties ?? {}).map(([field, { default: value, description = "" }]) => {
+    const about = description ? ` # ${description.replaceAll("\n", " ")}` : "";
+    return `  ${field}: ${value === undefined ? "" : JSON.stringify(value)}${about}`;
+  });
+  return `kind: custom\nproblem: ${name}\nparameters:${lines.length ? `\n${lines.join("\n")}` : " {}"}\n`;
+}
+
+/** Lists the problems that operators have installed, if there are any. */
+async function offerProblems() {
+  const { items } = await get("/v1/problems");
+  show($("#problems"), items.length > 0);
+  $("#problems dl").replaceChildren(
+    ...items.flatMap((problem) => {
+      const begin = h("button", { type: "button", class: "link" }, problem.name);
+      begin.addEventListener("click", () => {
+        text.value = ofProblem(problem);
+        answer.replaceChildren();
+        text.focus();
+      });
+      const where = problem.fault ?? (problem.workers ? null : "No live worker has it: a job waits until one has.");
+      return [h("dt", {}, problem.fault ? problem.name : begin), h("dd", {}, problem.summary, where && h("span", { class: "under block" }, where))];
+    }),
+  );
 }
 
 async function send(dryRun) {
@@ -98,3 +125,8 @@ if (wanted.has("from")) {
   text.value = EXAMPLES["Find wrong labels"];
 }
 text.dataset.ready = "true";
+try {
+  await offerProblems();
+} catch (error) {
+  if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error; // the page does without
+}

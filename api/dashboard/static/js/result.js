@@ -11,7 +11,7 @@ export function renderResult(job) {
   $("#sentence").textContent = result.sentence;
   show($("#warnings"), result.warnings.length > 0);
   $("#warnings").replaceChildren(...result.warnings.map((warning) => h("li", {}, icon("note"), h("span", {}, warning))));
-  $("#models").replaceChildren(models(result));
+  $("#models").replaceChildren(...(result.problem ? ownResult(result) : [models(result)]));
   $("#next").replaceChildren(...steps(job));
   noise(result.noise);
   suspects(job);
@@ -35,7 +35,7 @@ function steps(job) {
   return [
     rows?.length && (reviewable(job) ? [h("a", { href: `/jobs/${job.id}/review` }, "Review the labels"), ", the most suspicious first, by keyboard; then tune again."] : ["Check the labels of the suspects below, the most suspicious first."]),
     worth?.length && [`A check of these rows would tell most: ${worth.slice(0, FEW).join(", ")}.`],
-    ["Predict other rows, on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
+    !job.spec.problem && ["Predict other rows, on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
     [h("a", { href: jobPath(job.id, "/report") }, "Print the report"), ", or send it to somebody."],
     [h("a", { href: `/new?from=${encodeURIComponent(job.id)}` }, "Start another job from this one"), ", with other settings or another seed."],
   ]
@@ -73,6 +73,23 @@ function models(result) {
       ),
     ),
   );
+}
+
+/** The numbers and tables that an own problem returned. */
+function ownResult({ numbers, tables }) {
+  const cell = (value) => (typeof value === "string" && !["NaN", "Infinity", "-Infinity"].includes(value) ? h("td", {}, value) : figure(value === null ? "–" : number(value)));
+  return [
+    numbers.length > 0 && h("dl", { class: "facts figures" }, numbers.flatMap(({ name, value }) => [h("dt", {}, name), h("dd", {}, number(value))])),
+    ...tables.flatMap(({ title, columns, rows }) => [
+      h("h3", {}, title),
+      h(
+        "table",
+        { "aria-label": title },
+        h("thead", {}, h("tr", {}, columns.map((name, place) => heading(name, rows.length > 0 && typeof rows[0][place] !== "string")))),
+        h("tbody", {}, rows.map((row) => h("tr", {}, row.map(cell)))),
+      ),
+    ]),
+  ].filter(Boolean);
 }
 
 function noise(scores) {

@@ -1,0 +1,1 @@
+"""Problems for hposvc, as examples."""
