@@ -25,9 +25,9 @@ import sqlalchemy as sa
 
 from benchmarks.service_overhead import WORKER
 from hposvc.db import migrate
+from hposvc.db.clock import now
 from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.db.tables import now
 from hposvc.jobs import queries
 from hposvc.jobs.queue import deliveries
 from hposvc.jobs.service import Jobs

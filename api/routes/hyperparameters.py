@@ -128,7 +128,9 @@ async def get_row_features(
 
 
 def _rows(datasets: Datasets, spec: JobSpec, ids: list[str], tenant: str) -> JobRows:
-    found = datasets.get(spec.data.id, tenant=tenant)
+    if spec.dataset is None:
+        return NO_ROWS
+    found = datasets.get(spec.dataset.id, tenant=tenant)
     if found.source == "upload" and found.image_shape is None:
         return NO_ROWS
     try:

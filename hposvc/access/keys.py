@@ -15,8 +15,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import TenantNotFound
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import api_keys, now, sessions, tenants
+from hposvc.db.tables import api_keys, sessions, tenants
 from hposvc.schema.access import SCOPES, KeyResource, Scope
 
 PREFIX = "hposvc_"  # so that people, and scanners for leaked secrets, see what it is

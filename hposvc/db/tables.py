@@ -1,7 +1,8 @@
 """The tables, for SQLAlchemy Core.
 
-Times are seconds since 1970 (UTC) by the clock of the database, never by that of a worker: see ``now``. Non-finite
-numbers are kept by the explicit column ``nonfinite``, because SQLite turns NaN into NULL: see ``hposvc.db.numbers``.
+Times are seconds since 1970 (UTC) by the clock of the database (``hposvc.db.clock``), never by that of a worker.
+Non-finite numbers are kept by the explicit column ``nonfinite``, because SQLite turns NaN into NULL: see
+``hposvc.db.numbers``.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from sqlalchemy import (
     false,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
+
+from hposvc.db.clock import now
 
 metadata = MetaData(
     naming_convention={
@@ -42,23 +43,6 @@ DEFAULT_TENANT = "default"
 DELETED = "~deleted"
 
 JSONType = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-
-
-class now(FunctionElement[float]):  # noqa: N801 - reads as the SQL function that it is
-    """The time of the database, in seconds since 1970."""
-
-    type = Double()
-    inherit_cache = True
-
-
-@compiles(now, "sqlite")
-def _now_sqlite(element: now, compiler: Any, **_: Any) -> str:
-    return "((julianday('now') - 2440587.5) * 86400.0)"
-
-
-@compiles(now, "postgresql")
-def _now_postgresql(element: now, compiler: Any, **_: Any) -> str:
-    return "(extract(epoch FROM clock_timestamp())::double precision)"
 
 
 def _job_id(**options: Any) -> Column[str]:

@@ -15,8 +15,9 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 
 from hposvc.access.tenants import QuotaExceeded
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import experiment_trials, experiments, now
+from hposvc.db.tables import experiment_trials, experiments
 from hposvc.experiments import outcome, plans, sampling, trials
 from hposvc.experiments.trials import OpenTrial, Trial
 from hposvc.failpoints import failpoint

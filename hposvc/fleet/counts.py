@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read
-from hposvc.db.tables import jobs, now, workers
+from hposvc.db.tables import jobs, workers
 from hposvc.fleet.workers import LIVE_SECONDS
 from hposvc.fleet.workers import totals as counters
 from hposvc.schema.states import HELD, State

@@ -9,8 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import now, problems, workers
+from hposvc.db.tables import problems, workers
 from hposvc.db.upsert import upsert
 from hposvc.fleet.workers import LIVE_SECONDS
 from hposvc.schema.problems import ProblemResource

@@ -8,8 +8,9 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import now, retired_counters, workers
+from hposvc.db.tables import retired_counters, workers
 from hposvc.db.upsert import upsert
 
 WorkerState = Literal["compiling", "ready", "busy", "draining"]

@@ -15,9 +15,10 @@ import sqlalchemy as sa
 
 from hposvc.access.tenants import may_run
 from hposvc.datasets.stored import StoredDataset, find
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
 from hposvc.db.numbers import pack
-from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, jobs, now
+from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, jobs
 from hposvc.db.upsert import upsert
 from hposvc.failpoints import failpoint
 from hposvc.jobs.events import add_event

@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.db.tables import events, jobs, now
+from hposvc.db.clock import now
+from hposvc.db.tables import events, jobs
 from hposvc.schema.states import TERMINAL, State
 from hposvc.webhooks import outbox
 

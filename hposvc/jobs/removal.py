@@ -18,8 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, doomed_files, events, iterations, jobs, now
+from hposvc.db.tables import DELETED, artifacts, doomed_files, events, iterations, jobs
 from hposvc.failpoints import failpoint
 from hposvc.jobs.queue import deliveries, delivery_id
 from hposvc.schema.states import TERMINAL

@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import at_their_limit, places_left
+from hposvc.db.clock import now
 from hposvc.db.engine import write
-from hposvc.db.tables import jobs, now
+from hposvc.db.tables import jobs
 from hposvc.failpoints import failpoint
 from hposvc.fleet.workers import forget
 from hposvc.jobs.events import add_event, change_of_state

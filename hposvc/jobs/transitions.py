@@ -6,7 +6,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs, now
+from hposvc.db.clock import now
+from hposvc.db.tables import artifacts, attempts, hyperparameters, iteration_blocks, iterations, jobs
 from hposvc.jobs.events import add_event, change_of_state
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.stored_file import CHECKPOINT, DISCARDED

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 
 from hposvc.datasets.errors import DatasetNotFound
 from hposvc.datasets.service import Datasets
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs, now, reviews
+from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs, reviews
 from hposvc.failpoints import failpoint
 from hposvc.reviews import queries, versions
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable

@@ -10,8 +10,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.numbers import unpack
-from hposvc.db.tables import experiments, jobs, now, webhook_deliveries, webhooks
+from hposvc.db.tables import experiments, jobs, webhook_deliveries, webhooks
 
 
 def job_ended(connection: sa.Connection, job_id: str, state: str) -> None:

@@ -20,8 +20,9 @@ import sqlalchemy as sa
 import structlog
 
 from hposvc import __version__
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import now, webhook_deliveries, webhooks
+from hposvc.db.tables import webhook_deliveries, webhooks
 from hposvc.webhooks.addresses import ForbiddenAddress, check_url, resolve
 
 log = structlog.get_logger(__name__)

@@ -16,9 +16,9 @@ from api.middleware.limits import TokenBuckets
 from api.staging import Staging
 from hposvc.access import keys, tenants
 from hposvc.access.tenants import QuotaExceeded, Quotas
+from hposvc.db.clock import now
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.db.tables import now
 from hposvc.jobs.attempt import claim
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 
 from api.app import SENDERS
 from hposvc.access import tenants
+from hposvc.db.clock import now
 from hposvc.db.engine import write
-from hposvc.db.tables import now, webhook_deliveries, webhooks
+from hposvc.db.tables import webhook_deliveries, webhooks
 from hposvc.jobs import attempt as attempts
 from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import DatabaseURLError, create_engine, parse_url, read, write
 from hposvc.db.numbers import pack, unpack
-from hposvc.db.tables import iterations, jobs, now
+from hposvc.db.tables import iterations, jobs
 
 
 @pytest.mark.parametrize(

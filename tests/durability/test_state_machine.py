@@ -23,9 +23,9 @@ from hypothesis.stateful import (
 )
 
 from hposvc.db import migrate
+from hposvc.db.clock import now
 from hposvc.db.engine import create_engine, read, write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.db.tables import now
 from hposvc.jobs import queries
 from hposvc.jobs.attempt import Attempt, Fenced, claim
 from hposvc.jobs.queries import METRICS

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import write
 from hposvc.db.tables import jobs as jobs_table
-from hposvc.db.tables import now
 from hposvc.jobs.attempt import Attempt, claim
 from hposvc.jobs.queue import Publisher
 from hposvc.jobs.service import Jobs

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import iteration_blocks, iterations, now
+from hposvc.db.tables import iteration_blocks, iterations
 from hposvc.db.tables import jobs as jobs_table
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.attempt import Attempt, Fenced

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata, now
+from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata
 from hposvc.jobs import removal
 from hposvc.jobs.attempt import Attempt
 from hposvc.jobs.queue import deliveries

@@ -93,8 +93,8 @@ def clocks(settings: Settings) -> Finding:
     """
     import sqlalchemy as sa
 
+    from hposvc.db.clock import now
     from hposvc.db.engine import create_engine, read
-    from hposvc.db.tables import now
 
     engine = create_engine(settings.database_url)
     try:
