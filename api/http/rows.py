@@ -66,14 +66,23 @@ def rows_response(
 
 
 def table_response(
-    stream: BinaryIO, name: str, arrays: Mapping[str, Sequence[str]], format_: Literal["csv", "parquet"]
+    stream: BinaryIO,
+    name: str,
+    arrays: Mapping[str, Sequence[str]],
+    format_: Literal["csv", "parquet"],
+    *,
+    spreadsheet: bool = False,
 ) -> Response:
-    """The Parquet file ``stream``, which is closed at the end; as CSV with a column for each number of an array."""
+    """The Parquet file ``stream``, which is closed at the end; as CSV with a column for each number of an array.
+
+    For a ``spreadsheet`` formulas in CSV are marked as text.
+    """
 
     def pieces() -> Iterator[pa.RecordBatch]:
         with stream:
             for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, use_threads=False):
-                yield batch if format_ == "parquet" else _flat(batch, arrays)
+                rows = batch if format_ == "parquet" else _flat(batch, arrays)
+                yield marked(rows) if spreadsheet and format_ == "csv" else rows
 
     write = {"csv": _csv, "parquet": _parquet}[format_]
     stem = name.rpartition(".")[0] if "." in name else name

@@ -309,11 +309,17 @@ def download(
     format_: Annotated[
         Literal["csv", "parquet"], Query(alias="format", description="The format of the response.")
     ] = "csv",
+    spreadsheet: Annotated[
+        bool,
+        Query(description="true: CSV has ' before text that a spreadsheet would take for a formula (= + - @)."),
+    ] = False,
 ) -> Response:
     """All rows and columns of an uploaded data set as they were understood, with what reviews did to each label."""
     upload = held.datasets.upload(dataset_id, tenant=tenant)
     try:
-        return table_response(upload.open(), upload.name, upload.description["arrays"], format_)
+        return table_response(
+            upload.open(), upload.name, upload.description["arrays"], format_, spreadsheet=spreadsheet
+        )
     except FileNotFoundError:
         raise HTTPProblem(
             "artifact-missing", f"{dataset_id} is recorded, but the store has its file no longer."

@@ -242,3 +242,15 @@ def test_bundled_sets_are_described_and_cannot_be_removed(client: httpx.Client) 
     )
     assert client.get("/v1/datasets/sklearn:iris/rows?limit=1").json()["rows"] == [[5.1, 3.5, 1.4, 0.2, "setosa"]]
     problem(client.delete("/v1/datasets/sklearn:iris"), 404, "dataset-not-found")
+
+
+def test_a_data_set_leaves_for_a_spreadsheet_without_formulas_where_one_says_so(client: httpx.Client) -> None:
+    lines = ["who,=n,y", *(f"=cmd|{i}!A1,{i - 3}.5,{'ab'[i % 2]}" for i in range(12))] + ["plain,2.5,a"] * 12
+    sent = client.post("/v1/datasets", content="\n".join(lines) + "\n", headers={"Content-Type": CSV})
+    file = sent.json()["links"]["file"]
+    as_it_came, marked = (client.get(file, params={"spreadsheet": said}).text for said in ("false", "true"))
+    assert as_it_came.splitlines()[0] == '"who","=n","y"'
+    assert '"=cmd|0!A1",-3.5,"a"' in as_it_came
+    assert marked.splitlines()[0] == '"who","\'=n","y"'
+    assert '"\'=cmd|0!A1",-3.5,"a"' in marked  # numbers stay numbers
+    assert marked.count("'") == 13
