@@ -25,7 +25,20 @@ from hposvc.labels.cross_fit import (
     forward,
     log_likelihood,
 )
-from hposvc.labels.judgement import WIDENING, Judgement, WrongRows, judge, posterior_of_all, wrong_of_all
+from hposvc.labels.explanation import (
+    LEAST_SIGNAL,
+    WIDENING,
+    Explanation,
+    WrongRows,
+    first_noise,
+    nearly_right,
+    posterior_of_all,
+    without_features,
+    wrong_of_all,
+)
+from hposvc.labels.forest import Forest
+from hposvc.labels.judgement import Judgement, judge
+from hposvc.labels.second_opinion import hear
 
 PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 """Penalties to try, from strong to weak: ½ · penalty · ‖W‖² beside the sum of the rows' losses."""
@@ -35,9 +48,6 @@ AMOUNTS = (1.2, 1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.0)
 
 LEAST_AMOUNT = 0.15
 """No more noise than this share of what was found is taken for none."""
-
-LEAST_SIGNAL = 4.0
-"""Nats by which the features have to make the held-out labels likelier, or they say nothing about any label."""
 
 FEWEST_TO_OVERRULE = 20
 """So many trusted rows at least can speak against the model of the posterior."""
@@ -99,26 +109,39 @@ class _Average(NamedTuple):
 
 
 def analyse(labels: Labels, classifier: Classifier, effort: Effort = LINEAR) -> LabelAnalysis:
-    """Find T, q and the posterior of every row.
+    """Find T, q and the posterior of every row, by ``classifier`` and a forest.
 
     Costs a few hundred fits of rows · features · classes numbers, where there are more than ``effort.most_work`` on a
-    part of the rows, and then ten fits of all rows.
+    part of the rows, then ten fits of all rows, and four forests.
     """
+    return judged(labels, hear(labels, explain(labels, classifier, effort), Forest()).explanation)
+
+
+def judged(labels: Labels, explanation: Explanation) -> LabelAnalysis:
+    """What is claimed of each row by ``explanation``, which trusted rows correct."""
+    return LabelAnalysis(
+        **vars(judge(labels, explanation)),
+        opinion=explanation.opinion.q,
+        trusted_opinion=explanation.opinion.q_trusted,
+        noise=explanation.noise,
+        held_out=explanation.held_out,
+        penalties=explanation.penalties,
+    )
+
+
+def explain(labels: Labels, classifier: Classifier, effort: Effort = LINEAR) -> Explanation:
+    """How ``classifier`` alone explains the labels."""
     with threadpool_limits(1, user_api="blas"):  # many small products: a second thread costs more than it does
-        return _of_all_or_a_part(labels, classifier, effort)
+        n = len(labels.given)
+        size = max(1000, int(effort.most_work // max(1, labels.features.shape[1] * labels.classes)))
+        if n > size:
+            chosen = np.random.default_rng(labels.seed).permutation(n)[:size]
+            return _extend(labels, classifier, effort, labels.some(np.sort(chosen)))
+        return _explain(labels, classifier, effort)[0]
 
 
-def _of_all_or_a_part(labels: Labels, classifier: Classifier, effort: Effort) -> LabelAnalysis:
-    n = len(labels.given)
-    size = int(effort.most_work // max(1, labels.features.shape[1] * labels.classes))
-    if n > max(size, 1000):
-        chosen = np.random.default_rng(labels.seed).permutation(n)[: max(size, 1000)]
-        return _extend(labels, classifier, effort, labels.some(np.sort(chosen)))
-    return _analyse(labels, classifier, effort)[0]
-
-
-def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[LabelAnalysis, _Average]:
-    plain = 0.999 * np.eye(labels.classes) + 0.001 / labels.classes
+def _explain(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[Explanation, _Average]:
+    plain = nearly_right(labels.classes)
     base = best_penalty(labels, classifier, effort.penalties, forward(labels, plain), plain, patience=8.0)
     starts, alone = [first_noise(labels, base[1])], None
     if len(labels.trusted):
@@ -128,12 +151,10 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
         starts.insert(0, noise_matrix.fit(classifier.predict(model, labels.features), labels.given))
     start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
     likeliest = max(start.value, log_likelihood(labels, base[1].q, base[1].q_trusted, plain))
-    if likeliest - _without_features(labels) < LEAST_SIGNAL:
+    if likeliest - without_features(labels) < LEAST_SIGNAL:
         effort = replace(effort, amounts=(0.0,))
     average = _over_amounts(labels, classifier, effort, start)
     penalty, opinion, posterior = _refine(labels, classifier, start, average)
-    wrong_rows = _interval(average, wrong_of_all(labels, posterior)[: len(labels.given)])
-    judged = judge(labels, posterior, wrong_rows, noise_likely=_likely(average, effort.amounts))
     trusted = np.arange(len(labels.trusted)), labels.trusted
     held_out = {
         "posterior": -np.log(opinion.q_trusted[trusted] + TINY),
@@ -143,27 +164,21 @@ def _analyse(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[La
     if alone is not None:
         held_out["trusted_only"] = -np.log(alone[1][trusted] + TINY)
         penalties["trusted_only"] = alone[0]
-    analysis = LabelAnalysis(
-        **vars(judged),
-        opinion=opinion.q,
-        trusted_opinion=opinion.q_trusted,
+    explanation = Explanation(
+        opinion=opinion,
+        posterior=posterior,
         noise=average.noise,
+        wrong_rows=_interval(average, wrong_of_all(labels, posterior)[: len(labels.given)]),
+        noise_likely=_likely(average, effort.amounts),
         held_out=held_out,
         penalties=penalties,
     )
-    return analysis, average
+    return explanation, average
 
 
-def _without_features(labels: Labels) -> float:
-    """How likely the frequencies of the classes make all labels, in nats."""
-    counts = np.bincount(np.concatenate([labels.given, labels.trusted]), minlength=labels.classes) + 1.0
-    frequencies = np.log(counts / counts.sum())
-    return float(frequencies[labels.given].sum() + frequencies[labels.trusted].sum())
-
-
-def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels) -> LabelAnalysis:
+def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels) -> Explanation:
     """What was chosen on ``part`` of the rows, applied to all of them."""
-    found, average = _analyse(part, classifier, effort)
+    found, average = _explain(part, classifier, effort)
     penalty = found.penalties["posterior"]
     opinion = cross_fit(labels, classifier, penalty, forward(labels, found.noise), steps=effort.steps)
     posterior = noise_matrix.posterior(calibrate(labels, opinion, found.noise).q, found.noise, labels.given)
@@ -172,14 +187,12 @@ def _extend(labels: Labels, classifier: Classifier, effort: Effort, part: Labels
     posterior = posterior_of_all(labels, last.q, last.q_trusted, found.noise)
     share = len(labels.given) / len(part.given)
     scaled = average._replace(numbers=average.numbers * share, variances=average.variances * share)
-    wrong_rows = _interval(scaled, wrong_of_all(labels, posterior)[: len(labels.given)])
-    judged = judge(labels, posterior, wrong_rows, noise_likely=_likely(average, effort.amounts))
     trusted = np.arange(len(labels.trusted)), labels.trusted
     return replace(
         found,
-        **vars(judged),
-        opinion=opinion.q,
-        trusted_opinion=opinion.q_trusted,
+        opinion=opinion,
+        posterior=posterior,
+        wrong_rows=_interval(scaled, wrong_of_all(labels, posterior)[: len(labels.given)]),
         held_out=found.held_out | {"posterior": -np.log(opinion.q_trusted[trusted] + TINY)},
     )
 
@@ -219,19 +232,6 @@ def trusted_alone(
             best = value, penalty, q
     assert best is not None  # noqa: S101 - there is at least one penalty
     return best[1], best[2]
-
-
-def first_noise(labels: Labels, base: Opinion) -> Floats:
-    """Where T may start, by the opinion ``base`` of a model that took all labels as right.
-
-    With trusted rows, by the labels that it gives to those of each class (Hendrycks et al., 2018, "Using Trusted Data
-    to Train Deep Networks on Labels Corrupted by Severe Noise"). Without, by confident learning.
-    """
-    if not len(labels.trusted):
-        return noise_matrix.confident_joint(base.q, labels.given)
-    counts = 2 * np.eye(labels.classes) + one_hot(labels.trusted, labels.classes).T @ base.q_trusted
-    noise: Floats = counts / counts.sum(1, keepdims=True)
-    return noise
 
 
 def _climb(

@@ -8,27 +8,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.labels import noise_matrix
 from hposvc.labels.classifiers import TINY, Floats, Integers
 from hposvc.labels.cross_fit import Labels
-from hposvc.labels.recalibration import Recalibrated, recalibrate
-
-WIDENING = 1.5
-"""By how much the interval of the number of wrong rows is wider than an analysis without trusted rows says: its noise
-matrix is a guess.
-"""
+from hposvc.labels.explanation import Explanation, WrongRows, wrong_of_all
+from hposvc.labels.recalibration import Recalibrated, Scores, doubt, recalibrate
 
 LEAST_SHARE = 0.02
 """Fewer wrong rows than this share of all are taken for none, where trusted rows say how many there are."""
-
-
-@dataclass(frozen=True)
-class WrongRows:
-    """How many of the unchecked rows are wrong: expected, and the ends of a 90 % interval."""
-
-    expected: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -69,28 +55,16 @@ def threshold(wrong: Floats, *, noise_likely: bool) -> float:
     return float(min(0.5, expected.max() / 2))
 
 
-def posterior_of_all(labels: Labels, q: Floats, q_trusted: Floats, noise: Floats) -> Floats:
-    """The posterior of the unchecked rows, and of the trusted rows as if nobody had checked them, (n + m, k)."""
-    given = np.concatenate([labels.given, labels.trusted])
-    return noise_matrix.posterior(np.vstack([q, q_trusted]), noise, given)
-
-
-def wrong_of_all(labels: Labels, posterior: Floats) -> Floats:
-    """The probability that a label is wrong, (n + m,), of the ``posterior`` (n + m, k) of all rows."""
-    wrong: Floats = 1 - posterior[np.arange(len(posterior)), np.concatenate([labels.given, labels.trusted])]
-    return wrong
-
-
-def judge(labels: Labels, posterior: Floats, wrong_rows: WrongRows, *, noise_likely: bool) -> Judgement:
-    """Judge the unchecked rows by the ``posterior`` (n + m, k) of all rows, which trusted rows correct.
-
-    ``wrong_rows`` and ``noise_likely`` are what is claimed where there are no trusted rows, with a wider interval.
-    """
-    n = len(labels.given)
+def judge(labels: Labels, explanation: Explanation) -> Judgement:
+    """Judge the unchecked rows by what explains the labels, which trusted rows correct."""
+    n, posterior, opinion = len(labels.given), explanation.posterior, explanation.opinion
     wrong = wrong_of_all(labels, posterior)
-    found = recalibrate(wrong[:n], wrong[n:])
+    found = recalibrate(
+        Scores(wrong[:n], doubt(opinion.q, labels.given)), Scores(wrong[n:], doubt(opinion.q_trusted, labels.trusted))
+    )
     if not len(labels.trusted):
-        return Judgement(posterior, wrong, _widened(wrong_rows, found), noise_likely)
+        interval = _widened(explanation.wrong_rows, found)
+        return Judgement(posterior, wrong, interval, explanation.noise_likely)
     none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
     corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
     return Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)

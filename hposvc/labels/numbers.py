@@ -22,7 +22,8 @@ from threadpoolctl import threadpool_limits
 
 from hposvc.labels.classifiers import TINY, Floats, Integers, Parameters
 from hposvc.labels.cross_fit import FOLDS
-from hposvc.labels.judgement import WIDENING, WrongRows, threshold
+from hposvc.labels.explanation import WIDENING, WrongRows
+from hposvc.labels.judgement import threshold
 
 DEGREES = (3.0, 5.0, 10.0, 30.0)
 SHARES = np.concatenate([[0.0, 0.001, 0.0025, 0.005], np.arange(0.01, 0.7, 0.01)])
