@@ -3,7 +3,7 @@
 import { ApiProblem, call, get, getAgain } from "./api.js";
 import { $, ask, bar, h, icon, keepFocus, show } from "./dom.js";
 import { Figure, axis, css, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
-import { age, count, local, number, percent, score, toNumber } from "./format.js";
+import { age, count, local, number, percent, score, subject, toNumber } from "./format.js";
 import { parallel } from "./parallel.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
@@ -77,7 +77,7 @@ const now = poll(async () => {
 });
 
 const seeds = () => [...new Set(trials.flatMap(({ parameters }) => Object.keys(parameters)))];
-const scoreName = () => experiment.result?.repeated?.score_name ?? (trials.some(({ test_score: x }) => x !== null && (x < 0 || x > 1)) || experiment.spec.job.dataset.task === "regression" ? "r2" : "accuracy");
+const scoreName = () => experiment.result?.repeated?.score_name ?? (trials.some(({ test_score: x }) => x !== null && (x < 0 || x > 1)) || experiment.spec.job.dataset?.task === "regression" ? "r2" : "accuracy");
 
 function header() {
   const { name, state, best: leading, result, notice, spec, tags, created_at: created } = experiment;
@@ -86,7 +86,7 @@ function header() {
   $("#about").replaceChildren(
     stateBadge(experiment),
     h("span", {}, question(experiment)),
-    h("span", {}, spec.job.dataset.id),
+    h("span", {}, subject({ spec: spec.job })),
     ...tags.map((tag) => h("span", { class: "tag" }, tag)),
     h("time", { datetime: created, "data-age": true, title: local(created) }, age(created)),
   );

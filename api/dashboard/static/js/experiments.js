@@ -2,7 +2,7 @@
 
 import { getAgain } from "./api.js";
 import { $, h, keepFocus, show } from "./dom.js";
-import { age, count, local, number } from "./format.js";
+import { age, count, local, number, subject } from "./format.js";
 import { poll } from "./poll.js";
 import { question } from "./question.js";
 import { stateBadge } from "./states.js";
@@ -39,7 +39,7 @@ function row(experiment) {
     "tr",
     {},
     h("td", {}, stateBadge(experiment)),
-    h("th", { scope: "row" }, h("a", { href: experiment.links.dashboard }, experiment.name ?? experiment.id), h("span", { class: "under block" }, experiment.spec.job.dataset.id, experiment.tags.flatMap((tag) => [" ", h("span", { class: "tag" }, tag)]))),
+    h("th", { scope: "row" }, h("a", { href: experiment.links.dashboard }, experiment.name ?? experiment.id), h("span", { class: "under block" }, subject({ spec: experiment.spec.job }), experiment.tags.flatMap((tag) => [" ", h("span", { class: "tag" }, tag)]))),
     h("td", { "data-label": "Question" }, question(experiment)),
     h("td", { class: "figures", "data-label": "Trials" }, `${count(ended)} of ${count(planned)}`),
     h("td", { class: "right figures", "data-label": "Lowest loss" }, number(experiment.best?.value)),
