@@ -1,7 +1,7 @@
 """nvcc for the stand-in: kernels become C++ that runs on the CPU; everything else goes to the real nvcc.
 
 ``nvcc.py TOOLKIT REAL_NVCC arguments…``. Jittor compiles each kernel in one command with ``-shared``; its own files
-have ``-c``.
+and what the doctor compiles end with ``.cu``.
 """
 
 from __future__ import annotations
@@ -141,6 +141,6 @@ if __name__ == "__main__":
     if "--dryrun" in arguments:  # where the toolkit is
         sys.stdout.write(f"#$ TOP={toolkit}\n")
         sys.exit()
-    if "-shared" in arguments and "-c" not in arguments:
+    if "-shared" in arguments and not any(argument.endswith(".cu") for argument in arguments):
         sys.exit(compile_kernel(arguments, Path(toolkit)))
-    os.execv(real, [real, *arguments])
+    os.execv(real, [real, *arguments, f"-L{Path(real).parents[1]}/lib"])
