@@ -124,7 +124,10 @@ def test_killed_at_each_point_the_answer_is_the_same(service: Service, tmp_path:
     print(f"{service.engine.dialect.name}: {deaths} carriers killed, 12 trials each exactly once, the same answer")
 
 
-@pytest.mark.parametrize("point", [*(set(failpoints.EXPERIMENTS) - set(CARRYING)), *failpoints.EXPERIMENTS_REMOVED])
+POINTS_OF_REQUESTS = [point for point in failpoints.EXPERIMENTS if point not in CARRYING]
+
+
+@pytest.mark.parametrize("point", [*POINTS_OF_REQUESTS, *failpoints.EXPERIMENTS_REMOVED])
 def test_a_request_is_done_whole_or_not_at_all(point: str, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     asks = Experiments(service.engine, UncheckedJobs(service.engine), quotas=Quotas())
     is_submission = point.startswith("experiment.submit")
