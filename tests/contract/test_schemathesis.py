@@ -24,16 +24,17 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 # Of each call, in each phase. More of them: HPOSVC_TEST_EXAMPLES=200 pytest tests/contract
 EXAMPLES = os.environ.get("HPOSVC_TEST_EXAMPLES", "5")
 
-# Some calls may refuse what fits the document: no schema can say that a job fits its data set, that a change is meant
-# for the present version, that a host is on the internet, that a page token was made by this service, that a file
-# holds rows enough, that eight ids stand between commas, or that only `relabel` names a label.
+# Some calls may refuse what fits the document: no schema can say that a job or the plan of an experiment fits its data,
+# that a change is meant for the present version, that a host is on the internet, that a page token was made by this
+# service, that a file holds rows enough, that eight ids stand between commas, or that only `relabel` names a label.
 CONFIG = """\
 continue-on-failure = true
 
 [[operations]]
 include-operation-id = [
     "submit", "add_webhook", "list_jobs", "list_datasets", "upload", "compare_jobs", "get_hyperparameters",
-    "list_decisions", "get_decisions", "decide", "decide_row", "make_version"
+    "list_decisions", "get_decisions", "decide", "decide_row", "make_version", "submit_experiment", "list_experiments",
+    "list_trials"
 ]
 checks.positive_data_acceptance.expected-statuses = [200, 201, 202, 404, 409, 412, 415, 422, 429]
 
@@ -43,7 +44,7 @@ include-operation-id = ["get_events"]
 checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 422]
 
 [[operations]]
-include-operation-id = ["update_job", "delete_job"]
+include-operation-id = ["update_job", "delete_job", "delete_experiment"]
 checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 409, 412]
 """
 
