@@ -147,7 +147,7 @@ async def upload(
     missing_values_in: Annotated[
         list[Annotated[str, Query(max_length=500, pattern=r"^[^\x00=][^\x00]*=")]] | None,
         Query(
-            max_length=1000,
+            max_length=50,  # an address holds no more
             description="COLUMN=TEXT: a text that stands for a missing value in that column, in the place of "
             "`missing_values`; repeat it for several. An empty text alone means that none does there.",
         ),
