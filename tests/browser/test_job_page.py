@@ -165,7 +165,7 @@ def test_a_queued_job_says_what_it_waits_for(page: Page, server: Server) -> None
     Fleet(server.engine).beat(report)
     expect(notice).to_contain_text("gpu-1: 63 of 150")
     Fleet(server.engine).beat(
-        WorkerReport(id="w", host="gpu-1", device="cpu", versions={}, state="busy", job_id="job_x")
+        WorkerReport(id="w", host="gpu-1", device="cpu", versions={}, state="busy", job_id="job_x", offers=("any",))
     )
     expect(notice).to_contain_text("The only worker is busy")
     expect(page.locator("#losses")).to_contain_text("No iterations yet")
