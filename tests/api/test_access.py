@@ -262,6 +262,7 @@ def test_a_proxy_s_name_is_answered_when_it_is_told(database_url: str, tmp_path:
 # name is added here, with something of the owner's that it names.
 IDS = {
     "job_id": "job",
+    "experiment_id": "experiment",
     "name": "file",
     "key_id": "key",
     "webhook_id": "webhook",
@@ -290,7 +291,7 @@ MAY_BE_EMPTY = {
 }
 
 
-GONE = ("/problems/job-not-found", "/problems/dataset-not-found")
+GONE = ("/problems/job-not-found", "/problems/dataset-not-found", "/problems/experiment-not-found")
 
 
 class Owner:
@@ -314,8 +315,10 @@ class Owner:
             WorkerReport(f"worker-{secrets.token_hex(3)}", "host", "cpu", {}, "busy", self.queued.id)
         )
         webhook = service.Webhooks(server.engine).add(tenant, "https://example.org/hook", secret=None, private=False)
+        self.experiment = self._experiment(server)
         self.ids = {
             "job": self.job.id,
+            "experiment": self.experiment,
             "file": "report.json",
             "key": key.id,
             "webhook": webhook.id,
@@ -323,6 +326,13 @@ class Owner:
             "row": "0",
         }
         self.secrets = {f"secret of {tenant}", f"of {tenant}", self.job.id, self.queued.id, key.id, webhook.id}
+        self.secrets.add(self.experiment)
+
+    def _experiment(self, server: Server) -> str:
+        spec = {"name": f"of {self.tenant}", "job": SPEC, "plan": {"type": "repeat", "repeats": 2}}
+        answer = httpx.post(f"{server.url}/v1/experiments", headers=bearer(self.token), json=spec, timeout=60)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["id"])
 
     def _upload(self, server: Server) -> str:
         rows = "".join(f"{number},{number % 2}\n" for number in range(20))
