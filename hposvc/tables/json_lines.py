@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ from hposvc.tables.rows import MOST_COLUMNS, refused
 REMEDY = "write one object of plain values a line, as pandas does: to_json(orient='records', lines=True)"
 
 
+BEGINNING = re.compile(r'\s*(\{\s*["}]|\[\s*[{\]])')
+"""Of an object, or of a list of objects. A column of a CSV file may be called ``[age]``."""
+
+
 def is_json(path: Path) -> bool:
     """Whether a text in UTF-8 begins as JSON does."""
     with path.open(encoding="utf-8-sig") as file:
-        return file.read(ROW_BYTES).lstrip()[:1] in ("{", "[")
+        return BEGINNING.match(file.read(ROW_BYTES)) is not None
 
 
 def as_csv(path: Path, folder: Path) -> Path:
