@@ -54,11 +54,13 @@ def main() -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    names = _names()
+    known_tables = names()
     wanted = [name for name in options.tables.split(",") if name]
     questions = {
-        "labels": lambda: cells.of_labels(_some(names["classes"], wanted), options.seeds),
-        "strengths": lambda: cells.of_strengths(_some([*names["numbers"], *names["few"]], wanted), options.seeds),
+        "labels": lambda: cells.of_labels(_some(known_tables["classes"], wanted), options.seeds),
+        "strengths": lambda: cells.of_strengths(
+            _some([*known_tables["numbers"], *known_tables["few"]], wanted), options.seeds
+        ),
     }
     known = {(each["question"], CELLS[each["question"]](**each["cell"])) for each in done(options.kept)}
     todo = [
@@ -71,9 +73,7 @@ def _run(options: argparse.Namespace) -> None:
     if not todo:
         return
     folder = options.kept.parent
-    missing = {cell.table for _, cell in todo if not (folder / f"{cell.table}.csv").exists()}
-    if missing:
-        subprocess.run([PEERS, HERE / "tables.py", folder, *sorted(missing)], check=True)
+    write_tables(folder, {cell.table for _, cell in todo})
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = "1"
     with (
@@ -90,14 +90,22 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{number}/{len(todo)} {question} {cell}", file=sys.stderr, flush=True)
 
 
-def _names() -> dict[str, list[str]]:
+def write_tables(folder: Path, tables: set[str]) -> None:
+    """Write those tables into ``folder`` that are not there yet."""
+    missing = {table for table in tables if not (folder / f"{table}.csv").exists()}
+    if missing:
+        subprocess.run([PEERS, HERE / "tables.py", folder, *sorted(missing)], check=True)
+
+
+def names() -> dict[str, list[str]]:
+    """The tables by what their label is: ``classes``, ``numbers``, and the ``few`` of classes with few features."""
     code = "import json, tables as t; print(json.dumps({'classes': list(t.CLASSES), 'numbers': list(t.NUMBERS)}))"
     told = subprocess.run([PEERS.absolute(), "-c", code], cwd=HERE, capture_output=True, text=True, check=True)
-    names: dict[str, list[str]] = json.loads(told.stdout)
-    names["few"] = [
-        name for name in names["classes"] if name in {"breast_cancer", "wine", "oj", "mroz", "iris", "penguins"}
+    found: dict[str, list[str]] = json.loads(told.stdout)
+    found["few"] = [
+        name for name in found["classes"] if name in {"breast_cancer", "wine", "oj", "mroz", "iris", "penguins"}
     ]
-    return names
+    return found
 
 
 def _some(names: list[str], wanted: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,24 +27,46 @@ MLP = {"type": "mlp", "hidden": [32]}
 Measures = dict[str, Any]
 
 
-def labels(cell: Cell, csv: Path, arrays: Path) -> Measures:
-    """What the job says of the cell's wrong rows, and its model's measures; what it learned from goes to ``arrays``."""
+class Planted(NamedTuple):
+    """A table, part and label of each of its rows, the true ones, the rows that may be wrong, and a spec for it."""
+
+    table: pa.Table
+    parts: np.ndarray[Any, Any]
+    given: np.ndarray[Any, Any]
+    clean: np.ndarray[Any, Any]
+    dirty: np.ndarray[Any, Any]
+    spec: dict[str, Any]
+
+    @property
+    def sent(self) -> tuple[pa.Table, dict[str, Any], UploadOptions]:
+        """What goes to :func:`uploaded`."""
+        return _marked(self.table, self.parts, self.given), self.spec, UploadOptions("label", "id", "classification")
+
+
+def planted(cell: Cell, csv: Path) -> Planted:
+    """The cell's table with its wrong labels."""
     table = pyarrow.csv.read_csv(csv)
     clean = np.array(table["label"].to_pylist())
     parts = _parts(cell, len(clean))
     dirty = np.flatnonzero(parts != "test" if cell.trusted == "unknown" else parts == "train")
     classes, codes = np.unique(clean, return_inverse=True)
-    spec = _reweighting(cell)
-    with _uploaded(_marked(table, parts, clean), spec, UploadOptions("label", "id", "classification")) as (named, up):
+    right = Planted(table, parts, clean, clean, dirty, _reweighting(cell))
+    with uploaded(*right.sent) as (named, up):
         features = _features(training_data.prepare(training_data.load(named.dataset, (), up), named))[dirty]
     given = clean.copy()
     given[dirty] = classes[noise.plant(codes[dirty], features, cell.noise, cell.rate, 100 + cell.seed)]
-    with _uploaded(_marked(table, parts, given), spec, UploadOptions("label", "id", "classification")) as (named, up):
+    return right._replace(given=given)
+
+
+def labels(cell: Cell, csv: Path, arrays: Path) -> Measures:
+    """What the job says of the cell's wrong rows, and its model's measures; what it learned from goes to ``arrays``."""
+    made = planted(cell, csv)
+    with uploaded(*made.sent) as (named, up):
         begun = time.perf_counter()
         outcome = _solved(named, up)
         seconds = time.perf_counter() - begun
         prepared = training_data.prepare(training_data.load(named.dataset, (), up), named)
-    wrong = given != clean
+    wrong, dirty = made.given != made.clean, made.dirty
     _save(arrays, prepared, dirty, wrong, hidden=32 if cell.model == "mlp" else 0, trusts=cell.trusted)
     rows = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"])).to_pylist()
     said = {int(row["row_id"]): row for row in rows if row["probability_wrong"] is not None}
@@ -72,7 +94,7 @@ def strengths(cell: StrengthCell, csv: Path, arrays: Path) -> Measures:
     for column in range(cell.noise_columns):
         table = table.append_column(f"noise {column}", pa.array(rng.standard_normal(len(table))))
     spec: dict[str, Any] = {"kind": "regularization_tuning", "dataset": {"split": {"seed": cell.seed}}}
-    with _uploaded(table, spec, UploadOptions("label")) as (named, up):
+    with uploaded(table, spec, UploadOptions("label")) as (named, up):
         begun = time.perf_counter()
         outcome = _solved(named, up)
         seconds = time.perf_counter() - begun
@@ -118,7 +140,7 @@ def _marked(table: pa.Table, parts: Any, given: Any) -> pa.Table:
 
 
 @contextmanager
-def _uploaded(
+def uploaded(
     table: pa.Table, spec: dict[str, Any], options: UploadOptions
 ) -> Iterator[tuple[JobSpec, dict[str, training_data.Upload]]]:
     """``table`` as a file that somebody sent, and ``spec`` naming it."""
