@@ -39,7 +39,7 @@ def suspects(
     )
     was = pc.cast(pc.fill_null(whole["suspect"], fill_value=False), "int64")
     whole = whole.set_column(whole.column_names.index("suspect"), "suspect", was)
-    rows = whole.group_by("row_id").aggregate(
+    rows = whole.group_by("row_id", use_threads=False).aggregate(  # "first" needs the rows in order
         [("suspect", "sum"), ("suspect", "count"), ("probability_wrong", "mean"), ("label_", "first")]
     )
     rows = rows.filter(pc.greater(rows["suspect_sum"], 0))
