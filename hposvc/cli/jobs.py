@@ -147,7 +147,7 @@ def results(
             )
         _show_outcome(job, as_json=as_json, suspects=suspects)
         if not as_json:
-            _say_next(job)
+            say_next(job)
         if save is not None:
             with downloading() as show:
                 for path in client.download_artifacts(job_id, save, progress=show):
@@ -320,7 +320,7 @@ def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: b
         typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
     elif then_results or job.error is not None:
         _show_outcome(job, as_json=False)
-        _say_next(job)
+        say_next(job)
     elif job.state == "succeeded":
         typer.echo(f"Show what it found: hposvc results {job_id}", err=True)
     _exit_like(job)
@@ -338,11 +338,13 @@ def _show_outcome(job: JobResource, *, as_json: bool, suspects: int = 10) -> Non
         console().print(failure(job))
 
 
-def _say_next(job: JobResource) -> None:
+def say_next(job: JobResource) -> None:
     """What to do with the results of a job that has some."""
     if job.result is None:
         return
-    steps = [f"Predict other rows: hposvc predict {job.id} FILE", f"Keep its files: hposvc results {job.id} --save ."]
+    steps = [f"Keep its files: hposvc results {job.id} --save ."]
+    if job.spec.kind != "custom":
+        steps.insert(0, f"Predict other rows: hposvc predict {job.id} FILE")
     if job.result.get("suspects"):
         steps.insert(0, "Check the labels of the rows above, the most suspicious first.")
     typer.echo("\nWhat to do next:\n" + "\n".join(f"  {step}" for step in steps), err=True)
