@@ -146,7 +146,7 @@ class Predictor:
     @property
     def reading(self) -> Reading:
         """How the text of a file is read, as that of the training rows was."""
-        said = self.description.get("reading", {})
+        said = dict(self.description.get("reading", {}))
         kept = ("missing_values", "missing_in", "encoding", "header")
         shape = self.description.get("image_shape")
         reading = Reading.from_dict({name: said[name] for name in kept if name in said})
