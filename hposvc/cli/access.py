@@ -236,9 +236,7 @@ def webhooks_deliveries(webhook_id: WebhookId, url: Url = None, as_json: Json = 
         )
         for item in found
     ]
-    _table(
-        ("message", "type", "job or experiment", "state", "attempts", "answer", "made"), rows, "Nothing was told yet."
-    )
+    _table(("message", "type", "about", "state", "attempts", "answer", "made"), rows, "Nothing was told yet.")
 
 
 @webhooks.command("rm")
@@ -282,7 +280,7 @@ def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], empty: str) -
         return
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in headings:
-        table.add_column(heading, no_wrap=heading in ("id", "message", "job"), overflow="fold")
+        table.add_column(heading, no_wrap=heading in ("id", "message", "about"), overflow="fold")
     for row in rows:
         table.add_row(*map(str, row))
     console().print(table)
