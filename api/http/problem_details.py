@@ -30,6 +30,7 @@ from hposvc.fleet.workers import WorkerNotFound
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
 from hposvc.schema.described import Described
+from hposvc.schema.paging import InvalidPageToken
 from hposvc.storage import aws_credentials
 from hposvc.storage.store import StoreError
 from hposvc.tables.defects import DataError
@@ -230,6 +231,12 @@ def _from_crash(request: Request, error: Exception) -> HTTPProblem:
     return HTTPProblem("internal-error", detail, headers=headers)
 
 
+def _from_page_token(request: Request, error: InvalidPageToken) -> HTTPProblem:
+    sent = request.query_params.get("page")
+    errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", sent)]
+    return HTTPProblem("invalid-parameter", str(error), errors=errors)
+
+
 CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
     HTTPProblem: lambda _, error: error,
     StoreError: _from_store,
@@ -264,6 +271,7 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
     NotReviewable: lambda _, error: HTTPProblem("not-reviewable", str(error)),
     DecidedMeanwhile: lambda _, error: HTTPProblem("decided-meanwhile", str(error), rows=error.rows),
     BatchNotFound: lambda _, error: HTTPProblem("batch-not-found", str(error)),
+    InvalidPageToken: _from_page_token,
     RequestValidationError: _from_parameters,
     HTTPException: _from_http,
     UnstorableError: lambda *_: HTTPProblem("request-failed", "A value is beyond what the database holds.", status=422),

@@ -18,7 +18,7 @@ from api.http.rows import table_response
 from hposvc.datasets.service import MOST_PREVIEWED, Datasets, Incoming, check_name
 from hposvc.failpoints import failpoint
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
-from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.paging import MAX_PAGE
 from hposvc.tables.defects import DataError
 from hposvc.tables.options import Decimal, Reading, Task, Unlabelled, UploadOptions
 
@@ -255,11 +255,7 @@ def list_datasets(
     ] = None,
 ) -> DatasetPage:
     """Those that were uploaded, newest first, then those that are there from the start; a job names one by its id."""
-    try:
-        return service.list_(tenant=tenant, limit=limit, page_token=page)
-    except InvalidPageToken as error:
-        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
+    return service.list_(tenant=tenant, limit=limit, page_token=page)
 
 
 @router.get(

@@ -22,7 +22,6 @@ from api.dependencies import (
     Version,
     body,
 )
-from api.http.problem_details import HTTPProblem, field_error
 from api.http.responses import tagged
 from api.http.routing import InTurn
 from hposvc import tracing
@@ -38,7 +37,7 @@ from hposvc.schema.experiments import (
     RepeatedStrengths,
     TrialPage,
 )
-from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.paging import MAX_PAGE
 
 log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/experiments", tags=["experiments"], route_class=InTurn)
@@ -108,10 +107,7 @@ def list_experiments(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Experiments, the newest first, a page at a time, without their results."""
-    try:
-        found = queries.list_(engine, tenant=tenant, state=state, limit=limit, page_token=page)
-    except InvalidPageToken as error:
-        raise _invalid_page(page, error) from None
+    found = queries.list_(engine, tenant=tenant, state=state, limit=limit, page_token=page)
     versions = "".join(f"{item.id}:{item.version} " for item in found.items) + f"{found.next_page}"
     return tagged(found, hashlib.sha256(versions.encode()).hexdigest()[:16], if_none_match)
 
@@ -159,10 +155,7 @@ def list_trials(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """The trials in order of their numbers: values, job, loss, and how each came along."""
-    try:
-        found = queries.trials_page(engine, experiment_id, tenant=tenant, limit=limit, page_token=page)
-    except InvalidPageToken as error:
-        raise _invalid_page(page, error) from None
+    found = queries.trials_page(engine, experiment_id, tenant=tenant, limit=limit, page_token=page)
     return tagged(found, hashlib.sha256(found.model_dump_json().encode()).hexdigest()[:16], if_none_match)
 
 
@@ -225,11 +218,6 @@ def get_repeated_strengths(
 def _accepted(experiment: ExperimentResource) -> Response:
     headers = {"Location": experiment.links.self}
     return Response(experiment.model_dump_json(), 202, media_type="application/json", headers=headers)
-
-
-def _invalid_page(page: str | None, error: InvalidPageToken) -> HTTPProblem:
-    errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-    return HTTPProblem("invalid-parameter", str(error), errors=errors)
 
 
 ACCEPTED: dict[str, Any] = {

@@ -10,13 +10,12 @@ from fastapi import APIRouter, Query, Response
 from api import examples
 from api.dependencies import Engine, Held, Tenant
 from api.http.parameters import LARGEST, JobId
-from api.http.problem_details import HTTPProblem, field_error, invalid_dataset
+from api.http.problem_details import HTTPProblem, invalid_dataset
 from api.http.routing import InTurn
 from hposvc.datasets.service import Datasets
 from hposvc.jobs import hyperparameters, queries
 from hposvc.jobs.hyperparameters import Order
 from hposvc.schema.hyperparameters import HyperparameterHistory, Hyperparameters
-from hposvc.schema.paging import InvalidPageToken
 from hposvc.schema.rows import MOST_ROWS, NO_ROWS, JobRows
 from hposvc.schema.spec import JobSpec
 from hposvc.tables.defects import DataError
@@ -62,9 +61,6 @@ def get_hyperparameters(
     """
     try:
         found = hyperparameters.current(engine, job_id, tenant=tenant, order=order, whole=whole, page=page, limit=limit)
-    except InvalidPageToken as error:
-        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
     except hyperparameters.NotReady as error:
         raise HTTPProblem("hyperparameters-not-ready", f"{error}.") from None
     except hyperparameters.MovedOn as error:

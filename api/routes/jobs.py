@@ -27,7 +27,6 @@ from api.dependencies import (
     body,
 )
 from api.http.parameters import JobId
-from api.http.problem_details import HTTPProblem, field_error
 from api.http.responses import holds, tagged
 from api.http.routing import InTurn
 from hposvc import tracing
@@ -35,7 +34,7 @@ from hposvc.jobs import queries
 from hposvc.jobs.queries import Order
 from hposvc.schema.corrections import calmer
 from hposvc.schema.job import Checked, JobPage, JobResource, JobUpdate
-from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.paging import MAX_PAGE
 from hposvc.schema.spec import Kind, Tag
 from hposvc.schema.states import TERMINAL, State
 
@@ -148,24 +147,20 @@ def list_jobs(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Jobs in the order asked for, a page at a time, without their results."""
-    try:
-        found = queries.list_(
-            engine,
-            tenant=tenant,
-            state=state or None,
-            kind=kind,
-            tag=tag,
-            text=text,
-            experiment=experiment,
-            created_after=created_after,
-            created_before=created_before,
-            order=order,
-            limit=limit,
-            page_token=page,
-        )
-    except InvalidPageToken as error:
-        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
+    found = queries.list_(
+        engine,
+        tenant=tenant,
+        state=state or None,
+        kind=kind,
+        tag=tag,
+        text=text,
+        experiment=experiment,
+        created_after=created_after,
+        created_before=created_before,
+        order=order,
+        limit=limit,
+        page_token=page,
+    )
     versions = "".join(f"{job.id}:{job.version} " for job in found.items) + f"{found.next_page} {found.total}"
     return tagged(found, hashlib.sha256(versions.encode()).hexdigest()[:16], if_none_match)
 

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import examples
 from api.dependencies import Caller, IfMatch, ReviewsService, Tenant, body
-from api.http.problem_details import HTTPProblem, field_error, invalid_body
+from api.http.problem_details import field_error, invalid_body
 from api.http.routing import InTurn
 from api.routes.datasets import DatasetId
 from hposvc.access.keys import Identity
 from hposvc.reviews.service import By
-from hposvc.schema.paging import MAX_PAGE, InvalidPageToken
+from hposvc.schema.paging import MAX_PAGE
 from hposvc.schema.reviews import (
     Decided,
     DecisionPage,
@@ -66,11 +66,7 @@ def list_decisions(
     ] = None,
 ) -> DecisionPage:
     """The newest decision about each row that is not undone, in the order of the rows in the file."""
-    try:
-        return service.page(dataset_id, tenant=tenant, label=label, limit=limit, page_token=page)
-    except InvalidPageToken as error:
-        errors = [field_error("page", "is not a page token of this service", "Leave it out for the first page.", page)]
-        raise HTTPProblem("invalid-parameter", str(error), errors=errors) from None
+    return service.page(dataset_id, tenant=tenant, label=label, limit=limit, page_token=page)
 
 
 @router.put(

@@ -8,6 +8,7 @@ that transaction, so a process that dies at any point has made both or neither.
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -29,6 +30,8 @@ from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
 from hposvc.tables.defects import DataError
 from hposvc.webhooks import outbox
+
+log = logging.getLogger(__name__)
 
 UNDER_WAY = [state for state in ExperimentState if state not in ENDED]
 
@@ -71,12 +74,17 @@ class Advancing:
         self._jobs = jobs
 
     def advance(self) -> None:
-        """Carry each experiment that is under way on by one step."""
+        """Carry each experiment that is under way on by one step. One that cannot be holds up no other."""
         query = sa.select(experiments.c.id).where(experiments.c.state.in_(UNDER_WAY)).order_by(experiments.c.created_at)
         with read(self._engine) as connection:
             ids = connection.execute(query).scalars().all()
         for experiment_id in ids:
-            self._advance(experiment_id)
+            try:
+                self._advance(experiment_id)
+            except sa.exc.SQLAlchemyError:
+                raise  # the database is away, for all of them
+            except Exception:
+                log.exception("experiment %s cannot be carried on", experiment_id)
 
     def _advance(self, experiment_id: str) -> None:
         with read(self._engine) as connection:

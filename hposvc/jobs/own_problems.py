@@ -20,9 +20,11 @@ def checked(spec: JobSpec, known: Sequence[ProblemResource]) -> JobSpec:
     """
     found = next((problem for problem in known if problem.name == spec.problem), None)
     if found is None:
-        names = ", ".join(problem.name for problem in known) or "none"
-        message = f"no worker has ever had the problem {spec.problem!r}"
-        raise DataError([Defect("problem", message, f"name one of these: {names}; an operator can install more")])
+        names = ", ".join(problem.name for problem in known)
+        remedy = (
+            f"name one of these: {names}; an operator can install more" if known else "ask an operator to install it"
+        )
+        raise DataError([Defect("problem", f"no worker has ever had the problem {spec.problem!r}", remedy)])
     if found.fault is not None:
         message = f"{found.name} {found.version} cannot be used: {found.fault}"
         raise DataError([Defect("problem", message, "ask an operator to mend the package and restart the workers")])

@@ -243,3 +243,15 @@ def test_a_job_that_a_person_paused_stays_paused(lab: Laboratory) -> None:
     lab.jobs.pause(job)
     lab.advancing.advance()
     assert lab.jobs_of(lab.trials(begun.id)[0]).state is State.PAUSED
+
+
+def test_an_experiment_that_cannot_be_carried_on_holds_up_no_other(
+    lab: Laboratory, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = lab.experiments.submit(experiment(SEARCH, name="broken"))
+    whole = lab.experiments.submit(experiment(REPEATS, name="whole"))
+    with write(lab.engine) as connection:
+        connection.execute(experiments.update().where(experiments.c.id == broken.id).values(spec={"plan": "none"}))
+    lab.run(whole.id, lambda _: found())
+    assert lab.get(whole.id).state is ExperimentState.SUCCEEDED
+    assert f"experiment {broken.id} cannot be carried on" in caplog.text
