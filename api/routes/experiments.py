@@ -22,7 +22,7 @@ from api.dependencies import (
     Version,
     body,
 )
-from api.http.responses import tagged
+from api.http.responses import accepted, tagged
 from api.http.routing import InTurn
 from hposvc import tracing
 from hposvc.experiments import queries, rows, sampling
@@ -89,7 +89,7 @@ async def submit_experiment(
     )
     experiment = await turns.run(tenant, keep)
     log.info("experiment submitted", experiment=experiment.id, plan=spec.plan.type, trials=spec.planned)
-    return _accepted(experiment)
+    return accepted(experiment)
 
 
 @router.get(
@@ -215,11 +215,6 @@ def get_repeated_strengths(
     return rows.strengths(engine, store, experiment_id, tenant=tenant, limit=limit)
 
 
-def _accepted(experiment: ExperimentResource) -> Response:
-    headers = {"Location": experiment.links.self}
-    return Response(experiment.model_dump_json(), 202, media_type="application/json", headers=headers)
-
-
 ACCEPTED: dict[str, Any] = {
     "status_code": 202,
     "response_model": ExperimentResource,
@@ -230,16 +225,16 @@ ACCEPTED: dict[str, Any] = {
 @router.post("/{experiment_id}/cancel", summary="Cancel an experiment", **ACCEPTED)
 def cancel_experiment(experiment_id: ExperimentId, service: ExperimentsService, tenant: Tenant) -> Response:
     """Stop the experiment for good, with its jobs. What was found so far is kept."""
-    return _accepted(service.cancel(experiment_id, tenant=tenant))
+    return accepted(service.cancel(experiment_id, tenant=tenant))
 
 
 @router.post("/{experiment_id}/pause", summary="Pause an experiment", **ACCEPTED)
 def pause_experiment(experiment_id: ExperimentId, service: ExperimentsService, tenant: Tenant) -> Response:
     """Make no more trials, and pause the jobs of those that wait or run."""
-    return _accepted(service.pause(experiment_id, tenant=tenant))
+    return accepted(service.pause(experiment_id, tenant=tenant))
 
 
 @router.post("/{experiment_id}/resume", summary="Resume an experiment", **ACCEPTED)
 def resume_experiment(experiment_id: ExperimentId, service: ExperimentsService, tenant: Tenant) -> Response:
     """Go on after a pause: its jobs are queued again, and more are made."""
-    return _accepted(service.resume(experiment_id, tenant=tenant))
+    return accepted(service.resume(experiment_id, tenant=tenant))

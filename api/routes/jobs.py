@@ -27,7 +27,7 @@ from api.dependencies import (
     body,
 )
 from api.http.parameters import JobId
-from api.http.responses import holds, tagged
+from api.http.responses import accepted, holds, tagged
 from api.http.routing import InTurn
 from hposvc import tracing
 from hposvc.jobs import queries
@@ -99,7 +99,7 @@ async def submit(
     job = await turns.run(tenant, keep)
     held.metrics.submitted.inc()
     log.info("job submitted", job_id=job.id, kind=job.kind, attempt=job.attempt)
-    return _accepted(job)
+    return accepted(job)
 
 
 @router.get(
@@ -256,10 +256,6 @@ def get_spec(
     return Response(text, media_type="application/yaml; charset=utf-8", headers=headers)
 
 
-def _accepted(job: JobResource) -> Response:
-    return Response(job.model_dump_json(), 202, media_type="application/json", headers={"Location": job.links.self})
-
-
 ACCEPTED: dict[str, Any] = {
     "status_code": 202,
     "response_model": JobResource,
@@ -270,19 +266,19 @@ ACCEPTED: dict[str, Any] = {
 @router.post("/{job_id}/cancel", summary="Cancel a job", **ACCEPTED)
 def cancel(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Stop the job for good. What it found so far is kept."""
-    return _accepted(service.cancel(job_id, tenant=tenant))
+    return accepted(service.cancel(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/pause", summary="Pause a job", **ACCEPTED)
 def pause(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Stop the job after its current iteration, with a checkpoint, and free its worker."""
-    return _accepted(service.pause(job_id, tenant=tenant))
+    return accepted(service.pause(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/resume", summary="Resume a job", **ACCEPTED)
 def resume(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
     """Queue a paused job again; it goes on from its checkpoint."""
-    return _accepted(service.resume(job_id, tenant=tenant))
+    return accepted(service.resume(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/finish", summary="Finish a job now", **ACCEPTED)
@@ -291,7 +287,7 @@ def finish(job_id: JobId, service: JobsService, tenant: Tenant) -> Response:
 
     A paused job is queued again for it. The result says `stopped_by: request`.
     """
-    return _accepted(service.finish(job_id, tenant=tenant))
+    return accepted(service.finish(job_id, tenant=tenant))
 
 
 @router.post("/{job_id}/retry", summary="Retry a job", **ACCEPTED)
@@ -309,4 +305,4 @@ def retry(
     ] = "checkpoint",
 ) -> Response:
     """Queue a failed or cancelled job again as a new attempt, from its last checkpoint if it left one."""
-    return _accepted(service.retry(job_id, from_start=from_ == "start", tenant=tenant))
+    return accepted(service.retry(job_id, from_start=from_ == "start", tenant=tenant))
