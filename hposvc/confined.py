@@ -7,18 +7,15 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
 
-from hposvc.child_process import end_with_parent
+from hposvc import child_process
 
 log = structlog.get_logger(__name__)
 
@@ -66,13 +63,12 @@ def call(module: str, command: Any, bounds: Bounds, variables: Mapping[str, str]
     environment = {name: os.environ[name] for name in KEPT if name in os.environ}
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", module],
+            child_process.command(module, nice=NICE, memory=bounds.memory),
             input=json.dumps(command).encode(),
             capture_output=True,
             timeout=bounds.seconds,
             check=False,
             env=environment | dict(variables or {}) | FRUGAL,
-            preexec_fn=partial(_confine, bounds.memory),
         )
     except subprocess.TimeoutExpired:
         raise TooSlowError from None
@@ -87,10 +83,3 @@ def call(module: str, command: Any, bounds: Bounds, variables: Mapping[str, str]
 
 def _end_of(said: bytes) -> str:
     return said[-2000:].decode(errors="replace").strip()
-
-
-def _confine(memory: int) -> None:
-    end_with_parent()
-    os.nice(NICE)
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -19,7 +19,7 @@ from hposvc.operate.embedded import announced
 from hposvc.settings import Settings
 from tests.support.environment import without_settings
 from tests.support.harness import Service, eventually
-from tests.support.serving import SPEC
+from tests.support.serving import PATIENCE, SPEC
 
 HPOSVC = Path(sys.executable).with_name("hposvc")
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -88,7 +88,7 @@ def test_a_job_is_one_trace_from_the_request_to_the_runner(service: Service, col
             eventually(client.is_ready, "it is ready")
         worker = service.worker(environment=endpoint)
         headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
-        job = httpx.post(f"{url}/v1/jobs", json=SPEC, headers=headers, trust_env=False).json()
+        job = httpx.post(f"{url}/v1/jobs", json=SPEC, headers=headers, trust_env=False, timeout=PATIENCE).json()
         service.until_over(job["id"])
         worker.terminate()
         assert worker.wait(60) == 0

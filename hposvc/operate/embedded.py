@@ -8,14 +8,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from hposvc.child_process import end_with_parent
+from hposvc import child_process
 from hposvc.client import Client
 from hposvc.faults import Fault
 from hposvc.files.private import private_folder
@@ -112,14 +110,12 @@ class Embedded:
             self._logs[name] = self._log_dir / f"{name}.log"
             output = self._resources.enter_context(self._logs[name].open("wb"))
         self._children[name] = subprocess.Popen(
-            # -P: a folder called api or workers in the current directory is not ours
-            [sys.executable, "-P", "-m", "hposvc", name],
+            child_process.command("hposvc", name, ends_by=signal.SIGTERM),
             env=os.environ | self.settings.environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT if output else None,
             start_new_session=True,  # Ctrl-C reaches this process alone, which stops them in order
-            preexec_fn=partial(end_with_parent, signal.SIGTERM),  # noqa: PLW1509 - one C function, looked up before
         )
 
     def _wait_for_api(self) -> str:

@@ -30,7 +30,7 @@ from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import service
 from tests.support.problems import problem
-from tests.support.serving import RESULT, SPEC, Server, Worker, curve
+from tests.support.serving import PATIENCE, RESULT, SPEC, Server, Worker, curve
 
 BEARER = "Authorization"
 
@@ -188,7 +188,9 @@ def test_the_dashboard_trades_a_key_for_a_cookie_that_no_script_can_read(
         assert attribute in set_cookie
     assert "Domain" not in set_cookie
     assert key not in set_cookie
-    behind_tls = httpx.post(f"{server.url}/v1/session", headers=bearer(key) | {"X-Forwarded-Proto": "https"})
+    behind_tls = httpx.post(
+        f"{server.url}/v1/session", headers=bearer(key) | {"X-Forwarded-Proto": "https"}, timeout=PATIENCE
+    )
     assert "Secure" in behind_tls.headers["Set-Cookie"]
     assert client.get("/v1/jobs").status_code == 200  # the client keeps the cookie
     assert client.get("/v1/session").json() == {
@@ -250,7 +252,7 @@ def test_with_a_key_any_address_may_be_listened_on(database_url: str, tmp_path: 
 def test_a_proxy_s_name_is_answered_when_it_is_told(database_url: str, tmp_path: Path) -> None:
     with (
         Server(database_url, tmp_path, hosts="hposvc.example.org, other.example.org") as server,
-        httpx.Client(base_url=server.url, trust_env=False) as client,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
     ):
         assert client.get("/v1/jobs", headers={"Host": "hposvc.example.org"}).status_code == 200
         problem(client.get("/v1/jobs", headers={"Host": "evil.example.org"}), 421, "unknown-host")

@@ -11,7 +11,7 @@ import pytest
 from hposvc.access import keys
 from tests.support.commands import until
 from tests.support.problems import problem
-from tests.support.serving import SPEC, Server
+from tests.support.serving import PATIENCE, SPEC, Server
 
 ROOT = "/tools/hposvc"
 
@@ -40,7 +40,7 @@ def test_what_leads_back_names_the_path_of_the_proxy(behind: tuple[Server, str])
     server, url = behind
     token = keys.Keys(server.engine).create(tenant="default", name="k", scope="submit")[1]
     shown = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         until(lambda: client.get("/v1/jobs").status_code == 401, "the key")
         client.headers.update(shown)
         for path in ("/", "/new", "/datasets", "/workers", "/docs", "/glossary", "/compare", "/login", "/jobs/job_1"):

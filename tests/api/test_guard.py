@@ -17,7 +17,7 @@ from api.http.problem_types import TYPES
 from hposvc.access import keys
 from hposvc.settings import Settings
 from tests.support.problems import problem
-from tests.support.serving import SPEC, Server, submit
+from tests.support.serving import PATIENCE, SPEC, Server, submit
 
 
 def test_without_keys_only_loopback_is_listened_on(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_names_are_checked_beyond_loopback_too(database_url: str, tmp_path: Path
     if not trusted:
         token = keys.Keys(server.engine).create(tenant="default", name="first", scope="admin")[1]
         shown = {"Authorization": f"Bearer {token}"}
-    with server, httpx.Client(base_url=server.url, trust_env=False, headers=shown) as client:
+    with server, httpx.Client(base_url=server.url, trust_env=False, headers=shown, timeout=PATIENCE) as client:
         for host in ("evil.example", "api.evil.example", ""):
             found = problem(client.get("/v1/jobs", headers={"Host": host}), 421, "unknown-host")
             assert "HPOSVC_HOSTS" in found["detail"]
@@ -109,7 +109,10 @@ def test_alive_and_ready(client: httpx.Client, server: Server) -> None:
 
 
 def test_a_database_without_tables_is_said_and_not_a_crash_page(empty_database_url: str, tmp_path: Path) -> None:
-    with Server(empty_database_url, tmp_path) as server, httpx.Client(base_url=server.url, trust_env=False) as client:
+    with (
+        Server(empty_database_url, tmp_path) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
+    ):
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 503
         answer = client.get("/v1/jobs")

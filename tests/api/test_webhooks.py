@@ -31,7 +31,7 @@ from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
 from tests.support.commands import until
 from tests.support.problems import problem
 from tests.support.receiver import Receiver
-from tests.support.serving import RESULT, SPEC, Server, running, submit, succeeded
+from tests.support.serving import PATIENCE, RESULT, SPEC, Server, running, submit, succeeded
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_nothing_is_told_of_what_was_rolled_back(engine: sa.Engine, receiver: Re
 def test_the_server_tells_by_itself(database_url: str, tmp_path: Any, receiver: Receiver) -> None:
     with (
         Server(database_url, tmp_path, webhooks_private=True) as server,
-        httpx.Client(base_url=server.url, trust_env=False) as client,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=PATIENCE) as client,
     ):
         made = client.post("/v1/webhooks", json={"url": receiver.url})
         assert made.status_code == 201

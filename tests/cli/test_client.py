@@ -12,6 +12,7 @@ import pytest
 from hposvc.client import Client, ProblemError, ServerUnreachableError
 from hposvc.schema.spec import JobSpec
 from tests.support.commands import ServerProcess
+from tests.support.serving import PATIENCE
 
 SPEC = {"kind": "data_reweighting", "dataset": {"id": "sklearn:wine"}}
 
@@ -39,7 +40,9 @@ def over(network: httpx.BaseTransport, url: str, **options: Any) -> Client:
     client = Client(url, **options)
     headers = client._http.client.headers
     client._http.client.close()
-    client._http.client = httpx.Client(base_url=url, headers=headers, transport=network, trust_env=False)
+    client._http.client = httpx.Client(
+        base_url=url, headers=headers, transport=network, trust_env=False, timeout=PATIENCE
+    )
     return client
 
 

@@ -39,6 +39,7 @@ from tests.support.commands import HPOSVC, SECONDS, until
 from tests.support.environment import without_settings
 from tests.support.moto import moto
 from tests.support.postgresql import PostgreSQL
+from tests.support.serving import PATIENCE
 from workers.counters import ATTEMPTS, Counters, WorkerMetrics
 
 ROOT = Path(__file__).parents[2]
@@ -426,7 +427,9 @@ def test_the_commands_of_compose_run_as_processes(postgresql: PostgreSQL, tmp_pa
                 return subprocess.Popen([HPOSVC, *command], env=environment, stdout=log, stderr=log, cwd=tmp_path)
 
         bucket = SERVICES["api"]["environment"]["HPOSVC_STORE_URL"].removeprefix("s3://")
-        httpx.put(f"{store.url}/{bucket}", trust_env=False).raise_for_status()  # what the service `bucket` does
+        httpx.put(
+            f"{store.url}/{bucket}", trust_env=False, timeout=PATIENCE
+        ).raise_for_status()  # what the service `bucket` does
         assert start("migrate").wait(SECONDS) == 0
         api, worker = start("api"), start("worker")
         engine = create_engine(url)
@@ -442,7 +445,7 @@ def test_the_commands_of_compose_run_as_processes(postgresql: PostgreSQL, tmp_pa
                 log = (tmp_path / "worker.log").read_text()
                 found = re.search(r"http://127\.0\.0\.1:\d+/metrics", log)
                 assert found, log
-                assert "hposvc_worker_state" in httpx.get(found[0], trust_env=False).text
+                assert "hposvc_worker_state" in httpx.get(found[0], trust_env=False, timeout=PATIENCE).text
                 job = client.submit(
                     {
                         "kind": "regularization_tuning",
@@ -453,7 +456,7 @@ def test_the_commands_of_compose_run_as_processes(postgresql: PostgreSQL, tmp_pa
                 assert client.wait(job.id, interval=0.1).state == "succeeded", (tmp_path / "worker.log").read_text()
                 files = {path.name: path for path in client.download_artifacts(job.id, tmp_path / "files")}
                 assert json.loads(files["report.json"].read_text())["iterations"] == 3
-                there = httpx.get(f"{store.url}/{bucket}", trust_env=False).text
+                there = httpx.get(f"{store.url}/{bucket}", trust_env=False, timeout=PATIENCE).text
                 assert f"jobs/{job.id}/1/report.json" in there
                 for line in (tmp_path / "worker.log").read_text().splitlines():
                     assert {"event", "level", "timestamp"} <= json.loads(line).keys()

@@ -19,7 +19,7 @@ from hposvc.webhooks import service
 from tests.support.commands import HPOSVC, ServerProcess, until
 from tests.support.environment import without_settings
 from tests.support.postgresql import PostgreSQL
-from tests.support.serving import RESULT, SPEC, succeeded
+from tests.support.serving import PATIENCE, RESULT, SPEC, succeeded
 
 PASSWORD = "pw-4f1c9a-of-the-database"
 HOOK_SECRET = "whsec_" + "c2VjcmV0IG9mIHRoZSB3ZWJob29rIDEyMzQ1"
@@ -54,7 +54,9 @@ def test_no_secret_is_in_logs_errors_or_command_lines(postgresql: PostgreSQL, tm
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(contextlib.closing(_Closing(tmp_path, environment)))
         client = stack.enter_context(
-            httpx.Client(base_url=server.url, trust_env=False, headers={"Authorization": f"Bearer {key}"})
+            httpx.Client(
+                base_url=server.url, trust_env=False, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE
+            )
         )
 
         def call(method: str, path: str, **request: object) -> httpx.Response:

@@ -97,12 +97,13 @@ upgrade_database(settings)
 service._spawn("api")
 try:
     url = service._wait_for_api()
-    page = httpx.get(url + "/")
+    page = httpx.get(url + "/", timeout=60)
     assert page.status_code == 200 and "<html" in page.text, page.text[:300]
     for path in {"/metrics", "/v1/jobs", *re.findall(r'(?:src|href)="(/[^"]+)"', page.text)}:
-        answer = httpx.get(url + path)
+        answer = httpx.get(url + path, timeout=60)
         assert answer.status_code == 200, (path, answer.status_code)
-    job = httpx.post(url + "/v1/jobs", json={"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}})
+    spec = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}}
+    job = httpx.post(url + "/v1/jobs", json=spec, timeout=60)
     assert job.status_code == 202, job.text
 finally:
     service.stop()

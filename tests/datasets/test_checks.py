@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,20 @@ def test_the_process_gets_bounds_and_no_settings(monkeypatch: pytest.MonkeyPatch
         confined.call(CHILD, "die", ENOUGH)
     with pytest.raises(confined.TooSlowError):
         confined.call(CHILD, "linger", Bounds(seconds=1, memory=2**32))
+
+
+def test_it_starts_where_another_thread_holds_a_lock_that_a_fork_waits_for() -> None:
+    """Libraries with threads of their own have such locks; a child between fork and exec would wait for ever."""
+    script = f"""
+import os, threading
+from hposvc import confined
+held = threading.Lock()
+held.acquire()
+os.register_at_fork(after_in_child=held.acquire)
+print(confined.call({CHILD!r}, "say", confined.Bounds(60, 2**32))["memory"])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=100, check=True)
+    assert int(done.stdout) == 2**32
 
 
 def test_it_gets_the_keys_of_its_own_store_only() -> None:

@@ -20,6 +20,7 @@ from hposvc.settings import Settings
 from tests.support.bad_files import CSV, csv
 from tests.support.commands import until
 from tests.support.environment import without_settings
+from tests.support.serving import PATIENCE
 
 pytestmark = pytest.mark.durability
 
@@ -110,7 +111,10 @@ def test_nothing_is_left_of_an_upload_that_the_client_gave_up(data_dir: Path) ->
             until(lambda: list((data_dir / "uploads").glob("*/body")) or None, "the upload begins")
             raise ConnectionError
 
-        with httpx.Client(base_url=api.url, trust_env=False) as client, pytest.raises(ConnectionError):
+        with (
+            httpx.Client(base_url=api.url, trust_env=False, timeout=PATIENCE) as client,
+            pytest.raises(ConnectionError),
+        ):
             client.post("/v1/datasets", content=broken(), headers={"Content-Type": CSV})
         until(lambda: not list((data_dir / "uploads").iterdir()) or None, "tidying up")
         assert not (data_dir / "store").exists()

@@ -27,7 +27,7 @@ from tests.support.bad_files import csv
 from tests.support.environment import FOUND
 from tests.support.harness import Service, tiny_spec
 from tests.support.moto import Moto, moto
-from tests.support.serving import RESULT, Server, succeeded
+from tests.support.serving import PATIENCE, RESULT, Server, succeeded
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_the_api_says_that_the_store_does_not_answer(bucket: str, migrated_sqlit
     with Server(f"sqlite:///{tmp_path / migrated_sqlite.name}", tmp_path) as api:
         file = StoredFile("report.json", "report", 2, "0" * 64, "s3://no-such-bucket/report.json")
         job = succeeded(api.engine, RESULT, [file])
-        answer = httpx.get(f"{api.url}/v1/jobs/{job.id}/artifacts/report.json", trust_env=False)
+        answer = httpx.get(f"{api.url}/v1/jobs/{job.id}/artifacts/report.json", trust_env=False, timeout=PATIENCE)
         assert answer.status_code == 503
         assert answer.json()["type"] == "/problems/store-unavailable"
         assert answer.headers["Retry-After"]

@@ -135,7 +135,7 @@ def test_a_worker_serves_its_own_metrics_where_it_is_told_to(service: Service) -
     assert found, service.logs()
 
     def ready() -> str:
-        text = httpx.get(found[0], trust_env=False).text
+        text = httpx.get(found[0], trust_env=False, timeout=PATIENCE).text
         return text if 'hposvc_worker_attempts_total{outcome="succeeded"} 1.0' in text else ""
 
     text = eventually(ready, "the attempt is counted")
@@ -315,7 +315,7 @@ def test_what_is_asked_of_a_worker_reaches_it_over_http_and_by_command(service: 
         ).stdout  # fmt: skip
         assert worker.id in once
         assert "0 queued" in once
-        nobody = httpx.post(f"{server.url}/v1/workers/nobody/drain", trust_env=False)
+        nobody = httpx.post(f"{server.url}/v1/workers/nobody/drain", trust_env=False, timeout=PATIENCE)
         assert nobody.status_code == 404
         assert nobody.json()["type"] == "/problems/worker-not-found"
         subprocess.run([hposvc, "worker", "drain", worker.id, "--url", server.url], env=without_settings(), check=True)
