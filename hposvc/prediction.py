@@ -1,7 +1,7 @@
-"""The model of a finished job on rows that it has not seen: NumPy alone, from ``model.safetensors``.
+"""The model of a finished job on rows that it has not seen, with NumPy, from ``model.safetensors``.
 
 The file holds the parameters, the scaling of the features, and what was done to each column, so that a row is treated
-exactly as the rows were that the model learned from.
+exactly as the rows were that the model learned from. Free text takes scikit-learn, too, which splits it into words.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Predictor:
                 )
             )
             if steps is None
-            else Encoding.from_dict(steps)
+            else Encoding.from_dict(steps, arrays)
         )
         self.classes = None if description["classes"] is None else tuple(description["classes"])
         outputs = self._layers[-1][0].shape[1]

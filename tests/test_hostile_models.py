@@ -27,8 +27,8 @@ DESCRIPTION: dict[str, Any] = {
 }
 
 
-def model(description: dict[str, Any], shape: tuple[int, ...] = (2, 2)) -> bytes:
-    arrays = {
+def model(description: dict[str, Any], shape: tuple[int, ...] = (2, 2), arrays: dict[str, Any] | None = None) -> bytes:
+    arrays = (arrays or {}) | {
         "weight.0": np.ones(shape, np.float32),
         "bias.0": np.ones(2, np.float32),
         "scaling.mean": np.zeros(2),
@@ -62,6 +62,42 @@ def test_one_that_is_in_order_predicts() -> None:
 def test_what_does_not_fit_together_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ModelError):
         Predictor.from_bytes(model(DESCRIPTION | wrong)).predict(COLUMNS)
+
+
+TEXT: dict[str, Any] = {"encoding": [{"type": "text", "name": "t", "missing": False}], "features": ["1", "2"]}
+LEARNED = {
+    "text.0.words": np.frombuffer(b"bad\ngood\nso", np.uint8),
+    "text.0.idf": np.ones(3, np.float32),
+    "text.0.components": np.ones((2, 3), np.float32),
+}
+TEXTS = {"t": pa.chunked_array([["so good", "unheard"]])}
+
+
+def test_one_of_free_text_predicts() -> None:
+    assert len(Predictor.from_bytes(model(DESCRIPTION | TEXT, arrays=LEARNED)).predict(TEXTS).labels) == 2
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"text.0.words": np.frombuffer(b"bad\nbad\nso", np.uint8)},
+        {"text.0.words": np.frombuffer(b"\xff\xfe\n\n", np.uint8)},
+        {"text.0.words": np.zeros((2, 2), np.float32)},
+        {"text.0.words": np.empty(0, np.uint8)},
+        {"text.0.idf": np.ones(2, np.float32)},
+        {"text.0.idf": np.array([1, np.nan, 1], np.float32)},
+        {"text.0.components": np.ones((2, 2), np.float32)},
+        {"text.0.components": np.ones((3, 3), np.float32)},
+        {"text.0.components": np.ones(3, np.float32)},
+        {"text.0.components": np.full((2, 3), np.inf, np.float32)},
+        {name.replace("0", "1"): array for name, array in LEARNED.items()} | dict.fromkeys(LEARNED),
+    ],
+    ids=str,
+)
+def test_what_was_learned_of_texts_must_fit_together(wrong: dict[str, Any]) -> None:
+    arrays = {name: array for name, array in (LEARNED | wrong).items() if array is not None}
+    with pytest.raises(ModelError):
+        Predictor.from_bytes(model(DESCRIPTION | TEXT, arrays=arrays)).predict(TEXTS)
 
 
 @pytest.mark.parametrize("shape", [(3, 2), (2,), (2, 5), (2, 2, 2)])

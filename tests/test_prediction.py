@@ -22,6 +22,7 @@ from hposvc.tables.ingest import ingest
 from hposvc.tables.options import Reading, UploadOptions
 from hposvc.tables.reading import read_table
 from hposvc.training_data import Upload, check, load
+from tests.support.reviews_of_products import reviews_csv
 
 ROWS = 240
 
@@ -96,6 +97,16 @@ def assert_predicts_its_report(outcome: Outcome, path: Path) -> None:
     else:
         assert found.score == pytest.approx(outcome.result["models"][0]["test_score"], abs=1e-5)
         np.testing.assert_allclose(found.labels, test["predicted"].to_numpy(), rtol=1e-4)
+
+
+def test_free_text_beside_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(reviews_csv(ROWS, missing=5))
+    outcome = solved(uploaded(path, label="opinion"), dataset={"categorical": ["stars"]})
+    assert_predicts_its_report(outcome, path)
+    assert outcome.result["models"][0]["test_score"] > 0.9  # the words tell it, and the stars do not
+    said = {column["name"]: column["treatment"] for column in outcome.result["columns"]}
+    assert "by TF-IDF and truncated SVD; a feature says where it is missing" in said["review"]
 
 
 @pytest.mark.parametrize(

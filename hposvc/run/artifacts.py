@@ -146,6 +146,7 @@ def model_file(spec: JobSpec, dataset: training_data.Dataset, splits: training_d
     scaling = splits.scaling
     arrays = {f"{'weight' if i % 2 == 0 else 'bias'}.{i // 2}": np.ascontiguousarray(a) for i, a in enumerate(w)}
     arrays |= {"scaling.mean": scaling.mean, "scaling.scale": scaling.scale}
+    arrays |= {} if dataset.encoding is None else dataset.encoding.arrays()
     description = {
         "model": spec.model.model_dump(),
         "image_shape": dataset.image_shape,

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
+from hposvc.tables.free_text import MOST_DIMENSIONS, is_free_text
 from hposvc.tables.kinds import Kind
 from hposvc.tables.label import Label, are_whole, cautions, judge, treatment
 from hposvc.tables.options import Reading, UploadOptions
@@ -34,14 +35,16 @@ def describe(
 
     ``task, rows, features, target, classes, id_column, image_shape, arrays, columns``, each column with its ``name,
     dtype, role, treatment, missing, distinct``; what to know of the file, ``cautions``, and of its label,
-    ``label_cautions``; and how text was read, ``reading`` and the ``notations`` of columns. The label and the column
-    of ids are those that were asked for, or those whose names say so. Raises DataError: too few rows, a label that
-    cannot be learned, values that are too large. ``infinite`` counts values by column that were, and are missing now.
+    ``label_cautions``; the columns of free text, ``texts``; and how text was read, ``reading`` and the ``notations`` of
+    columns. The label and the column of ids are those that were asked for, or those whose names say so. Raises
+    DataError: too few rows, a label that cannot be learned, values that are too large. ``infinite`` counts values by
+    column that were, and are missing now.
     """
     if total < FEWEST_ROWS:
         _refuse("body", f"{total} row{'s' * (total != 1)}", f"send at least {FEWEST_ROWS}")
     file = pq.ParquetFile(path)
     columns = {name: _measured(file, name, kind, rows) for name, kind in rows.kinds.items()}
+    texts = [name for name, column in columns.items() if column.pop("free_text", False)]
     defects = [defect for column in columns.values() if (defect := column.pop("defect"))]
     if defects:
         raise DataError(defects)
@@ -84,6 +87,7 @@ def describe(
         "id_column": id_column,
         "image_shape": rows.image_shape,
         "arrays": rows.arrays,
+        "texts": texts,
         "cautions": [*rows.cautions, *_of_infinite(infinite), *_of_leaks(described, file, total)],
         "label_cautions": label_cautions,
         "unlabelled": options.unlabelled,
@@ -176,7 +180,8 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: RowReader) -> d
     column = file.read([name], use_threads=False).column(0)
     missing, total = column.null_count, len(column)
     distinct = pc.count_distinct(column, mode="only_valid").as_py()
-    role, treatment = _treated(column, kind, missing, distinct)
+    prose = kind == "text" and _is_prose(column, distinct)
+    role, treatment = ("feature", _of_prose(missing)) if prose else _treated(column, kind, missing, distinct)
     if rows.roles.get(name) == "ignored":
         role, treatment = "ignored", "left out: it numbers or divides the rows; a job may name it"
     if total and missing == total:
@@ -193,7 +198,18 @@ def _measured(file: pq.ParquetFile, name: str, kind: Kind, rows: RowReader) -> d
         "missing": missing,
         "distinct": distinct,
         "defect": defect,
+        "free_text": prose,
     }
+
+
+def _is_prose(column: pa.ChunkedArray, distinct: int) -> bool:
+    known = len(column) - column.null_count
+    return distinct > MOST_CATEGORIES and is_free_text(column, nearly_unique=nearly_unique(distinct, known))
+
+
+def _of_prose(missing: int) -> str:
+    done = f"free text: up to {MOST_DIMENSIONS} features of its words, by TF-IDF and truncated SVD"
+    return done + ", one for missing" * bool(missing)
 
 
 def shown_missing(texts: dict[str, int], most: int = 5) -> str:

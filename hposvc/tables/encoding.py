@@ -2,7 +2,7 @@
 
 Numbers and dates are standardized later, by whoever trains; what is missing becomes the median, and a feature of its
 own says where. A category becomes one feature per value, of two values one; rare ones share a feature, and so do those
-that come later and were never seen.
+that come later and were never seen. Free text becomes features of its words.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hposvc.tables.defects import DataError, Defect
+from hposvc.tables.free_text import MOST_DIMENSIONS, Text, fit_text
 from hposvc.tables.kinds import Column, Floats, Kind, UnfitValueError, as_numbers, as_text, kind_of, parsed
 
 MOST_CATEGORIES = 50
@@ -168,8 +169,9 @@ class Dropped:
         return f"dropped: {self.reason}"
 
 
-Step = Numeric | Categorical | Block | Dropped
+Step = Numeric | Categorical | Block | Text | Dropped
 _STEPS: dict[str, Any] = {"numeric": Numeric, "categorical": Categorical, "block": Block, "dropped": Dropped}
+_TEXT = "text"
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,9 @@ class Encoding:
             parts.append(features)
             if unknown:
                 warnings.append(
-                    f"{unknown} values of {step.name!r} were not among the training rows: they count as none"
+                    f"{unknown} texts of {step.name!r} have no word that the training rows taught"
+                    if isinstance(step, Text)
+                    else f"{unknown} values of {step.name!r} were not among the training rows: they count as none"
                 )
         return np.hstack(parts), warnings
 
@@ -224,26 +228,40 @@ class Encoding:
         return [{"name": step.name, "treatment": step.treatment} for step in self.steps]
 
     def as_dict(self) -> list[dict[str, Any]]:
-        """Ready for JSON."""
+        """All but the :meth:`arrays`, ready for JSON."""
         types = {cls: name for name, cls in _STEPS.items()}
         return [
-            {"type": types[type(step)]} | {k: v for k, v in asdict(step).items() if k not in ("features", "scaled")}
+            {"type": _TEXT} | step.as_dict()
+            if isinstance(step, Text)
+            else {"type": types[type(step)]}
+            | {k: v for k, v in asdict(step).items() if k not in ("features", "scaled")}
             for step in self.steps
         ]
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What was learned of free text, by the place of its column."""
+        return {
+            f"{_TEXT}.{place}.{name}": array
+            for place, step in enumerate(self.steps)
+            if isinstance(step, Text)
+            for name, array in step.arrays().items()
+        }
+
     @classmethod
-    def from_dict(cls, steps: Sequence[Mapping[str, Any]]) -> Encoding:
-        """What :meth:`as_dict` made."""
+    def from_dict(
+        cls, steps: Sequence[Mapping[str, Any]], arrays: Mapping[str, NDArray[Any]] | None = None
+    ) -> Encoding:
+        """What :meth:`as_dict` and :meth:`arrays` made; ``arrays`` may have others, too."""
+        return cls(tuple(_read(step, f"{_TEXT}.{place}.", arrays or {}) for place, step in enumerate(steps)))
 
-        def frozen(value: Any) -> Any:
-            return tuple(value) if isinstance(value, list) else value
 
-        return cls(
-            tuple(
-                _STEPS[step["type"]](**{name: frozen(value) for name, value in step.items() if name != "type"})
-                for step in steps
-            )
-        )
+def _read(step: Mapping[str, Any], prefix: str, arrays: Mapping[str, NDArray[Any]]) -> Step:
+    if step["type"] == _TEXT:
+        own = {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+        return Text.of_arrays(step, own)
+    known = {name: tuple(value) if isinstance(value, list) else value for name, value in step.items() if name != "type"}
+    made: Step = _STEPS[step["type"]](**known)
+    return made
 
 
 def fit(
@@ -259,9 +277,16 @@ def fit(
     their file. Nothing is learned from other rows.
     """
     index, written = pa.array(rows), notations or {}
-    return Encoding(
-        tuple(_fit(name, columns[name].take(index), kind, names, written.get(name)) for name, kind in kinds.items())
-    )
+    texts = sum(kind == "free text" for kind in kinds.values())
+
+    def fitted(name: str, kind: Kind) -> Step:
+        training = columns[name].take(index)
+        if kind == "free text":
+            found = fit_text(name, training, texts)
+            return found or Dropped(name, "no word of it stands in two training rows")
+        return _fit(name, training, kind, names, written.get(name))
+
+    return Encoding(tuple(fitted(name, kind) for name, kind in kinds.items()))
 
 
 def _fit(name: str, training: Column, kind: Kind, names: Mapping[str, Sequence[str]], notation: str | None) -> Step:
@@ -307,6 +332,13 @@ def _fit_categories(name: str, text: Column) -> Step:
 def nearly_unique(distinct: int, rows: int) -> bool:
     """Whether so many different texts are names or prose, and no categories."""
     return distinct > MOST_CATEGORIES and distinct > rows / 2
+
+
+def most_features(kind: Kind, distinct: int | None) -> int:
+    """The most features that a column becomes which is no array and has so many ``distinct`` values."""
+    if kind == "free text":
+        return MOST_DIMENSIONS + 1
+    return min(distinct or 0, MOST_CATEGORIES) + 2 if kind == "text" else 2
 
 
 def _fit_block(name: str, column: Column, names: Sequence[str]) -> Block:

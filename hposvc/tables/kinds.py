@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hposvc.tables.notation import of_name
 
-Kind = Literal["integer", "number", "boolean", "date", "text", "empty", "array", "other"]
+Kind = Literal["integer", "number", "boolean", "date", "text", "free text", "empty", "array", "other"]
 Column = Any  # pyarrow.Array or ChunkedArray; Arrow ships no types
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hposvc.schema.spec import ColumnSplit, DatasetSpec, TrustedColumn
 from hposvc.tables.defects import DataError, Defect
-from hposvc.tables.encoding import MOST_CATEGORIES, Encoding, fit
+from hposvc.tables.encoding import Encoding, fit, most_features
 from hposvc.tables.kinds import Column, Kind
 from hposvc.tables.revision import CHECKED as REVIEWED
 from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns, counted
@@ -40,7 +40,7 @@ class Source:
     def _width(self, name: str, kind: Kind) -> int:
         if kind == "array":
             return len(self.arrays[name])
-        return min(self.distinct[name] or 0, MOST_CATEGORIES) + 2 if kind == "text" else 2
+        return most_features(kind, self.distinct[name])
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
     source = None
     if uploaded is not None:
         categories: set[str] = set(spec.categorical or ())
-        kinds: dict[str, Kind] = {name: "text" if name in categories else uploaded.kinds[name] for name in features}
+        kinds = {name: _kind(uploaded, name, categories) for name in features}
         source = Source(uploaded.columns, kinds, uploaded.arrays, uploaded.distinct, uploaded.notations)
         all_pixels = features == arrays
     return Dataset(
@@ -196,6 +196,13 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         reading=None if uploaded is None else uploaded.reading | {"label_notation": uploaded.notations.get(label)},
         label_kind=None if uploaded is None else uploaded.kinds[label],
     )
+
+
+def _kind(uploaded: UploadedColumns, name: str, categories: set[str]) -> Kind:
+    """What a column is as a feature."""
+    if name in categories:
+        return "text"
+    return "free text" if name in uploaded.texts else uploaded.kinds[name]
 
 
 def _numeric(table: Table) -> list[str]:

@@ -27,6 +27,7 @@ class UploadedColumns:
     ``task_was_said``: whoever sent them said what the label holds. ``reading`` is how the text of the first was read,
     and ``notations`` how its columns are written. ``unlabelled`` says what becomes of rows without a label, unless the
     job does; ``left_out`` is how many of them were left out. ``review_column`` says what a review did to each label.
+    ``texts`` are columns of free text.
     """
 
     columns: Mapping[str, Column]
@@ -46,6 +47,7 @@ class UploadedColumns:
     unlabelled: Literal["refuse", "leave_out"] = "refuse"
     left_out: int = 0
     review_column: str | None = None
+    texts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -150,6 +150,7 @@ def table(uploads: Sequence[Upload]) -> Table:
             notations=first.description.get("notations", {}),
             unlabelled=first.description.get("unlabelled", "refuse"),
             review_column=first.description.get("review_column"),
+            texts=frozenset(first.description.get("texts", ())),
         ),
     )
 
