@@ -66,11 +66,11 @@ screenshots: $(VENV)/.installed-dev demo
 	$(VENV)/bin/python -m tests.support.screenshots docs/images/dashboard kept
 
 licences: $(VENV)/.installed-dev
-	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[otel,s3]'
+	$(VENV)/bin/pip install --quiet --constraint requirements.lock --editable '.[excel,otel,s3]'
 	$(VENV)/bin/python docs/licences.py
 
 lock: $(VENV)/.installed-dev
-	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra otel --extra s3 --extra cuda --python-version 3.11 --upgrade \
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --extra dev --extra docs --extra excel --extra otel --extra s3 --extra cuda --python-version 3.11 --upgrade \
 		--no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 peers: .peers/torch/.installed .peers/jax/.installed .peers/boat-jit/.installed .peers/answers/.installed

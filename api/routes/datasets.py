@@ -37,6 +37,7 @@ MEDIA_TYPES = {
     "application/x-gzip": "gz",
     "application/x-ndjson": "jsonl",
     "application/jsonl": "jsonl",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
     "application/zip": "zip",
     "application/x-zip-compressed": "zip",
     "application/octet-stream": "csv",
@@ -160,7 +161,7 @@ async def upload(
         ),
     ] = True,
 ) -> Response:
-    """Send CSV, JSON lines, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures in a folder for each class.
+    """Send CSV, JSON lines, XLSX, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures, a folder for each class.
 
     The response says what is done to each column.
 

@@ -19,7 +19,7 @@ commands = typer.Typer(no_args_is_help=True, help="The data sets that jobs can n
 
 FILE = typer.Argument(
     metavar="FILE",
-    help="CSV, JSON lines, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures.",
+    help="CSV, JSON lines, XLSX, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures.",
 )
 DataFile = Annotated[Path, FILE]
 Label = Annotated[

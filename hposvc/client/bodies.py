@@ -30,6 +30,7 @@ def media_type(file: Path) -> str:
         ".tsv": "text/csv",
         ".parquet": "application/vnd.apache.parquet",
         ".npz": "application/x-npz",
+        ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     }
     return types.get(file.suffix.lower(), "application/octet-stream")
 

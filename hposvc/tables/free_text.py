@@ -28,6 +28,7 @@ MOST_CHARACTERS = 10_000  # of one text
 FITTED_ROWS, FITTED_CHARACTERS = 20_000, 20_000_000  # what the words are learned from
 BATCH_ROWS = 4096
 LOOKED_AT = 2000  # different texts that say whether a column is free text
+NEARLY_ALL = 0.9  # of the texts
 WORD = r"\b\w{2,40}\b"
 Words = NDArray[Any]
 
@@ -36,18 +37,17 @@ def is_free_text(column: Column, *, nearly_unique: bool) -> bool:
     """Whether the texts of a column are made of words that recur in others of them, and so are no names or codes.
 
     Three words are enough on average where nearly every row has a text of its own; else it takes six, because fewer
-    are names of categories.
+    are names of categories. Words that stand in nearly all texts do not count: they tell nothing.
     """
     distinct = pc.unique(pc.drop_null(column))
     step = max(1, len(distinct) // LOOKED_AT)
     texts = _cut(distinct.take(pa.array(range(0, len(distinct), step)))).to_pylist()
     words = [[word for word in re.findall(WORD, text.lower()) if not word.isdigit()] for text in texts]
-    total = sum(map(len, words))
-    if total < (3 if nearly_unique else 6) * len(texts):
-        return False
     texts_with = Counter(word for found in words for word in set(found))
-    recurring = sum(texts_with[word] > 1 for found in words for word in found)
-    return recurring >= total / 2
+    telling = [texts_with[word] for found in words for word in found if texts_with[word] <= NEARLY_ALL * len(texts)]
+    if len(telling) < (3 if nearly_unique else 6) * len(texts):
+        return False
+    return sum(times > 1 for times in telling) >= len(telling) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hposvc.tables import excel_file
 from hposvc.tables.archive import whole_archive
 from hposvc.tables.characters import as_utf8
 from hposvc.tables.images_file import is_picture
@@ -23,7 +24,7 @@ MOST_UNPACKED_BYTES = 4 * 2**30
 MOST_TIMES = 1000  # larger than it was packed
 CHUNK = 2**20
 OTHERS = {
-    b"\xd0\xcf\x11\xe0": "an Excel file",
+    b"\xd0\xcf\x11\xe0": "an old Excel file, or one with a password",
     b"BZh": "a bzip2 file",
     b"\xfd7zXZ": "an xz file",
     b"\x28\xb5\x2f\xfd": "a zstd file",
@@ -34,7 +35,7 @@ OTHERS = {
     **{b"\x80" + bytes([version]): "a pickle" for version in range(2, 6)},
 }
 ZIP, GZIP, PARQUET = (b"PK\x03\x04", b"PK\x05\x06"), b"\x1f\x8b", b"PAR1"
-REMEDY = "send CSV, JSON lines, Parquet or NPZ, one such file in a .gz or .zip, or a .zip of pictures"
+REMEDY = "send CSV, JSON lines, XLSX, Parquet or NPZ, one such file in a .gz or .zip, or a .zip of pictures"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ def opened(path: Path, folder: Path, encoding: str | None) -> Opened:
         start = file.read(8)
     if start.startswith(ZIP) and (pictures := _pictures(path)):
         return Opened("images", path, pictures=pictures)
+    if start.startswith(ZIP) and _is_workbook(path):
+        return Opened("csv", excel_file.as_csv(path, folder, said), said)
     if packed := _packed(path, start):
         path = packed(path, folder / "unpacked")
         with path.open("rb") as file:
@@ -86,6 +89,11 @@ def _is_npz(path: Path) -> bool:
         return all(name.endswith(".npy") for name in archive.namelist())
 
 
+def _is_workbook(path: Path) -> bool:
+    with whole_archive(path) as archive:
+        return excel_file.is_workbook(archive.namelist())
+
+
 def _pictures(path: Path) -> list[zipfile.ZipInfo]:
     """All files of an archive, if there are pictures among them."""
     with whole_archive(path) as archive:
@@ -105,8 +113,8 @@ def _from_zip(path: Path, target: Path) -> Path:
     with whole_archive(path) as archive:
         entries = [entry for entry in archive.infolist() if not _is_litter(entry)]
         names = [entry.filename for entry in entries]
-        if any(name == "[Content_Types].xml" or name.startswith(("xl/", "content.xml")) for name in names):
-            raise refused("body", "it is a workbook, such as Excel writes", "save the sheet as CSV UTF-8 and send that")
+        if any(name.startswith("content.xml") for name in names):
+            raise refused("body", "it is a document of LibreOffice", "save it as XLSX or CSV UTF-8 and send that")
         if len(entries) != 1:
             shown = ", ".join(map(repr, names[:5])) + ", …" * (len(names) > 5)
             raise refused("body", f"there are {len(names)} files in it: {shown}", "send each as a file of its own")

@@ -294,7 +294,7 @@ def test_workers_have_fixed_names_and_time_to_stop() -> None:
 def test_the_api_s_image_has_all_but_jittor() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
-    everything = {*project["project"]["dependencies"], *extras["otel"], *extras["s3"]}
+    everything = {*project["project"]["dependencies"], *extras["excel"], *extras["otel"], *extras["s3"]}
     left_out = {name for name in everything if name.startswith(("jittor", "onednn"))}
     assert len(left_out) == 3
     assert set(project["dependency-groups"]["api"]) == everything - left_out

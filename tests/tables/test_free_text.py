@@ -48,11 +48,12 @@ def encoding_of(values: list[Any], training: int) -> Encoding:
         (texts(), "feature", "free text: up to 200 features of its words"),
         ([f"customer {i}" for i in range(200)], "ignored", "nearly every row has a text of its own"),
         ([f"{i * 7919:08x}-{i * 104729:08x}-{i:04x}-a{i:03x}" for i in range(200)], "ignored", "text of its own"),
+        ([f"see the page www.example.org/item/{i}.html" for i in range(200)], "ignored", "text of its own"),
         ([f"shop {i % 60} of the north" for i in range(400)], "feature", "of the 50 commonest of 60 categories"),
         ([text for text in texts(rows=120) if text] * 4, "feature", "free text"),
         (["a word of six in it " + "x" * (i % 40) for i in range(400)], "feature", "of 40 categories"),
     ],
-    ids=["reviews", "names", "ids", "names of categories", "repeated reviews", "few sentences"],
+    ids=["reviews", "names", "ids", "addresses", "names of categories", "repeated reviews", "few sentences"],
 )
 def test_it_is_told_from_names_and_categories(values: list[str], role: str, said: str, tmp_path: Path) -> None:
     whole, found = described(values, tmp_path)
