@@ -161,7 +161,7 @@ async def upload(
         ),
     ] = True,
 ) -> Response:
-    """Send CSV, JSON lines, XLSX, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures, a folder for each class.
+    """Send CSV, JSON lines, XLSX, Parquet or NPZ, also in a .gz or .zip; or a .zip of pictures in folders, one a class.
 
     The response says what is done to each column.
 
