@@ -55,6 +55,10 @@ class Solvable(Protocol):
     """What the runner needs of ``hposvc.run.run.Run``."""
 
     @property
+    def notes(self) -> list[str]:
+        """What the owner of the job should know about how it goes on from its checkpoint."""
+
+    @property
     def iteration(self) -> int:
         """How many iterations are done."""
 
@@ -161,6 +165,8 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         load = partial(load, uploads=_uploads(job["uploads"]))
     with tracing.span("job.load"):
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
+    for message in run.notes:
+        channel.send("note", level="info", message=message)
     channel.send("started", resumed_from=run.iteration or None, problem_version=getattr(run, "problem_version", None))
     channel.send("phase", phase="solving")
     if not _iterate(channel, run, spec, directory):

@@ -87,6 +87,7 @@ class OwnRun:
                 self._parameters, seed=spec.solver.seed, dtype=spec.solver.dtype
             )
         self._config = config(spec)
+        self.notes: list[str] = []
         _fits(self._problem, spec, self._config.estimator)
         if saved is None:
             self._record = RunRecord(0.0)
@@ -94,6 +95,7 @@ class OwnRun:
                 self._state = _started(self._problem, self._config)
         else:
             self._state, self._record = SolverState.from_bytes(saved[0]), RunRecord.from_dict(saved[1]["record"])
+            self.notes = self._record.moved_here()
 
     @property
     def iteration(self) -> int:

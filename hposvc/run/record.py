@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hposvc.bilevel import Iteration
+from hposvc.machine.arithmetic import Arithmetic
 from hposvc.schema import cautions
 
 
@@ -14,7 +15,8 @@ class RunRecord:
     """``start`` is where every λ begins, ``single`` the λ of the best single strength where strengths are tuned.
 
     ``per`` is the kind of λ, ``tried`` what was tried to choose it. ``first`` and ``last`` hold the losses of those
-    iterations, ``path`` the test loss along the way.
+    iterations, ``path`` the test loss along the way. ``arithmetic`` is where the newest iterations were computed; None
+    in checkpoints of earlier releases.
     """
 
     start: float
@@ -26,11 +28,29 @@ class RunRecord:
     last: dict[str, float | None] | None = None
     best_upper_loss: float | None = None
     seen: cautions.Seen = field(default_factory=cautions.Seen)
+    arithmetic: Arithmetic | None = field(default_factory=Arithmetic.here)
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> RunRecord:
         """The record that :meth:`as_dict` gave, of this release or an earlier one. Raises TypeError, KeyError."""
-        return cls(**saved | {"seen": cautions.Seen(**saved["seen"])})
+        arithmetic = saved.get("arithmetic")
+        return cls(
+            **saved
+            | {
+                "seen": cautions.Seen(**saved["seen"]),
+                "arithmetic": None if arithmetic is None else Arithmetic(**arithmetic),
+            }
+        )
+
+    def moved_here(self) -> list[str]:
+        """Note that this process goes on. Returns what its owner should know about that."""
+        before, self.arithmetic = self.arithmetic, Arithmetic.here()
+        unlike = None if before is None else before.unlike(self.arithmetic)
+        if unlike is None:
+            return []
+        return [
+            f"went on with {unlike}: the last digits of its numbers may differ from those of one run without a pause"
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Ready for JSON."""

@@ -83,11 +83,13 @@ class Run:
         self._splits, self._planted = prepared.splits, prepared.planted
         self._config = config(spec)
         self._labelling = Labelling(spec, self._dataset, self._splits) if starts_at_labels(spec) else None
+        self.notes: list[str] = []
         if checkpoint is None:
             self._record = self._begin()
         else:
             state, saved = _unpack(checkpoint)
             self._record = _record(saved)
+            self.notes = self._record.moved_here()
             if self._record.per is None and starts_at_labels(spec):  # of a release whose λ never started at labels
                 self._labelling = None
                 self.spec = spec = _with_per(spec, "row")

@@ -83,6 +83,19 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(kind: str) -> None:
     assert ours.artifacts == theirs.artifacts
 
 
+def test_a_run_that_goes_on_with_other_threads_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = small("data_reweighting")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    first = Run(spec)
+    next(first.iterations())
+    assert (first.notes, Run(spec, checkpoint=first.checkpoint()).notes) == ([], [])
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    second = Run(spec, checkpoint=first.checkpoint())
+    (note,) = second.notes
+    assert note.startswith("went on with 1 thread in the place of 2: the last digits of its numbers may differ")
+    assert Run(spec, checkpoint=second.checkpoint()).notes == []
+
+
 @pytest.mark.parametrize("kind", ["data_reweighting", "regularization_tuning"])
 def test_the_result_is_json_and_finishing_twice_gives_the_same(kind: str) -> None:
     run, iterations = solved(small(kind))

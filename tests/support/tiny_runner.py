@@ -73,6 +73,7 @@ class TinyRun:
         self.ended: bool = state.get("ended", False)
         words = [word.partition("=") for word in (spec.name or "").split()]
         self.behaviour = {name: float(value or 0) for name, _, value in words}
+        self.notes = ["went on elsewhere"] if self.resumed and "moved" in self.behaviour else []
         if "deaf" in self.behaviour:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 

@@ -162,8 +162,8 @@ def test_more_iterations_than_the_database_takes_one_by_one(crew: Service) -> No
     assert len(crew.attempts(job_id)) == 1
 
 
-def test_a_paused_job_goes_on_with_the_same_numbers(crew: Service) -> None:
-    job_id = crew.jobs.submit(tiny_spec("slow=0.02", stop=LONG, checkpoint_every=1000)).id
+def test_a_paused_job_goes_on_with_the_same_numbers_and_says_where(crew: Service) -> None:
+    job_id = crew.jobs.submit(tiny_spec("slow=0.02 moved", stop=LONG, checkpoint_every=1000)).id
     crew.until_iteration(job_id, 5)
     assert crew.jobs.pause(job_id).state is State.PAUSING
     paused = crew.until_state(job_id, State.PAUSED)
@@ -172,6 +172,8 @@ def test_a_paused_job_goes_on_with_the_same_numbers(crew: Service) -> None:
     assert crew.jobs.resume(job_id).attempt == 2
     crew.assert_succeeded_exactly(job_id)
     assert crew.attempts(job_id)[1]["resumed_from"] == paused.progress.iteration
+    notes = [event.data["message"] for event in queries.events(crew.engine, job_id).items if event.type == "note"]
+    assert notes == ["went on elsewhere"]
 
 
 def test_a_job_that_is_to_finish_makes_its_result_of_the_iterations_that_are_done(crew: Service) -> None:
