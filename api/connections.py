@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 from typing import Any
 
 import uvicorn
@@ -13,6 +14,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEAD_SECONDS = 10.0  # in which the whole head of a request must come
 MOST_OPEN = 10_000  # connections of one process; beyond, requests get 503 at once
 FILES_BESIDE = 500  # that one process has open besides
+WAITING = 2048  # connections that the system holds until they are taken up
+TAKEN_UP = 20  # connections at a time, before something else has its turn
 
 
 class Connection(H11Protocol):
@@ -48,6 +51,16 @@ class Connection(H11Protocol):
             self._deadline = None
 
 
+class Server(uvicorn.Server):
+    """Uvicorn's server. asyncio takes up as many connections at a time as may wait for it: here, fewer."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve; after that let more connections wait."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(WAITING)
+
+
 def config(app: FastAPI, **options: Any) -> uvicorn.Config:
     """Uvicorn's configuration for ``app``. Lets this process open as many files as the machine lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -56,4 +69,4 @@ def config(app: FastAPI, **options: Any) -> uvicorn.Config:
     files = soft if soft == resource.RLIM_INFINITY else max(soft, files)
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
     most = MOST_OPEN if files == resource.RLIM_INFINITY else min(MOST_OPEN, max(1, files - FILES_BESIDE))
-    return uvicorn.Config(app, http=Connection, limit_concurrency=most, **options)
+    return uvicorn.Config(app, http=Connection, limit_concurrency=most, backlog=TAKEN_UP, **options)

@@ -34,6 +34,7 @@ NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 # What YAML 1.1 reads as numbers to base 60 and as times, and hardly anybody means so.
 BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 TIME = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
+BEGIN_OF_NUMBER = frozenset("+-.0123456789")
 BASES = {"0b": 2, "0x": 16}
 
 
@@ -129,7 +130,7 @@ def _plain(text: str, event: Event) -> Any:
         return None
     if text in TRUE or text in FALSE:
         return text in TRUE
-    if len(text) <= limits.MAX_BITS:  # a longer one is no number
+    if text[0] in BEGIN_OF_NUMBER and len(text) <= limits.MAX_BITS:  # a longer one is no number
         if INTEGER.fullmatch(text):
             return _integer(text.replace("_", ""))
         if NUMBER.fullmatch(text):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
+from anyio import CancelScope, to_thread
 from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.requests import ClientDisconnect
 
@@ -21,6 +24,8 @@ from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import MAX_PAGE
 from hposvc.tables.defects import DataError
 from hposvc.tables.options import Decimal, Reading, Task, Unlabelled, UploadOptions
+
+Entered = TypeVar("Entered")
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"], route_class=InTurn)
 
@@ -177,10 +182,11 @@ async def upload(
     options = UploadOptions(label, id_column, task, unlabelled, reading)
     service = held.datasets
     await held.work.changes.run(tenant, partial(service.assert_room, tenant))  # before anything is written
-    with held.staging.file(tenant) as take, service.incoming() as incoming:
-        sha256 = await _receive(request, incoming, take)
-        keep = partial(_keep, service, incoming, sha256, called, options, tenant)
-        found, new = await held.work.uploads.run(tenant, keep)
+    with held.staging.file(tenant) as take:
+        async with _on_threads(service.incoming()) as incoming:
+            sha256 = await _receive(request, incoming, take)
+            keep = partial(_keep, service, incoming, sha256, called, options, tenant)
+            found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
     return Response(found.model_dump_json(), 201 if new else 200, media_type="application/json", headers=headers)
 
@@ -204,6 +210,17 @@ def _suffix(request: Request) -> str:
     remedy = "Send CSV, JSON lines, Parquet, NPZ, or a .gz or .zip as text/csv or application/octet-stream."
     errors = [field_error("Content-Type", "is not that of a file of rows", remedy, media_type)]
     raise HTTPProblem("unsupported-file", f"{sent[:200]} is not read.", errors=errors)
+
+
+@asynccontextmanager
+async def _on_threads(manager: AbstractContextManager[Entered]) -> AsyncIterator[Entered]:
+    """``manager``, entered and left on a thread, because it waits for a disk."""
+    entered = await to_thread.run_sync(manager.__enter__)
+    try:
+        yield entered
+    finally:
+        with CancelScope(shield=True):
+            await to_thread.run_sync(manager.__exit__, *sys.exc_info())
 
 
 async def _receive(request: Request, incoming: Incoming, take: Callable[[int], None]) -> str:

@@ -23,6 +23,8 @@ from hposvc.files.private import private_folder
 from hposvc.settings import Settings
 
 SWITCH_SECONDS = 0.0005
+# Objects made between two looks for garbage among the young, and such looks until one among the older, and all.
+GARBAGE = (10_000, 10, 100)
 
 
 def run_api(settings: Settings) -> None:
@@ -31,8 +33,6 @@ def run_api(settings: Settings) -> None:
     Raises Fault: a port that is taken, a database URL that cannot be used, tables that are not those of this version,
     an address that others could reach without a key, a store that cannot work here.
     """
-    import uvicorn
-
     from api import connections
     from api.app import UnsafeAddressError, create_app
 
@@ -57,9 +57,12 @@ def run_api(settings: Settings) -> None:
             # What is there by now stays. Looking through it for garbage made every 65th response wait for 90 ms.
             gc.collect()
             gc.freeze()
+            # With thousands of connections a look through everything takes 150 ms, and at the usual thresholds there
+            # were more than one in a second. What is in no circle goes without.
+            gc.set_threshold(*GARBAGE)
             # The event loop takes its turn among threads that compute; at the usual 5 ms others waited twice as long.
             sys.setswitchinterval(SWITCH_SECONDS)
-            uvicorn.Server(config).run(sockets=[listener])
+            connections.Server(config).run(sockets=[listener])
 
 
 def run_worker(settings: Settings) -> None:
@@ -150,9 +153,11 @@ def _check_store(settings: Settings) -> None:
 
 def listen(settings: Settings) -> socket.socket:
     """A socket that listens where the settings say. Raises Fault."""
+    from api import connections
+
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=connections.WAITING)
     except OSError as error:
         raise Fault(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
-import uvicorn
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
@@ -62,7 +61,7 @@ class Server:
         listener = listen(Settings(port=self.port))
         self.port = listener.getsockname()[1]
         config = connections.config(create_app(self.settings), log_level="warning", timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
+        self._server = connections.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listener]})
         self._thread.start()
 
