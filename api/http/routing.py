@@ -23,8 +23,15 @@ class InTurn(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if not inspect.iscoroutinefunction(endpoint):
             reads = set(options.get("methods") or READING) <= READING
-            endpoint = _in_turn(endpoint, "reads" if reads else "changes", options.get("status_code") or 200)
+            kind = getattr(endpoint, "kind_of_work", "reads" if reads else "changes")
+            endpoint = _in_turn(endpoint, kind, options.get("status_code") or 200)
         super().__init__(path, endpoint, **options)
+
+
+def reads_uploads(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a route that may read uploaded rows in a process of its own: it waits for its turn at those."""
+    endpoint.kind_of_work = "checks"  # type: ignore[attr-defined]
+    return endpoint
 
 
 def _in_turn(endpoint: Callable[..., Any], kind: str, status: int) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Response
 from api import examples
 from api.dependencies import Caller, IfMatch, ReviewsService, Tenant, body
 from api.http.problem_details import field_error, invalid_body
-from api.http.routing import InTurn
+from api.http.routing import InTurn, reads_uploads
 from api.routes.datasets import DatasetId
 from hposvc.access.keys import Identity
 from hposvc.reviews.service import By
@@ -76,6 +76,7 @@ def list_decisions(
     responses={200: examples.answer(examples.DECIDED, "All were kept.")},
     openapi_extra=examples.posted("DecisionsRequest", examples.DECISIONS_REQUEST),
 )
+@reads_uploads
 def decide(
     dataset_id: DatasetId,
     service: ReviewsService,
@@ -116,6 +117,7 @@ def undo(
     response_model=RowHistory,
     responses={200: examples.answer(examples.ROW_HISTORY, "All decisions, newest first.", ("ETag",))},
 )
+@reads_uploads
 def get_decisions(
     dataset_id: DatasetId, row: RowId, service: ReviewsService, tenant: Tenant, label: Label = None
 ) -> Response:
@@ -131,6 +133,7 @@ def get_decisions(
     responses={200: examples.answer(examples.DECIDED, "It was kept.", ("ETag",))},
     openapi_extra=examples.posted("OneDecisionRequest", examples.DECISION_REQUEST),
 )
+@reads_uploads
 def decide_row(
     dataset_id: DatasetId,
     row: RowId,

@@ -1,7 +1,8 @@
 """What is read of uploaded data sets before a job runs: in a process of its own, because a small file may hold much.
 
 ``check`` and ``rows`` start that process, ``python -m hposvc.datasets.confined_reading``, with bounds on time and
-memory. It knows no database, and of the settings what reading the store takes.
+memory; ``ask`` starts another module, which calls ``respond``. It knows no database, and of the settings what reading
+the store takes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -35,21 +36,26 @@ def check(spec: JobSpec, stored: Sequence[StoredDataset]) -> Checked:
     """
     from hposvc.training_data import Checked
 
-    found = _call({"what": "check"}, spec, stored)
+    found = _of_spec({"what": "check"}, spec, stored)
     return Checked(JobSpec.model_validate(found["spec"]), tuple(found["cautions"]))
 
 
 def rows(spec: JobSpec, stored: Sequence[StoredDataset], ids: Sequence[str]) -> JobRows:
     """The rows ``ids`` of the data set of a job. Raises as ``check`` does."""
-    return JobRows.model_validate(_call({"what": "rows", "ids": list(ids)}, spec, stored)["rows"])
+    return JobRows.model_validate(_of_spec({"what": "rows", "ids": list(ids)}, spec, stored)["rows"])
 
 
-def _call(command: dict[str, Any], spec: JobSpec, stored: Sequence[StoredDataset]) -> dict[str, Any]:
-    command |= {"spec": spec.model_dump(mode="json"), "stored": [asdict(item) for item in stored]}
+def _of_spec(command: dict[str, Any], spec: JobSpec, stored: Sequence[StoredDataset]) -> dict[str, Any]:
+    return ask("hposvc.datasets.confined_reading", command | {"spec": spec.model_dump(mode="json")}, stored)
+
+
+def ask(module: str, command: dict[str, Any], stored: Sequence[StoredDataset]) -> dict[str, Any]:
+    """What ``python -m module`` makes of a ``command`` about data sets. Raises as ``check`` does."""
+    command = command | {"stored": [asdict(item) for item in stored]}
     variables = of_store(stored[0].url, os.environ) if stored else {}
     remedy = "use fewer rows, or shorter texts"
     try:
-        answer: dict[str, Any] = confined.call("hposvc.datasets.confined_reading", command, BOUNDS, variables)
+        answer: dict[str, Any] = confined.call(module, command, BOUNDS, variables)
     except confined.TooSlowError:
         raise DataError([Defect("dataset.id", f"reading it took more than {BOUNDS.seconds} s", remedy)]) from None
     except confined.TooLargeError:
@@ -67,11 +73,13 @@ def _call(command: dict[str, Any], spec: JobSpec, stored: Sequence[StoredDataset
     return answer
 
 
-def main() -> None:
-    """Do what standard input says; say the outcome on standard output."""
+def respond(act: Callable[[dict[str, Any], dict[str, Upload]], dict[str, Any]]) -> None:
+    """Call ``act`` with the command on standard input and its data sets; say the outcome on standard output."""
+    from hposvc.datasets.stored import StoredDataset
+
     command = json.load(sys.stdin)
     try:
-        answer = _done(command)
+        answer = act(command, {item["id"]: upload(StoredDataset(**item)) for item in command["stored"]})
     except DataError as error:
         answer = {"defects": [asdict(defect) for defect in error.defects]}
     except FileNotFoundError as error:
@@ -81,12 +89,11 @@ def main() -> None:
     json.dump(answer, sys.stdout)
 
 
-def _done(command: dict[str, Any]) -> dict[str, Any]:
+def _done(command: dict[str, Any], uploads: dict[str, Upload]) -> dict[str, Any]:
     from hposvc import training_data
     from hposvc.training_data.lookup import with_ids
 
     spec = JobSpec.model_validate(command["spec"])
-    uploads = {item["id"]: _upload(item) for item in command["stored"]}
     if command["what"] == "check":
         checked = training_data.check(spec, uploads)
         return {"spec": checked.spec.model_dump(mode="json"), "cautions": checked.cautions}
@@ -94,12 +101,12 @@ def _done(command: dict[str, Any]) -> dict[str, Any]:
     return {"rows": with_ids(dataset, command["ids"]).model_dump(mode="json")}
 
 
-def _upload(item: dict[str, Any]) -> Upload:
+def upload(stored: StoredDataset) -> Upload:
+    """The data set, to be read in this process."""
     from hposvc.training_data import Upload
 
-    store = Store("")
-    return Upload(item["id"], item["name"], item["description"], lambda: store.open(item["url"]))
+    return Upload(stored.id, stored.name, stored.description, lambda: Store("").open(stored.url))
 
 
 if __name__ == "__main__":
-    main()
+    respond(_done)

@@ -312,14 +312,18 @@ class Datasets:
             return confined_reading.rows(spec, stored, ids)
         return with_ids(training_data.load(spec.data, spec.hyperparameters.group_columns), ids)
 
+    def stored(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> StoredDataset:
+        """What reading an uploaded data set takes. Raises DatasetNotFound."""
+        stored = self._stored([dataset_id], tenant)
+        if not stored:
+            raise DatasetNotFound(dataset_id)
+        return stored[0]
+
     def upload(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> Upload:
         """An uploaded data set, to be read. Raises DatasetNotFound."""
         from hposvc.training_data import Upload
 
-        stored = self._stored([dataset_id], tenant)
-        if not stored:
-            raise DatasetNotFound(dataset_id)
-        item = stored[0]
+        item = self.stored(dataset_id, tenant=tenant)
         return Upload(item.id, item.name, item.description, lambda: self._store.open(item.url))
 
     def _stored(self, ids: Iterable[str], tenant: str) -> list[StoredDataset]:

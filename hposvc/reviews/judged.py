@@ -86,10 +86,17 @@ def judged(upload: Upload, label: str | None, task: str | None = None) -> Judged
     if label is None or label not in table.columns:
         wrong = "nobody said which column is judged" if label is None else f"there is no column {label!r}"
         raise DataError([Defect("label", wrong, f"name one of {listed(table.columns)}")])
-    known = upload.description.get("classes") if label == table.label and task is None else None
-    if known is not None:
-        return Judged(table, label, tuple(known))
+    if is_described(upload, label, task):
+        known = upload.description.get("classes")
+        return Judged(table, label, None if known is None else tuple(known))
     return Judged(table, label, targets_of(uploaded.labelled(table, label, "leave_out"), label, task)[1])
+
+
+def is_described(upload: Upload, label: str | None, task: str | None) -> bool:
+    """Whether the description says what the column ``label`` holds: then its values need not be looked at."""
+    own = upload.description["target"]
+    said = upload.description.get("classes") is not None or upload.description["task"] == "regression"
+    return own is not None and label in (None, own) and task is None and said
 
 
 def _is_number(text: str) -> bool:

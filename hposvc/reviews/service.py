@@ -18,9 +18,9 @@ from hposvc.db.clock import now
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs, reviews
 from hposvc.failpoints import failpoint
-from hposvc.reviews import queries, versions
+from hposvc.reviews import confined_review, queries, versions
+from hposvc.reviews.confined_review import Placed
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
-from hposvc.reviews.judged import Judged, judged
 from hposvc.schema.datasets import DatasetResource
 from hposvc.schema.reviews import Decided, DecisionPage, RowDecision, RowHistory, Undone
 from hposvc.tables.defects import DataError, Defect
@@ -47,14 +47,12 @@ class Reviews:
         Raises DatasetNotFound, NotReviewable, DataError: a row, label or job that there is not; DecidedMeanwhile: the
         decision that counts is not the version that was named.
         """
-        column = self._judged(dataset_id, label, by.tenant, by.job)
-        numbers = column.numbers([each.row for each in decisions])
-        column.require_labels([each.relabelled_to for each in decisions])
+        label, numbers = self._place(dataset_id, label, decisions, by)
         batch = f"rev_{secrets.token_hex(10)}"
-        of_column = queries.of_column(dataset_id, column.label)
+        of_column = queries.of_column(dataset_id, label)
         with write(self._engine) as connection:
             self._hold(connection, dataset_id, by.tenant)
-            known = queries.versions(connection, dataset_id, column.label, numbers)
+            known = queries.versions(connection, dataset_id, label, numbers)
             changed = [
                 each.row
                 for each, number in zip(decisions, numbers, strict=True)
@@ -65,7 +63,7 @@ class Reviews:
             values = [
                 {
                     "dataset_id": dataset_id,
-                    "label": column.label,
+                    "label": label,
                     "number": number,
                     "version": known.get(number, (0, 0))[0] + 1,
                     "row_id": each.row,
@@ -122,8 +120,8 @@ class Reviews:
         self, dataset_id: str, row: str, *, tenant: str = DEFAULT_TENANT, label: str | None = None
     ) -> RowHistory:
         """All decisions about one row. Raises DatasetNotFound, NotReviewable, DataError."""
-        column = self._judged(dataset_id, label, tenant)
-        items = queries.history(self._engine, dataset_id, column.label, column.numbers([row])[0])
+        label, (number,) = self._place(dataset_id, label, [RowDecision(row=row, decision="unsure")], By(tenant))
+        items = queries.history(self._engine, dataset_id, label, number)
         return RowHistory(
             row=row, version=next((item.version for item in items if item.undone_at is None), 0), items=items
         )
@@ -132,8 +130,11 @@ class Reviews:
         self, dataset_id: str, *, tenant: str = DEFAULT_TENANT, label: str | None = None, name: str | None = None
     ) -> tuple[DatasetResource, bool]:
         """A new data set from this one and the decisions about it; see :func:`hposvc.reviews.versions.make`."""
-        column = self._judged(dataset_id, label, tenant)
-        return versions.make(self._datasets, self._engine, dataset_id, column, name=name, tenant=tenant)
+        label = label or self._own_label(dataset_id, tenant)
+        try:
+            return versions.make(self._datasets, self._engine, dataset_id, label, name=name, tenant=tenant)
+        except FileNotFoundError:
+            raise _lost(dataset_id) from None
 
     def _own_label(self, dataset_id: str, tenant: str) -> str:
         found = self._datasets.get(dataset_id, tenant=tenant)
@@ -143,16 +144,21 @@ class Reviews:
             raise DataError([Defect("label", "nobody said which column is judged", "name the column as label")])
         return found.target
 
-    def _judged(self, dataset_id: str, label: str | None, tenant: str, job: str | None = None) -> Judged:
-        if self._datasets.get(dataset_id, tenant=tenant).source == "bundled":
+    def _place(self, dataset_id: str, label: str | None, decisions: Sequence[RowDecision], by: By) -> Placed:
+        if self._datasets.get(dataset_id, tenant=by.tenant).source == "bundled":
             raise NotReviewable(dataset_id)
         task = None
-        if job is not None:
-            named = self._dataset_of_job(job, tenant)
+        if by.job is not None:
+            named = self._dataset_of_job(by.job, by.tenant)
             if named.get("id") != dataset_id:
-                raise DataError([Defect("job", f"there is no job {job!r} of this data set", "leave it out")])
+                raise DataError([Defect("job", f"there is no job {by.job!r} of this data set", "leave it out")])
             label, task = label or named.get("label"), named.get("task")
-        return judged(self._datasets.upload(dataset_id, tenant=tenant), label, task)
+        stored = self._datasets.stored(dataset_id, tenant=by.tenant)
+        rows, labels = [each.row for each in decisions], [each.relabelled_to for each in decisions]
+        try:
+            return confined_review.place(stored, label, rows, labels, task)
+        except FileNotFoundError:
+            raise _lost(dataset_id) from None
 
     def _dataset_of_job(self, job: str, tenant: str) -> dict[str, str]:
         """What the job says of its data set; nothing, if there is no such job."""
@@ -167,3 +173,8 @@ class Reviews:
         query = sa.select(datasets.c.id).where(*mine).with_for_update(key_share=True)
         if connection.execute(query).first() is None:
             raise DatasetNotFound(dataset_id)
+
+
+def _lost(dataset_id: str) -> DataError:
+    message = f"the file of {dataset_id} is not in the store any more"
+    return DataError([Defect("dataset.id", message, "remove the data set and upload it again")])

@@ -11,7 +11,10 @@ import sqlalchemy as sa
 
 from hposvc.access.keys import Keys
 from hposvc.access.tenants import Tenants
+from hposvc.confined import Bounds
+from hposvc.datasets import confined_reading
 from hposvc.db.tables import reviews
+from hposvc.reviews import confined_review
 from tests.support.problems import problem
 from tests.support.reviewing import add_flowers, decide, flowers_csv, relabel, right
 from tests.support.serving import Server, submit
@@ -204,3 +207,45 @@ def test_ids_that_are_whole_numbers_name_rows(client: httpx.Client) -> None:
     decide(client, path, right("1007"))
     problem(client.put(f"{path}/reviews", json={"decisions": [right("7")]}), 422, "invalid-body")
     assert counting(client, path) == {"1007": ("right", None)}
+
+
+def test_what_may_take_much_is_read_by_a_process_with_bounds(
+    client: httpx.Client, flowers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids of which the file says that they are many, any other column, and new versions."""
+    asked: list[str] = []
+    ask = confined_reading.ask
+
+    def noted(module: str, command: dict[str, Any], *stored: Any) -> Any:
+        asked.append(command["what"])
+        return ask(module, command, *stored)
+
+    monkeypatch.setattr(confined_reading, "ask", noted)
+    assert decide(client, flowers, right("f-01"))["items"][0]["version"] == 1
+    assert not asked
+    monkeypatch.setattr(confined_review, "MOST_ROWS", 59)
+    assert decide(client, flowers, relabel("f-01", "virginica"))["items"][0]["version"] == 2
+    assert client.get(f"{flowers}/reviews/f-01").json()["version"] == 2
+    refused = client.put(f"{flowers}/reviews", json={"decisions": [relabel("f-01", "rose"), right("g")]})
+    assert "'g'" in problem(refused, 422, "invalid-body")["errors"][0]["message"]
+    assert decide(client, flowers, right("f-01"), label="note")["items"][0]["version"] == 1
+    assert client.post(f"{flowers}/versions").json()["reviewed"]["relabel"] == 1
+    assert asked == ["place", "place", "place", "place", "revise"]
+
+
+def test_a_file_that_takes_too_much_is_refused_and_not_read_by_the_service(
+    client: httpx.Client, flowers: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide(client, flowers, right("f-01"))
+    monkeypatch.setattr(confined_review, "MOST_ROWS", 59)
+    monkeypatch.setattr(confined_reading, "BOUNDS", Bounds(seconds=60, memory=64 * 2**20))
+    refused = client.put(f"{flowers}/reviews", json={"decisions": [right("f-02")]})
+    assert "memory" in problem(refused, 422, "invalid-body")["errors"][0]["message"]
+    assert "memory" in problem(client.post(f"{flowers}/versions"), 422, "invalid-dataset")["errors"][0]["message"]
+
+
+def test_a_row_is_refused_whose_file_the_store_lost(client: httpx.Client, server: Server, flowers: str) -> None:
+    for file in (server.settings.data_dir / "store").rglob("data.parquet"):
+        file.unlink()
+    refused = client.put(f"{flowers}/reviews", json={"decisions": [right("f-02")]})
+    assert "upload it again" in problem(refused, 422, "invalid-body")["errors"][0]["remedy"]
