@@ -26,6 +26,9 @@ VERDICTS = ["right", "relabel", "drop", "unsure"]
 COLUMNS = ["row", "decision", "relabelled_to", "decided_at", "decided_by", "job", "batch"]
 Label = Annotated[str | None, typer.Option(help=of_field("reviews.DecisionsRequest.label"))]
 Job = Annotated[str | None, typer.Option(help="The job whose result was looked at.", autocompletion=complete_jobs)]
+Spreadsheet = Annotated[
+    bool, typer.Option("--spreadsheet", help="Put ' before text that a spreadsheet would take for a formula.")
+]
 OutFile = Annotated[Path, typer.Option("--output", "-o", help="Where to write it; - is standard output.")]
 
 
@@ -96,6 +99,7 @@ def export(
         ),
     ] = None,
     label: Label = None,
+    spreadsheet: Spreadsheet = False,
     url: Url = None,
 ) -> None:
     """Write decisions as CSV. With --job, all its rows with empty cells to fill in: `hposvc review import` reads it."""
@@ -107,6 +111,10 @@ def export(
             header = COLUMNS
         else:
             header, lines = _rows_to_decide(client, job_of(client, job), found)
+        if spreadsheet:
+            from hposvc.tables.formulas import marked_value
+
+            header, lines = [*map(marked_value, header)], ([*map(marked_value, line)] for line in lines)
         _write(output, header, lines)
 
 
@@ -116,11 +124,15 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file, as `hposvc review export` writes it.")],
     job: Job = None,
     label: Label = None,
+    spreadsheet: Annotated[
+        bool,
+        typer.Option("--spreadsheet", help="Take off what `hposvc review export --spreadsheet` put before formulas."),
+    ] = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
     """Read decisions from a CSV file with the columns row, decision and relabelled_to. Empty decisions are skipped."""
-    made = list(_read(file))
+    made = list(_read(file, spreadsheet=spreadsheet))
     with client_of(url) as client:
         dataset_id = dataset_of(client, dataset_id)
         kept = client.reviews.decide_many(
@@ -142,6 +154,7 @@ def version(
     ] = None,
     label: Label = None,
     name: Annotated[str | None, typer.Option(help="What to call it; by default the parent's name and v2.")] = None,
+    spreadsheet: Spreadsheet = False,
     url: Url = None,
     as_json: Json = False,
 ) -> None:
@@ -149,7 +162,7 @@ def version(
     with client_of(url) as client:
         made = client.reviews.make_version(dataset_of(client, dataset_id), label=label, name=name)
         if output is not None:
-            _download(client, made.id, output)
+            _download(client, made.id, output, spreadsheet=spreadsheet)
     if as_json:
         print_json(made)
         return
@@ -166,9 +179,9 @@ def _done(made: DatasetResource) -> str:
     return ", ".join(f"{count:,} {what}" for what, count in done.items())
 
 
-def _download(client: Client, dataset_id: str, output: Path) -> None:
+def _download(client: Client, dataset_id: str, output: Path, *, spreadsheet: bool) -> None:
     try:
-        client.reviews.download(dataset_id, output)
+        client.reviews.download(dataset_id, output, spreadsheet=spreadsheet)
     except OSError as error:
         raise Fault(f"cannot write {output}: {error.strerror}", "Name another file.", code=Exit.USAGE) from error
 
@@ -230,8 +243,13 @@ def _write(output: Path, header: Sequence[str], lines: Iterable[Sequence[Any]]) 
         raise Fault(f"cannot write {output}: {error.strerror}", "Name another file.", code=Exit.USAGE) from error
 
 
-def _read(file: Path) -> Iterator[RowDecision]:
-    """The decisions in a CSV file. Raises Fault: it cannot be read, or a line is no decision."""
+def _read(file: Path, *, spreadsheet: bool) -> Iterator[RowDecision]:
+    """The decisions in a CSV file; of a ``spreadsheet``, without the marks before formulas.
+
+    Raises Fault: it cannot be read, or a line is no decision.
+    """
+    from hposvc.tables.formulas import unmarked
+
     try:
         with file.open(encoding="utf-8-sig", newline="") as text:
             lines = csv.DictReader(text)
@@ -244,6 +262,8 @@ def _read(file: Path) -> Iterator[RowDecision]:
                 )
             for line in lines:
                 values = {name: line.get(name) for name in ("row", "decision", "relabelled_to")}
+                if spreadsheet:
+                    values = {name: value and unmarked(value) for name, value in values.items()}
                 if (values["decision"] or "").strip():
                     yield _decision(values, f"{file}, line {lines.line_num}")
     except OSError as error:

@@ -83,9 +83,12 @@ class ReviewCalls:
         path = f"/v1/datasets/{quote(dataset_id, safe='')}/versions"
         return DatasetResource.model_validate(self._http.call("POST", path, params=params))
 
-    def download(self, dataset_id: str, target: Path) -> None:
-        """Write a data set to ``target``: as Parquet if its name ends so, otherwise as CSV. Raises OSError."""
-        params = {"format": "parquet" if target.suffix == ".parquet" else "csv"}
+    def download(self, dataset_id: str, target: Path, *, spreadsheet: bool = False) -> None:
+        """Write a data set to ``target``: as Parquet if its name ends so, otherwise as CSV. Raises OSError.
+
+        For a ``spreadsheet``, CSV has an apostrophe before text that would be taken for a formula.
+        """
+        params = {"format": "parquet" if target.suffix == ".parquet" else "csv", "spreadsheet": spreadsheet}
         path = f"/v1/datasets/{quote(dataset_id, safe='')}/file"
         with replacing(target) as file, self._http.stream(path, params=params) as response:
             for piece in response.iter_bytes():

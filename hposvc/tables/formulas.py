@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -13,6 +16,16 @@ def marked(table: pa.Table | pa.RecordBatch) -> pa.Table:
     columns = [_marked(column) if pa.types.is_string(column.type) else column for column in table.columns]
     names = _marked(pa.array(table.column_names, pa.string())).to_pylist()
     return pa.table(columns, names=names)
+
+
+def marked_value(value: Any) -> Any:
+    """One value, with an apostrophe before a text that begins like a formula."""
+    return re.sub(BEGINNING, r"'\1", value) if isinstance(value, str) else value
+
+
+def unmarked(text: str) -> str:
+    """The text that ``marked_value`` put an apostrophe before; any other as it is."""
+    return text[1:] if re.match(BEGINNING, text[1:]) and text[0] == "'" else text
 
 
 def _marked(text: pa.Array) -> pa.Array:

@@ -51,6 +51,31 @@ def test_decisions_go_out_to_a_spreadsheet_and_come_back(flowers: str, tmp_path:
     assert decided(flowers) == {"f-03": "right", "f-05": "relabel"}
 
 
+def test_formulas_go_out_marked_where_one_says_so_and_come_back(
+    api: ServerProcess, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HPOSVC_URL", api.url)
+    sent = tmp_path / "formulas.csv"
+    ids = ["0", "1", "2", "=3", "+4", *map(str, range(5, 20))]
+    rows = [f"{name},{number},{('-b', '@a')[number % 2]}\n" for number, name in enumerate(ids)]
+    sent.write_text("id,x,kind\n" + "".join(rows))
+    dataset = json.loads(run("data", "add", sent, "--label", "kind", "--json").stdout)["id"]
+    assert run("review", "decide", dataset, "=3", "relabel", "--to", "-b").exit_code == 0
+    file = tmp_path / "decisions.csv"
+    for options, expected in ((["--spreadsheet"], ("'=3", "'-b")), ([], ("=3", "-b"))):
+        assert run("review", "export", dataset, "--output", file, *options).exit_code == 0
+        (line,) = csv.DictReader(io.StringIO(file.read_text()))
+        assert (line["row"], line["relabelled_to"]) == expected
+    file.write_text("row,decision,relabelled_to\n'=3,right,\n'+4,relabel,'@a\n5,drop,\n")
+    assert "there is no row" in run("review", "import", dataset, file).output
+    said = run("review", "import", dataset, file, "--spreadsheet")
+    assert "3 decisions are kept" in said.output, said.output
+    assert decided(dataset) == {"=3": "right", "+4": "relabel", "5": "drop"}
+    whole = tmp_path / "whole.csv"
+    assert run("review", "version", dataset, "--output", whole, "--spreadsheet").exit_code == 0
+    assert {line["kind"] for line in csv.DictReader(io.StringIO(whole.read_text()))} == {"'@a", "'-b"}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
