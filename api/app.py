@@ -48,6 +48,7 @@ from api.turns import Work
 from hposvc import __version__
 from hposvc.access import keys
 from hposvc.access.tenants import defaults
+from hposvc.copyable import Copyable
 from hposvc.datasets.service import Datasets
 from hposvc.db.engine import create_engine
 from hposvc.experiments.advance import Advancing
@@ -92,7 +93,7 @@ POSTED: dict[str, type[BaseModel]] = {
 }
 
 
-class UnsafeAddressError(ValueError):
+class UnsafeAddressError(Copyable, ValueError):
     """Without keys the service must not listen where others can reach it."""
 
     def __init__(self, host: str) -> None:

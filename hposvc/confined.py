@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from hposvc import child_process
+from hposvc.copyable import Copyable
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +48,7 @@ class TooLargeError(OutOfBoundsError):
     """It took more memory, or than the machine had."""
 
 
-class CrashedError(OutOfBoundsError):
+class CrashedError(Copyable, OutOfBoundsError):
     """The process ended without a result. Carries ``status``, negative for a signal."""
 
     def __init__(self, status: int) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from hposvc.copyable import Copyable
+
 
 class Exit(IntEnum):
     """What the exit status of every command means."""
@@ -18,7 +20,7 @@ class Exit(IntEnum):
     INTERRUPTED = 130  # Ctrl-C
 
 
-class Fault(Exception):
+class Fault(Copyable, Exception):
     """Something that the user can mend: ``message`` says what is wrong, ``remedy`` what to do, ``code`` the status."""
 
     def __init__(self, message: str, remedy: str = "", *, code: Exit = Exit.ENVIRONMENT) -> None:

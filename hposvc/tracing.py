@@ -19,6 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from hposvc import __version__
+from hposvc.copyable import Copyable
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 FLUSH_SECONDS = 2.0  # at the end of a process; a collector that does not answer must not hold up a job for long
@@ -29,7 +30,7 @@ T = TypeVar("T")
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
-class MissingExtraError(ImportError):
+class MissingExtraError(Copyable, ImportError):
     """An endpoint is set, and what would send to it is not installed."""
 
     def __init__(self) -> None:

@@ -24,6 +24,7 @@ from api.http.problem_types import TYPES
 from api.middleware.headers import SECURITY_HEADERS
 from hposvc.access.keys import KeyNotFound
 from hposvc.access.tenants import QuotaExceeded
+from hposvc.copyable import Copyable
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
 from hposvc.fleet.workers import WorkerNotFound
@@ -76,7 +77,7 @@ class ProblemDocument(Described):
     """What is wrong, field by field: the first twenty errors. Absent where no field is to blame."""
 
 
-class HTTPProblem(Exception):
+class HTTPProblem(Copyable, Exception):
     """An error on its way to the client; ``extra`` members stand beside the standard ones in the document."""
 
     def __init__(

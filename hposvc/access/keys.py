@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import TenantNotFound
+from hposvc.copyable import Copyable
 from hposvc.db.clock import now
 from hposvc.db.engine import read, write
 from hposvc.db.tables import api_keys, sessions, tenants
@@ -24,7 +25,7 @@ PREFIX = "hposvc_"  # so that people, and scanners for leaked secrets, see what 
 SESSION_SECONDS = 12 * 3600.0
 
 
-class KeyNotFound(LookupError):
+class KeyNotFound(Copyable, LookupError):
     """There is no such key (of this tenant)."""
 
     def __init__(self, key_id: str) -> None:

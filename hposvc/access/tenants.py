@@ -9,6 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from hposvc.copyable import Copyable
 from hposvc.db.engine import read, write
 from hposvc.db.tables import DELETED, artifacts, datasets, experiments, jobs, tenants
 from hposvc.schema.access import TENANT_PATTERN, TenantResource, Usage
@@ -33,7 +34,7 @@ def defaults(settings: Settings) -> Quotas:
     return Quotas(**{name: getattr(settings, f"quota_{name}") for name in NAMES})
 
 
-class TenantNotFound(LookupError):
+class TenantNotFound(Copyable, LookupError):
     """There is no such tenant."""
 
     def __init__(self, tenant: str) -> None:
@@ -44,7 +45,7 @@ class TenantExists(ValueError):
     """The id is taken, or no id at all."""
 
 
-class QuotaExceeded(Exception):
+class QuotaExceeded(Copyable, Exception):
     """The tenant has as much as it may. Carries ``quota``, ``used``, ``limit``, ``retry_after`` (seconds)."""
 
     def __init__(self, quota: str, used: int, limit: int, retry_after: int) -> None:

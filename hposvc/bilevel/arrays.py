@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hposvc.bilevel.runtime import jt
+from hposvc.copyable import Copyable
 
 Var = Any  # jittor.Var; Jittor ships no types
 Arrays = list[NDArray[Any]]
@@ -33,7 +34,7 @@ def _kept(value: float, dtype: str) -> Var:
     return scalar
 
 
-class NoFloat64OnCuda(ValueError):
+class NoFloat64OnCuda(Copyable, ValueError):
     """An array of float64 was wanted on CUDA, where Jittor computes it wrongly."""
 
     def __init__(self) -> None:

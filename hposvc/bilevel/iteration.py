@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from hposvc.bilevel.arrays import Var
 from hposvc.bilevel.state import SolverState
+from hposvc.copyable import Copyable
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Iteration:
     seconds: float
 
 
-class Diverged(RuntimeError):
+class Diverged(Copyable, RuntimeError):
     """A loss or hypergradient became infinite or NaN. ``values`` holds them by name, ``iteration`` says when."""
 
     def __init__(self, iteration: int, values: dict[str, float]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hposvc.copyable import Copyable
 
-class LossError(ValueError):
+
+class LossError(Copyable, ValueError):
     """A loss cannot be used. ``loss`` names it; ``message`` says what is wrong and ``remedy`` how to mend it."""
 
     def __init__(self, loss: str, message: str, remedy: str) -> None:

@@ -30,6 +30,7 @@ import numpy as np
 
 from hposvc.bilevel.precompiled import include_prelude
 from hposvc.child_process import end_with_parent
+from hposvc.copyable import Copyable
 from hposvc.machine import cuda, cuda_overlay
 
 Device = Literal["cpu", "cuda"]
@@ -64,7 +65,7 @@ SIGNALS = (
 )
 
 
-class RuntimeStartError(RuntimeError):
+class RuntimeStartError(Copyable, RuntimeError):
     """Jittor could not be started. ``remedy`` says what to do about it."""
 
     def __init__(self, message: str, remedy: str) -> None:

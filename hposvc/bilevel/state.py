@@ -18,10 +18,11 @@ from hposvc.bilevel.problem import BilevelProblem
 from hposvc.bilevel.radius import Fitted, initial_oracle
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.train import fit
+from hposvc.copyable import Copyable
 from hposvc.files.tensors import metadata
 
 
-class SeriesDiverges(ValueError):
+class SeriesDiverges(Copyable, ValueError):
     """The Neumann series diverges at the lower learning rate. ``remedy`` says what to do about it."""
 
     def __init__(self, message: str, remedy: str) -> None:

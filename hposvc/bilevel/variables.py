@@ -14,6 +14,7 @@ import numpy as np
 from hposvc.bilevel.arrays import Arrays, Precision, Var, device_array
 from hposvc.bilevel.runtime import jt
 from hposvc.bilevel.trees import Tree, as_numpy, leaves, mapped
+from hposvc.copyable import Copyable
 
 
 class Variables(Protocol):
@@ -37,7 +38,7 @@ class Variables(Protocol):
         """Keep ``arrays``: in the module itself, or in a new tree."""
 
 
-class Rebound(Exception):
+class Rebound(Copyable, Exception):
     """Whoever had the module put something else in the place of ``name``."""
 
     def __init__(self, name: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx
 
+from hposvc.copyable import Copyable
 
-class ClientError(Exception):
+
+class ClientError(Copyable, Exception):
     """The service did not do what was asked. The message says why, and what to do about it where that is known."""
 
 
@@ -38,7 +40,7 @@ class ProblemError(ClientError):
         super().__init__("\n  ".join([f"{self.title}:", *lines]) if lines else f"{self.title}: {self.detail}")
 
 
-class Repeated(Exception):
+class Repeated(Copyable, Exception):
     """A deletion was refused after an earlier request for it got no response: that one may have done it."""
 
     def __init__(self, problem: ProblemError) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from hposvc.copyable import Copyable
 
-class DatasetNotFound(LookupError):
+
+class DatasetNotFound(Copyable, LookupError):
     """There is no such data set (of this tenant). Carries ``dataset_id``."""
 
     def __init__(self, dataset_id: str) -> None:
@@ -11,7 +13,7 @@ class DatasetNotFound(LookupError):
         super().__init__(f"there is no data set {dataset_id}")
 
 
-class DatasetInUse(Exception):
+class DatasetInUse(Copyable, Exception):
     """Jobs that are not over need the data set. Carries ``job_ids``."""
 
     def __init__(self, dataset_id: str, job_ids: list[str]) -> None:
@@ -20,7 +22,7 @@ class DatasetInUse(Exception):
         super().__init__(f"{dataset_id} is needed by {listed}; wait for them, or cancel them first")
 
 
-class DatasetConflict(Exception):
+class DatasetConflict(Copyable, Exception):
     """The same content is there already, with another label, column of ids or task. Carries ``dataset_id``."""
 
     def __init__(self, dataset_id: str, differences: str) -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
+from hposvc.copyable import Copyable
 from hposvc.db.clock import now
 from hposvc.db.engine import read, write
 from hposvc.db.tables import retired_counters, workers
@@ -20,7 +21,7 @@ FORGET_SECONDS = 3600.0
 LIVE_SECONDS = 30.0  # a worker says something every five; one that was silent for longer is probably gone
 
 
-class WorkerNotFound(LookupError):
+class WorkerNotFound(Copyable, LookupError):
     """There is no such worker. Carries ``worker_id``."""
 
     def __init__(self, worker_id: str) -> None:

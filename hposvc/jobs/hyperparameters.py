@@ -12,6 +12,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from hposvc import snapshots
+from hposvc.copyable import Copyable
 from hposvc.db.engine import read
 from hposvc.db.tables import DEFAULT_TENANT, artifacts, jobs
 from hposvc.db.tables import hyperparameters as table
@@ -38,7 +39,7 @@ TOKEN_DIGITS = 16  # of the SHA-256 of a file: iterations come again when a job 
 SCALES: dict[Kind, Scale] = {"data_reweighting": "logistic", "regularization_tuning": "log", "custom": "linear"}
 
 
-class NotReady(Exception):
+class NotReady(Copyable, Exception):
     """Not every value of λ is at hand before the first checkpoint. The message says what is."""
 
     def __init__(self, job_id: str, size: int, every: int | Literal["auto"]) -> None:
@@ -51,7 +52,7 @@ class NotReady(Exception):
         )
 
 
-class MovedOn(Exception):
+class MovedOn(Copyable, Exception):
     """The values that a page token leads through are kept no longer: the job has gone on."""
 
     def __init__(self, job_id: str) -> None:

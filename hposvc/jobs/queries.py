@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import sqlalchemy as sa
 
+from hposvc.copyable import Copyable
 from hposvc.db import tables
 from hposvc.db.engine import read
 from hposvc.db.numbers import unpack
@@ -57,7 +58,7 @@ class Position(NamedTuple):
     last_event: int
 
 
-class JobNotFound(LookupError):
+class JobNotFound(Copyable, LookupError):
     """There is no such job (of this tenant). Carries ``job_id``."""
 
     def __init__(self, job_id: str) -> None:

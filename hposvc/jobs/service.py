@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_may_queue
+from hposvc.copyable import Copyable
 from hposvc.datasets.service import Datasets
 from hposvc.datasets.stored import hold
 from hposvc.db.engine import write
@@ -41,7 +42,7 @@ NO_LIMITS = Quotas()
 ASKED_TO_FINISH = "asked to finish now: no more iterations than the current one"
 
 
-class IdempotencyConflict(Exception):
+class IdempotencyConflict(Copyable, Exception):
     """The key was used before, for a different job. Carries ``key`` and ``job_id``."""
 
     def __init__(self, key: str, job_id: str) -> None:
@@ -50,7 +51,7 @@ class IdempotencyConflict(Exception):
         super().__init__(f"the idempotency key {key!r} belongs to job {job_id}, whose spec is different; use a new key")
 
 
-class JobNotFinished(Exception):
+class JobNotFinished(Copyable, Exception):
     """Only a job that has ended can be deleted. Carries ``state``."""
 
     def __init__(self, job_id: str, state: str) -> None:
@@ -58,7 +59,7 @@ class JobNotFinished(Exception):
         super().__init__(f"cannot delete job {job_id}: it is {state}; cancel it first")
 
 
-class VersionConflict(Exception):
+class VersionConflict(Copyable, Exception):
     """The job is no longer as the caller last saw it. Carries ``version``, its present one."""
 
     def __init__(self, job_id: str, version: int) -> None:

@@ -8,6 +8,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from hposvc.copyable import Copyable
 from hposvc.entry_points import Installed, installed
 from hposvc.problems.plugin import Plugin
 
@@ -16,7 +17,7 @@ from hposvc.problems.plugin import Plugin
 DRIVERS = frozenset({"psycopg", "psycopg2", "asyncpg", "sqlite3", "sqlalchemy", "dbos"})
 
 
-class NotInstalled(Exception):
+class NotInstalled(Copyable, Exception):
     """This machine does not have the problem ``name``."""
 
     def __init__(self, name: str) -> None:

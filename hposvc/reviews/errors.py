@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hposvc.copyable import Copyable
 
-class NotReviewable(Exception):
+
+class NotReviewable(Copyable, Exception):
     """The data set comes with the service, and nobody corrects it. Carries ``dataset_id``."""
 
     def __init__(self, dataset_id: str) -> None:
@@ -13,7 +15,7 @@ class NotReviewable(Exception):
         super().__init__(f"{dataset_id} comes with the service, so its labels are not reviewed")
 
 
-class DecidedMeanwhile(Exception):
+class DecidedMeanwhile(Copyable, Exception):
     """Other decisions count by now than the sender had seen. Carries ``rows``, their ids."""
 
     def __init__(self, rows: Sequence[str]) -> None:
@@ -22,7 +24,7 @@ class DecidedMeanwhile(Exception):
         super().__init__(f"somebody decided in between about {listed}; nothing of the request was kept")
 
 
-class BatchNotFound(LookupError):
+class BatchNotFound(Copyable, LookupError):
     """No decisions of the data set came with that request."""
 
     def __init__(self, batch: str) -> None:

@@ -29,6 +29,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.radius import configured_oracle
 from hposvc.bilevel.state import SeriesDiverges
+from hposvc.copyable import Copyable
 from hposvc.files.tensors import metadata
 from hposvc.problems import Plugin, Result, Solved
 from hposvc.problems.loading import NotInstalled, find, load
@@ -43,7 +44,7 @@ from hposvc.tables.defects import DataError, Defect
 MOST_ROWS = 200  # of a table in a result
 
 
-class OwnProblemFailed(Exception):
+class OwnProblemFailed(Copyable, Exception):
     """The code of an own problem raised an error, which is the cause of this one."""
 
     def __init__(self, name: str, error: BaseException) -> None:
@@ -52,7 +53,7 @@ class OwnProblemFailed(Exception):
         super().__init__(f"{name} raised {type(error).__name__}: {first}{notes}{_place(error)}")
 
 
-class OtherVersion(Exception):
+class OtherVersion(Copyable, Exception):
     """The checkpoint was made by another version of the problem."""
 
     def __init__(self, name: str, began: str, here: str) -> None:

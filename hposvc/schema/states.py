@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from hposvc.copyable import Copyable
+
 
 class State(StrEnum):
     """Where a job is in its life."""
@@ -94,7 +96,7 @@ MOVES: dict[Action, dict[State, State]] = {
 }
 
 
-class IllegalTransition(Exception):
+class IllegalTransition(Copyable, Exception):
     """The job's state does not allow the action. Carries ``job_id``, ``state`` and ``action``."""
 
     def __init__(self, job_id: str, state: State, action: Action) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from hposvc.copyable import Copyable
+
 
 @dataclass(frozen=True)
 class Defect:
@@ -18,7 +20,7 @@ class Defect:
         return f"{self.field}: {self.message}; {self.remedy}"
 
 
-class DataError(ValueError):
+class DataError(Copyable, ValueError):
     """The spec cannot be run on its data. ``defects`` holds everything that was found, not only the first."""
 
     def __init__(self, defects: Iterable[Defect]) -> None:

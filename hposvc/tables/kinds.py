@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from hposvc.copyable import Copyable
 from hposvc.tables.notation import of_name
 
 Kind = Literal["integer", "number", "boolean", "date", "text", "free text", "empty", "array", "other"]
@@ -56,7 +57,7 @@ _YEARS_1_TO_9999 = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # microse
 _NAME_OF_DIGITS = r"^[+-]?(0\d|\d{16,}$)"
 
 
-class UnfitValueError(ValueError):
+class UnfitValueError(Copyable, ValueError):
     """A value is not of the kind that its column should be. ``row`` counts from 0."""
 
     def __init__(self, row: int, value: str) -> None:

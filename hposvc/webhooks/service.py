@@ -7,6 +7,7 @@ import secrets
 
 import sqlalchemy as sa
 
+from hposvc.copyable import Copyable
 from hposvc.db.engine import read, write
 from hposvc.db.tables import tenants, webhook_deliveries, webhooks
 from hposvc.schema.webhooks import DeliveryResource, NewWebhook, WebhookResource
@@ -16,14 +17,14 @@ from hposvc.webhooks.outbox import time_of
 MOST = 20  # webhooks of one tenant
 
 
-class WebhookNotFound(LookupError):
+class WebhookNotFound(Copyable, LookupError):
     """There is no such webhook (of this tenant)."""
 
     def __init__(self, webhook_id: str) -> None:
         super().__init__(f"there is no webhook {webhook_id}")
 
 
-class TooManyWebhooks(ValueError):
+class TooManyWebhooks(Copyable, ValueError):
     """The tenant has as many as it may."""
 
     def __init__(self) -> None:
