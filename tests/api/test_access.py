@@ -26,6 +26,7 @@ from hposvc.db.tables import DEFAULT_TENANT, api_keys, metadata, sessions
 from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
+from hposvc.schema.access import Scope
 from hposvc.schema.spec import JobSpec
 from hposvc.settings import Settings
 from hposvc.webhooks import service
@@ -155,23 +156,30 @@ def test_every_call_needs_a_key_unless_it_is_known_to_be_open(client: httpx.Clie
             assert client.get(path).status_code == 200
 
 
+RANK = {"read": 0, "submit": 1, "admin": 2}
+
+
+def scopes_for(method: str, path: str) -> set[str]:
+    """The scopes with which a call is allowed."""
+    draining = path.startswith("/v1/workers") and method != "GET"
+    admin = draining or path.startswith(("/v1/keys", "/v1/webhooks"))
+    needed = "admin" if admin else "read" if method == "GET" else "submit"
+    return {scope for scope in RANK if RANK[scope] >= RANK[needed]}
+
+
 def test_scopes(client: httpx.Client, server: Server, key: str) -> None:
     tokens = {
         scope: client.post("/v1/keys", json={"name": scope, "scope": scope}, headers=bearer(key)).json()["key"]
         for scope in ("read", "submit", "admin")
     }
-    rank = {"read": 0, "submit": 1, "admin": 2}
-    administration = ("/v1/keys", "/v1/webhooks")
     for method, path, _ in operations():
         if path in OPEN:
             continue
-        draining = path.startswith("/v1/workers") and method != "GET"
-        admin = draining or path.startswith(administration)
-        needed = "admin" if admin else "read" if method == "GET" else "submit"
+        allowed = scopes_for(method, path)
         for scope, token in tokens.items():
             answer = client.request(method, re.sub(r"\{\w+\}", "x", path), headers=bearer(token))
-            if rank[scope] < rank[needed]:
-                assert needed in problem(answer, 403, "missing-scope")["detail"]
+            if scope not in allowed:
+                assert min(allowed, key=RANK.__getitem__) in problem(answer, 403, "missing-scope")["detail"]
             else:
                 assert answer.status_code not in (401, 403), (method, path, scope)
 
@@ -296,6 +304,10 @@ MAY_BE_EMPTY = {
 GONE = ("/problems/job-not-found", "/problems/dataset-not-found", "/problems/experiment-not-found")
 
 
+def made_key(server: Server, tenant: str, scope: Scope) -> str:
+    return keys.Keys(server.engine).create(tenant=tenant, name=f"of {tenant}", scope=scope)[1]
+
+
 class Owner:
     """A tenant that owns one of everything."""
 
@@ -304,6 +316,7 @@ class Owner:
             tenants.Tenants(server.engine).create(tenant)
         self.tenant = tenant
         key, self.token = keys.Keys(server.engine).create(tenant=tenant, name=f"of {tenant}", scope="admin")
+        self.tokens = {scope: made_key(server, tenant, scope) for scope in ("read", "submit")} | {"admin": self.token}
         spec = JobSpec.model_validate(SPEC | {"name": f"of {tenant}"})
         self.queued = Jobs(server.engine).submit(spec, tenant=tenant)
         self.job = Jobs(server.engine).submit(spec, tenant=tenant, idempotency_key="same")
@@ -397,6 +410,30 @@ def test_nothing_of_another_tenant_is_there(
 
 # Deleting, and what ends the key that asks, comes last.
 LAST = ["/v1/datasets/{dataset_id}", "/v1/jobs/{job_id}", "/v1/webhooks/{webhook_id}", "/v1/keys/{key_id}"]
+
+
+@pytest.mark.parametrize("scope", ["read", "submit"])
+def test_nothing_of_another_tenant_is_there_for_a_key_that_allows_less(
+    client: httpx.Client, server: Server, tmp_path: Path, scope: Scope
+) -> None:
+    """Every call of the OpenAPI document: what the scope allows returns 404, the rest says which scope it takes."""
+    owner, stranger = Owner(server, "one", tmp_path), Owner(server, "another", tmp_path)
+    for method, path, _ in operations():
+        if path in OPEN or (method, path) in SHARED:
+            continue
+        answer = client.request(
+            method,
+            owner.path(path),
+            params=owner.query(method, path),
+            headers=bearer(stranger.tokens[scope]),
+            json=BODIES.get((method, path)),
+        )
+        if scope not in scopes_for(method, path):
+            problem(answer, 403, "missing-scope")
+        elif "{" in path or (method, path) in QUERIES:
+            assert answer.status_code == 404, (method, path, answer.text)
+        for secret in owner.secrets - set(owner.ids.values()):
+            assert secret not in answer.text, (method, path)
 
 
 def test_its_own_things_are_there_for_each_tenant(

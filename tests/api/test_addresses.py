@@ -58,7 +58,12 @@ def test_what_leads_back_names_the_path_of_the_proxy(behind: tuple[Server, str])
         out = client.delete("/v1/session", headers={"Cookie": signed_in.headers["set-cookie"].split(";")[0]})
         assert f"Path={ROOT};" in out.headers["set-cookie"]
         client.cookies.clear()
-        problem(client.get("/v1/jobs", headers={"Authorization": "Bearer hposvc_x"}), 401, "invalid-key")
+        wrong = client.get("/v1/jobs", headers={"Authorization": "Bearer hposvc_x"})
+        explained = problem(wrong, 401, "invalid-key", ROOT)
+        assert explained["instance"] == f"{ROOT}/v1/jobs"
+        page = httpx.get(server.url + explained["type"], trust_env=False, timeout=PATIENCE)
+        assert "<h1" in page.text  # it explains the problem, with or without a key
+        assert client.head("/nothing").status_code == 401
         asked = client.get("/workers", headers={"Accept": "text/html"})
         assert asked.headers["location"] == f"{ROOT}/login?next=/workers"
 

@@ -7,17 +7,17 @@ from typing import Any
 import httpx
 
 
-def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
-    """The problem document of an answer, after checking what all of them share."""
+def problem(response: httpx.Response, status: int, slug: str, root: str = "") -> dict[str, Any]:
+    """The problem document of an answer below ``root``, after checking what all of them share."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"] == "application/problem+json"
     assert response.headers["X-Content-Type-Options"] == "nosniff"
     document: dict[str, Any] = response.json()
-    assert document["type"] == f"/problems/{slug}"
+    assert document["type"] == f"{root}/problems/{slug}"
     assert document["status"] == status
     assert document["title"]
     assert document["detail"]
-    assert document["instance"].startswith("/")
+    assert document["instance"].startswith(f"{root}/")
     for error in document.get("errors", []):
         assert error["message"]
         assert error["remedy"]
