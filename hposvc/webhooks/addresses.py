@@ -8,6 +8,7 @@ import socket
 from urllib.parse import SplitResult, urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA gives out to the internet
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 REMEDY = "HPOSVC_WEBHOOKS_PRIVATE=true allows it, if whoever may add webhooks may reach the service's own network."
 
@@ -72,6 +73,8 @@ def is_public(address: Address) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None and not is_public(inner):
             return False
-        if address.ipv4_mapped:
+        if address.ipv4_mapped or address in _NAT64:
             return True
+        if address not in _UNICAST:
+            return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)

@@ -27,7 +27,7 @@ from hposvc.jobs.service import Jobs
 from hposvc.schema.job import JobError
 from hposvc.schema.spec import JobSpec
 from hposvc.webhooks import sender, service
-from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public
+from hposvc.webhooks.addresses import ForbiddenAddress, check_url, is_public, resolve
 from tests.support.commands import until
 from tests.support.problems import problem
 from tests.support.receiver import Receiver
@@ -238,6 +238,14 @@ INWARD = [
     "https://[64:ff9b::7f00:1]/",
     "https://[2002:7f00:1::]/",
     "https://[ff02::1]/",
+    "https://[::ffff:169.254.169.254]/",
+    "https://[::127.0.0.1]/",
+    "https://[fec0::1]/",
+    "https://[64:ff9b:1::7f00:1]/",
+    "https://[2001:0:4136:e378:8000:63bf:80ff:fffe]/",  # Teredo, of 127.0.0.1
+    "https://198.18.0.1/",
+    "https://192.0.2.1/",
+    "https://240.0.0.1/",
     "https://db.internal/",
     "https://printer.local/",
     "http://example.org/",
@@ -258,8 +266,21 @@ def test_private_addresses_are_refused_at_the_door(
     assert client.get("/v1/webhooks").json()["items"] == []
 
 
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1.", "localhost.", "0"])
+def test_what_systems_take_for_addresses_leads_nowhere_either(host: str) -> None:
+    """Such a host is no literal, and may be the name of something; where it leads is seen before it is called."""
+    with pytest.raises((ForbiddenAddress, OSError)):
+        asyncio.run(resolve(host, 443, private=False))
+
+
 def test_what_is_public() -> None:
-    for public in ("93.184.215.14", "8.8.8.8", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "::ffff:8.8.8.8"):
+    for public in (
+        "93.184.215.14",
+        "8.8.8.8",
+        "2606:2800:21f:cb07:6820:80da:af6b:8b2c",
+        "::ffff:8.8.8.8",
+        "64:ff9b::808:808",
+    ):
         assert is_public(ipaddress.ip_address(public))
     check_url("https://example.org:8443/path?x=1", private=False)
     with pytest.raises(ForbiddenAddress):
