@@ -1,15 +1,17 @@
-"""Problems that are installed on the workers, for jobs of kind ``custom``."""
+"""Problems that are installed on the workers, for jobs of kind ``custom``, and the OpenAPI document that has them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
 
 from api import examples
 from api.dependencies import Engine, Tenant
 from api.http.routing import InTurn
 from hposvc.fleet import problems
+from hposvc.schema.installed import with_problems
 from hposvc.schema.problems import ProblemResource
 from hposvc.schema.resource import Resource
 
@@ -32,6 +34,11 @@ EXAMPLE: dict[str, Any] = {
     ]
 }
 
+DOCUMENT: dict[str, Any] = {
+    "openapi": "3.1.0",
+    "components": {"schemas": {"ParametersOf.hposvc_examples.few_shot": EXAMPLE["items"][0]["parameters"]}},
+}
+
 router = APIRouter(prefix="/v1/problems", tags=["workers"], route_class=InTurn)
 
 
@@ -47,3 +54,17 @@ def list_problems(engine: Engine, tenant: Tenant) -> ProblemList:
     """What operators have installed on the workers, and the parameters that each takes, as a JSON Schema."""
     del tenant  # the same for all
     return ProblemList(items=problems.known(engine))
+
+
+@router.get(
+    "/openapi.json",
+    summary="OpenAPI with installed problems",
+    response_class=JSONResponse,
+    responses={200: examples.answer(DOCUMENT, "An OpenAPI 3.1 document.")},
+)
+def openapi_of_problems(request: Request, engine: Engine, tenant: Tenant) -> JSONResponse:
+    """The document of `/openapi.json`, which is the same everywhere, with the parameters of the problems that are
+    installed here: a schema for each, and in `JobSpec` which of them holds for which `problem`.
+    """
+    del tenant  # the same for all
+    return JSONResponse(with_problems(request.app.openapi(), problems.known(engine)))

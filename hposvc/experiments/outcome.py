@@ -45,7 +45,8 @@ def _best_of_n(trials: Sequence[Trial], best: Trial | None, iterations: int, pla
     if best is None:
         return "No trial succeeded."
     compared = sum(trial.value is not None for trial in trials)
-    text = f"Trial {best.number} has the lowest selection loss of {compared}, {best.value:.4g}."
+    loss = best.summary.get("compared_by", "selection loss")
+    text = f"Trial {best.number} has the lowest {loss} of {compared}, {best.value:.4g}."
     tuned = next((model for model in best.summary.get("models", []) if model["name"] == "tuned"), None)
     if compared > 1:
         text += f" Being the best of {compared}, it is partly luck"

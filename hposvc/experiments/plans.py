@@ -19,6 +19,7 @@ SPLIT_SEED, SOLVER_SEED = "dataset.split.seed", "solver.seed"
 # Losses of trials are compared with each other, so these must be the same in all of them.
 FIXED = {
     "kind": "the kind of job",
+    "problem": "the problem",
     "dataset": "the data",
     "loss": "the loss",
     "hyperparameters.selection": "the selection rows",
@@ -32,13 +33,17 @@ def check(spec: ExperimentSpec) -> None:
     """Whether the plan fits its job. Raises DataError with every path or value that does not."""
     plan = spec.plan
     if isinstance(plan, RepeatsPlan):
-        if plan.over != "seed" and not isinstance(spec.job.split, RandomSplit):
+        own = spec.job.problem is not None
+        divides = plan.over == "split" or (plan.over == "both" and not own)
+        if divides and not isinstance(spec.job.split, RandomSplit):
             raise DataError(
                 [
                     Defect(
                         "plan.over",
-                        "the job brings its split along, so there is no other one",
-                        "Use over: seed, or a random split.",
+                        "an own problem has no rows to divide"
+                        if own
+                        else "the job brings its split along, so there is no other one",
+                        "Use over: seed." if own else "Use over: seed, or a random split.",
                     )
                 ]
             )
@@ -71,7 +76,7 @@ def _unfit(spec: ExperimentSpec, path: str, setting: Choices | Range) -> list[De
 
     Only errors at the path itself count: a value may need those of other settings to be valid.
     """
-    for value in _samples(setting):
+    for value in samples(setting):
         try:
             with_parameters(spec.job, {path: value})
         except ValidationError as error:
@@ -82,7 +87,8 @@ def _unfit(spec: ExperimentSpec, path: str, setting: Choices | Range) -> list[De
     return []
 
 
-def _samples(setting: Choices | Range) -> list[Any]:
+def samples(setting: Choices | Range) -> list[Any]:
+    """Each choice, or both ends of the range."""
     if isinstance(setting, Choices):
         return setting.choices
     kind = int if setting.whole else float

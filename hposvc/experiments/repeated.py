@@ -41,7 +41,8 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 def together(trials: Sequence[Trial]) -> Repeated:
     """The repeats that succeeded, together."""
-    found = [trial.summary for trial in trials if trial.state == "succeeded" and trial.summary.get("models")]
+    ended = [trial for trial in trials if trial.state == "succeeded"]
+    found = [trial.summary for trial in ended if trial.summary.get("models")]
     by_loss = any(summary["by_loss"] for summary in found)
     tuned = [_model(summary, "tuned") for summary in found]
     names = dict.fromkeys(
@@ -49,11 +50,12 @@ def together(trials: Sequence[Trial]) -> Repeated:
     )
     rivals = [_rival(found, name, by_loss=by_loss) for name in names]
     return Repeated(
-        repeats=len(found),
+        repeats=len(found) or len(ended),
         score_name=next((summary["score_name"] for summary in found if summary["score_name"]), "score"),
         compared_by="loss" if by_loss else "score",
         score=spread(_numbers(tuned, "test_score")),
         loss=spread(_numbers(tuned, "test_loss")),
+        value=spread([trial.value for trial in ended if trial.value is not None]),
         rivals=sorted(rivals, key=lambda rival: _strength(rival, by_loss=by_loss)),
     )
 
@@ -69,6 +71,9 @@ def sentence(repeated: Repeated) -> str:
     head = f"Over {repeated.repeats} repeats"
     if mean is not None:
         head += f", the {what} is {mean.mean:.4g} ± {mean.sd:.2g} (mean and standard deviation)."
+    elif repeated.value is not None:
+        loss = repeated.value
+        head += f", the lowest loss of the iterations is {loss.mean:.4g} ± {loss.sd:.2g} (mean and standard deviation)."
     rival = next(iter(repeated.rivals), None)
     difference = None if rival is None else (rival.loss if by_loss else rival.score)
     if rival is None or difference is None:

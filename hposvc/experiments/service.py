@@ -19,7 +19,7 @@ from hposvc.experiments import plans, queries
 from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
 from hposvc.failpoints import failpoint
 from hposvc.jobs.service import Jobs
-from hposvc.schema.experiment_spec import ExperimentSpec
+from hposvc.schema.experiment_spec import ExperimentSpec, RepeatsPlan
 from hposvc.schema.experiments import ENDED, ExperimentResource, ExperimentState
 from hposvc.tables.defects import DataError
 
@@ -44,12 +44,34 @@ class Experiments:
         self._quotas = quotas
 
     def check(self, spec: ExperimentSpec, *, tenant: str = DEFAULT_TENANT) -> tuple[str, ...]:
-        """Check the plan, and the job against its data set; returns what is doubtful. Raises DataError."""
+        """Check the plan, and the job against its data or problem; returns what is doubtful. Raises DataError."""
+        return self._checked(spec, tenant)[1]
+
+    def _checked(self, spec: ExperimentSpec, tenant: str) -> tuple[ExperimentSpec, tuple[str, ...]]:
+        """``spec`` with the defaults of an own problem in its job, and what is doubtful."""
         plans.check(spec)
         try:
-            return self._jobs.check(spec.job, tenant=tenant)[1]
+            job, notices = self._jobs.check(spec.job, tenant=tenant)
         except DataError as error:
             raise DataError([replace(each, field=f"job.{each.field}") for each in error.defects]) from None
+        if job.problem is None:
+            return spec, notices
+        spec = spec.model_copy(update={"job": job})
+        self._check_parameters(spec, tenant)
+        return spec, notices
+
+    def _check_parameters(self, spec: ExperimentSpec, tenant: str) -> None:
+        """Whether an own problem takes the values of the plan, one setting at a time."""
+        defects = []
+        for path, setting in () if isinstance(spec.plan, RepeatsPlan) else spec.plan.parameters.items():
+            for value in plans.samples(setting):
+                try:
+                    self._jobs.check(plans.with_parameters(spec.job, {path: value}), tenant=tenant)
+                except DataError as error:
+                    defects += [replace(each, field=f"plan.parameters.{path}") for each in error.defects]
+                    break
+        if defects:
+            raise DataError(defects)
 
     def submit(
         self,
@@ -64,9 +86,9 @@ class Experiments:
         Raises DataError if the plan does not fit the job or the job its data set, KeyReused, and QuotaExceeded; none
         of them leaves a row behind.
         """
-        self.check(spec, tenant=tenant)
+        fingerprint = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+        spec, _ = self._checked(spec, tenant)
         document = spec.model_dump_json()
-        fingerprint = hashlib.sha256(document.encode()).hexdigest()
         values: dict[str, object] = {
             "id": f"exp_{secrets.token_hex(10)}",
             "tenant_id": tenant,

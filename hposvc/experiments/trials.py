@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hposvc.db.tables import DELETED, experiment_trials, jobs
 from hposvc.experiments.curves import extended
 from hposvc.schema.experiment_spec import Parameters
-from hposvc.schema.result import JobResult, read_result
+from hposvc.schema.result import Candidate, JobResult, read_result
 from hposvc.schema.states import TERMINAL, State
 
 
@@ -106,10 +106,14 @@ def advanced(connection: sa.Connection, each: OpenTrial) -> Trial:
 
 def _value(found: JobResult, best_upper_loss: float | None) -> float | None:
     """What trials are compared by: see ``TrialResource.value``."""
-    tuned = next((model for model in found.models if model.name == "tuned"), None)
+    tuned = _tuned(found)
     lowest = None if found.selection_loss is None else found.selection_loss.best
     losses = (None if tuned is None else tuned.selection_loss, lowest, best_upper_loss)
     return next((loss for loss in losses if loss is not None and math.isfinite(loss)), None)
+
+
+def _tuned(found: JobResult) -> Candidate | None:
+    return next((model for model in found.models if model.name == "tuned"), None)
 
 
 def _summary(found: JobResult) -> dict[str, Any]:
@@ -119,6 +123,7 @@ def _summary(found: JobResult) -> dict[str, Any]:
         "score_name": found.score_name,
         "seconds": found.seconds,
         "sentence": found.sentence,
+        "compared_by": "upper loss" if found.selection_loss is None and _tuned(found) is None else "selection loss",
         "by_loss": found.strengths is not None or found.score_name != "accuracy",
         "models": [model.model_dump(mode="json", include=kept) for model in found.compared],
     }

@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictInt, model_validator
 from hposvc.schema.spec import Float, JobName, JobSpec, PositiveFloat, Seed, SpecModel, Tags
 
 MOST_TRIALS = 10_000
-Path = Annotated[str, Field(pattern=r"^[a-z_]+(\.[a-z_]+)*$", max_length=200)]
+Path = Annotated[str, Field(pattern=r"^[a-z_]+(\.[A-Za-z_][A-Za-z0-9_]*)*$", max_length=200)]
 Parameters = dict[str, Any]
 
 
@@ -52,7 +52,7 @@ class RepeatsPlan(SpecModel):
     """How often."""
     over: Literal["split", "seed", "both"] = "both"
     """What differs. `split`: `dataset.split.seed`, which divides the rows. `seed`: `solver.seed`, which draws the first
-    model and the batches. Each counts up from the value in the job.
+    model and the batches. Each counts up from the value in the job. An own problem has no split: `both` is its seed.
     """
 
 

@@ -107,6 +107,8 @@ class Repeated(Resource):
     """The test score of the model that is handed over. null: not measured."""
     loss: Spread | None
     """Its test loss. null: not measured."""
+    value: Spread | None = None
+    """What trials are compared by: see `value` of a trial."""
     rivals: list[Rival]
     """The rivals, the strongest first."""
 

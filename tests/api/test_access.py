@@ -375,7 +375,9 @@ BODIES: dict[tuple[str, str], Any] = {
 }
 
 
-@pytest.fixture(params=[(DEFAULT_TENANT, "other"), ("other", DEFAULT_TENANT), ("one", "another")], ids="-".join)
+@pytest.fixture(
+    params=[(DEFAULT_TENANT, "other"), ("other", DEFAULT_TENANT), ("tenant_one", "tenant_two")], ids="-".join
+)
 def two(request: pytest.FixtureRequest, server: Server, tmp_path: Path) -> tuple[Owner, Owner]:
     owner, stranger = request.param
     return Owner(server, owner, tmp_path), Owner(server, stranger, tmp_path)
