@@ -84,15 +84,18 @@ def test_upload_tune_review_and_tune_again_by_keyboard(page: Page, up: ServerPro
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
     chooser.value.set_files(file)
-    page.get_by_label("Column to predict").focus()
-    page.keyboard.type("kind")
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     expect(page.locator("#answer")).to_contain_text("150 rows")
-    page.locator("#datasets tr[data-dataset^=ds_] a", has_text="New job").focus()
-    page.keyboard.press("Enter")
+    label = page.get_by_label("Label: the column to predict")
+    expect(label).to_be_focused()
+    page.keyboard.type("kind")
+    expect(label).to_have_value("kind")
+    expect(page.locator("#begin-said")).to_contain_text("looks for wrong labels")
+    press(page, "link", "Edit the specification")
     page.locator("#text[data-ready]").focus()
     page.keyboard.press("Control+End")
-    page.keyboard.type("  trusted: unknown\nstop: {iterations: 5}\n")
+    page.keyboard.type("stop: {iterations: 5}\n")
     page.keyboard.press("Control+Enter")
 
     with httpx.Client(base_url=up.url, trust_env=False, timeout=60) as client:

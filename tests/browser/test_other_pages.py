@@ -13,7 +13,7 @@ from hposvc.db.tables import workers
 from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs import queries
 from hposvc.jobs.service import Jobs
-from tests.support.browser import Watch, people
+from tests.support.browser import Watch, faults, people
 from tests.support.serving import Server, running, submit
 
 pytestmark = pytest.mark.browser
@@ -135,11 +135,9 @@ def test_a_dataset_is_uploaded_looked_at_used_and_deleted(
     watch.forgive("422")
     assert "broken.csv" not in page.locator("#datasets").inner_text()
     page.get_by_label("File").set_input_files(people(tmp_path / "<i>people<i>.csv", 400))
-    page.get_by_label("Column to predict").fill("churned")
     page.get_by_role("button", name="Upload").click()
     expect(answer).to_contain_text("<i>people<i>.csv: 400 rows")
     row = page.locator("#datasets tr[data-dataset]", has_text="<i>people<i>.csv")
-    expect(row).to_contain_text("2: no, yes")
     columns = page.locator("#datasets .inside tbody tr")
     expect(columns).to_have_count(3)
     expect(columns.nth(1)).to_contain_text("town")
@@ -147,8 +145,20 @@ def test_a_dataset_is_uploaded_looked_at_used_and_deleted(
     expect(columns).to_have_count(3)
     row.get_by_role("button", name="Columns").click()
     expect(columns).to_have_count(0)
-    row.get_by_role("link", name="New job").click()
-    page.get_by_role("button", name="Submit").click()
+    row.get_by_role("button", name="Tune with").click()
+    begin = page.locator("#begin")
+    expect(begin.locator("tbody tr")).to_have_count(6)  # the first rows
+    expect(begin.get_by_label("Id:").locator("option")).to_have_text(["rows are numbered"])
+    begin.get_by_label("Label:").select_option("age")
+    begin.get_by_label("Groups").select_option("town")
+    expect(begin).to_contain_text("a weight for each group")
+    expect(begin.locator("th.chosen")).to_have_text(["age", "town"])
+    begin.get_by_label("Groups").select_option("")
+    begin.get_by_label("Label:").select_option("churned")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    assert faults(page) == []
+    begin.get_by_role("button", name="Tune").click()
     expect(page.locator("#about")).to_contain_text("Queued")
     job = queries.list_(server.engine).items[0]
     assert (job.spec.dataset.id[:3], job.spec.dataset.label) == ("ds_", "churned")

@@ -1,6 +1,7 @@
 // The data sets that a job can name: uploaded ones, which this page can send and delete, and bundled ones.
 
 import { ApiProblem, Unreachable, call, get } from "./api.js";
+import { offerColumns } from "./begin.js";
 import { $, ask, h, icon, keepFocus, show } from "./dom.js";
 import { age, bytes, count, local } from "./format.js";
 import { at, here } from "./place.js";
@@ -41,7 +42,9 @@ const uploaded = ({ source }) => source === "upload";
 function row(dataset) {
   const tune = dataset.task === "regression" ? "regularization_tuning" : "data_reweighting";
   const label = dataset.target === null || dataset.target === undefined ? "" : `&label=${encodeURIComponent(dataset.target)}`;
-  const tools = [h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${uploaded(dataset) ? label : ""}` }, "New job")];
+  const tools = [];
+  if (uploaded(dataset) && dataset.columns) tools.push(h("button", { type: "button", class: "button small", "aria-label": `Tune with ${dataset.name}`, onclick: () => offerColumns($("#begin"), dataset, explain) }, "Tune"));
+  tools.push(h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${uploaded(dataset) ? label : ""}` }, "New job"));
   if (dataset.columns?.length) {
     const shown = open.has(dataset.id);
     tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), "aria-label": `Columns of ${dataset.name}`, onclick: () => toggle(dataset.id) }, "Columns"));
@@ -126,6 +129,7 @@ async function remove(dataset) {
   try {
     await call(`/v1/datasets/${encodeURIComponent(dataset.id)}`, { method: "DELETE" });
     say("good", "check", `${dataset.name} is deleted`);
+    show($("#begin"), false);
     open.delete(dataset.id);
     noteOpen();
   } catch (error) {
@@ -135,9 +139,9 @@ async function remove(dataset) {
 }
 
 /** Sends a file as the body of one request. XMLHttpRequest, because fetch does not report its progress. */
-function send(file, label, progress) {
+function send(file, progress) {
   const request = new XMLHttpRequest();
-  const query = new URLSearchParams({ name: file.name, ...(label ? { label } : {}) });
+  const query = new URLSearchParams({ name: file.name });
   request.open("POST", at(`/v1/datasets?${query}`));
   request.setRequestHeader("Accept", "application/json");
   request.setRequestHeader("Content-Type", TYPES[file.name.split(".").pop().toLowerCase()] ?? "application/octet-stream");
@@ -169,11 +173,13 @@ form.addEventListener("submit", async (event) => {
   const stop = $("#stop");
   const bar = $("progress", form);
   answer.replaceChildren();
+  show($("#begin"), false);
   button.disabled = true;
   show(stop);
   stop.focus(); // what was pressed is disabled now
   show($("#sending"));
-  const sending = send(file, form.elements.label.value.trim(), (loaded, total) => {
+  let offered = null;
+  const sending = send(file, (loaded, total) => {
     bar.value = total ? loaded / total : 0;
     $("#sent").textContent = loaded < total ? `${bytes(loaded)} of ${bytes(total)} sent` : `${bytes(total)} sent; the service reads and checks it`;
   });
@@ -187,6 +193,7 @@ form.addEventListener("submit", async (event) => {
       noteOpen();
       form.reset();
       askNow();
+      offered = dataset;
     }
   } catch (error) {
     explain(error);
@@ -196,6 +203,7 @@ form.addEventListener("submit", async (event) => {
     show(stop, false);
     show($("#sending"), false);
   }
+  if (offered?.columns) offerColumns($("#begin"), offered, explain);
 });
 
 function explain(error) {

@@ -1,6 +1,7 @@
 // A new job as text, checked by the service. It may start from an earlier job.
 
 import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
+import { specOf } from "./begin.js";
 import { $, h, icon, show } from "./dom.js";
 import { at } from "./place.js";
 
@@ -120,7 +121,8 @@ if (wanted.has("from")) {
     explain(error);
   }
 } else if (wanted.has("dataset")) {
-  text.value = `kind: ${wanted.get("kind") ?? "data_reweighting"}\ndataset:\n  id: ${wanted.get("dataset")}\n${wanted.has("label") ? `  label: ${JSON.stringify(wanted.get("label"))}\n` : ""}`;
+  const said = (name) => wanted.get(name);
+  text.value = specOf({ dataset: said("dataset"), kind: said("kind") ?? "data_reweighting", label: said("label"), id: said("id_column"), group: said("group"), trusted: said("trusted") });
 } else {
   text.value = EXAMPLES["Find wrong labels"];
 }
