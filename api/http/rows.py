@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Literal
 from urllib.parse import quote
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -24,6 +25,7 @@ from hposvc.tables.formulas import marked
 NAME = "rows.parquet"
 Part = Literal["train", "validation", "selection", "test", "all"]
 Format = Literal["csv", "parquet", "json"]
+Order = Literal["suspicious", "worth_checking"]
 MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "json": "application/json",
@@ -39,9 +41,11 @@ def rows_response(
     format_: Format,
     part: Part,
     limit: int | None,
+    offset: int = 0,
+    order: Order = "suspicious",
     spreadsheet: bool = False,
 ) -> Response:
-    """The rows of one part, the most suspicious first; for a ``spreadsheet`` formulas in CSV are marked as text.
+    """``limit`` rows of one part after the first ``offset``; for a ``spreadsheet`` formulas in CSV are marked as text.
 
     Raises HTTPProblem: the store lost the file.
     """
@@ -49,20 +53,61 @@ def rows_response(
         raise HTTPProblem("artifact-missing", f"{artifact.name} is recorded, but the store has it no longer.")
 
     def pieces() -> Iterator[pa.RecordBatch]:
-        left = limit
         with store.open(artifact.url) as stream:
-            for batch in pq.ParquetFile(stream).iter_batches(BATCH_ROWS, use_threads=False):
-                chosen = batch if part == "all" else batch.filter(pc.equal(batch.column("part"), part))
-                chosen = chosen if left is None else chosen.slice(0, left)
-                if left is not None:
-                    left -= chosen.num_rows
-                yield marked(chosen) if spreadsheet and format_ == "csv" else chosen
-                if left == 0:
-                    return
+            file = pq.ParquetFile(stream)
+            for batch in (
+                _slice(file, part, offset, limit) if order == "suspicious" else _worth(file, part, offset, limit)
+            ):
+                yield marked(batch) if spreadsheet and format_ == "csv" else batch
 
     write = {"csv": _csv, "json": _json, "parquet": _parquet}[format_]
     headers = {"Content-Disposition": f'attachment; filename="rows.{format_}"'} if format_ != "json" else {}
     return StreamingResponse(write(pieces()), media_type=MEDIA_TYPES[format_], headers=headers)
+
+
+def _slice(file: pq.ParquetFile, part: Part, offset: int, limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Rows of one part as they lie in the file; what lies before them is read in the column of the parts alone."""
+    left = limit
+    for group in range(file.num_row_groups):
+        parts = file.read_row_group(group, columns=["part"], use_threads=False).column(0)
+        rows = len(parts) if part == "all" else pc.sum(pc.equal(parts, part)).as_py() or 0
+        if rows <= offset:
+            offset -= rows
+            continue
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], use_threads=False):
+            chosen = batch if part == "all" else batch.filter(pc.equal(batch.column("part"), part))
+            chosen, offset = chosen.slice(offset), max(0, offset - chosen.num_rows)
+            chosen = chosen if left is None else chosen.slice(0, left)
+            if left is not None:
+                left -= chosen.num_rows
+            yield chosen
+            if left == 0:
+                return
+
+
+def _worth(file: pq.ParquetFile, part: Part, offset: int, limit: int | None) -> Iterator[pa.RecordBatch]:
+    """Rows whose check would tell most first: those whose label is as likely wrong as right (see ``check_next``)."""
+    if "probability_wrong" not in file.schema_arrow.names:
+        yield from _slice(file, part, offset, limit)
+        return
+    known = file.read(["part", "probability_wrong"], use_threads=False)
+    wrong = known.column("probability_wrong").cast(pa.float64()).to_numpy()
+    found = (
+        np.isfinite(wrong) if part == "all" else np.isfinite(wrong) & pc.equal(known.column("part"), part).to_numpy()
+    )
+    places = np.flatnonzero(found)
+    places = places[np.argsort(-wrong[places] * (1 - wrong[places]), kind="stable")]
+    wanted = places[offset : None if limit is None else offset + limit]
+    begin, kept = 0, []
+    for group in range(file.num_row_groups):
+        rows = file.metadata.row_group(group).num_rows
+        inside = np.sort(wanted[(wanted >= begin) & (wanted < begin + rows)])
+        if len(inside):  # neighbours in this order are neighbours in the file, so few groups are read
+            kept += file.read_row_group(group, use_threads=False).take(pa.array(inside - begin)).to_batches()
+        begin += rows
+    if kept:
+        table = pa.Table.from_batches(kept).take(pa.array(np.searchsorted(np.sort(wanted), wanted)))
+        yield from table.to_batches(BATCH_ROWS)
 
 
 def table_response(
@@ -108,13 +153,14 @@ def _csv(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
 
 
 def _json(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
-    first = True
-    yield b'{"items": ['
+    """A piece for each batch: a piece for each row takes a change of threads for each."""
+    before = b'{"items": ['
     for batch in pieces:
-        for row in batch.to_pylist():
-            yield (b"" if first else b", ") + json.dumps(to_json(row), default=_plain, ensure_ascii=False).encode()
-            first = False
-    yield b"]}"
+        rows = to_json(batch.to_pylist())
+        if rows:
+            yield before + json.dumps(rows, default=_plain, ensure_ascii=False)[1:-1].encode()
+            before = b", "
+    yield b"]}" if before == b", " else before + b"]}"
 
 
 def _parquet(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:

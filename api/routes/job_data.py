@@ -235,8 +235,16 @@ def get_rows(
     ] = "train",
     limit: Annotated[
         int | None,
-        Query(ge=1, le=LARGEST, description="At most this many rows, the most suspicious first. By default all."),
+        Query(ge=1, le=LARGEST, description="At most this many rows. By default all."),
     ] = None,
+    offset: Annotated[int, Query(ge=0, le=LARGEST, description="So many rows are left out first.")] = 0,
+    order: Annotated[
+        rows.Order,
+        Query(
+            description="`suspicious`: the rows whose labels are most likely wrong come first. `worth_checking`: those "
+            "whose check would tell most, because their labels are as likely wrong as right."
+        ),
+    ] = "suspicious",
     spreadsheet: Annotated[
         bool,
         Query(description="true: CSV has ' before text that a spreadsheet would take for a formula (= + - @)."),
@@ -245,7 +253,16 @@ def get_rows(
     """Every row with your own ids and columns beside its weight and rank, its label, and what the model says of it."""
     for artifact in queries.artifacts(engine, job_id, tenant=tenant):
         if artifact.name == rows.NAME:
-            return rows.rows_response(store, artifact, format_=format_, part=part, limit=limit, spreadsheet=spreadsheet)
+            return rows.rows_response(
+                store,
+                artifact,
+                format_=format_,
+                part=part,
+                limit=limit,
+                offset=offset,
+                order=order,
+                spreadsheet=spreadsheet,
+            )
     state = queries.get(engine, job_id, tenant=tenant).state
     raise HTTPProblem("rows-not-available", f"Job {job_id} is {state} and has left no rows.", state=state)
 

@@ -22,6 +22,7 @@ from hposvc.schema.result import GroupWeight, Strength
 from hposvc.schema.spec import JobSpec
 
 Floats = NDArray[np.float64]
+GROUP_ROWS = 16_384
 Problem = ReweightingProblem | RegularizationProblem | NoiseMatrixProblem
 
 
@@ -185,9 +186,9 @@ def strongest(table: pa.Table, penalties: Sequence[str]) -> list[Strength]:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """``table`` as a Parquet file."""
+    """``table`` as a Parquet file, in groups of rows of which a reader may leave out some."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(table, buffer, row_group_size=GROUP_ROWS)
     return buffer.getvalue()
 
 

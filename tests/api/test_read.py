@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 
 from hposvc.fleet.workers import Fleet, WorkerReport
 from hposvc.jobs.queries import METRICS
 from hposvc.jobs.stored_file import StoredFile
 from tests.support.problems import problem
+from tests.support.reviewing import judged_job
 from tests.support.serving import RESULT, Server, curve, diverged, running, submit, succeeded
 
 
@@ -267,3 +269,21 @@ def test_every_listed_dataset_can_be_used(client: httpx.Client) -> None:
     for dataset_id in items:
         spec = {"kind": "regularization_tuning", "dataset": {"id": dataset_id}}
         assert client.post("/v1/jobs?dry_run=true", json=spec).status_code == 200
+
+
+def test_rows_come_in_pages_and_in_two_orders(client: httpx.Client, server: Server) -> None:
+    path = f"/v1/jobs/{judged_job(server, client)}/rows"
+
+    def read(**parameters: Any) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = client.get(path, params={"format": "json", **parameters}).json()["items"]
+        return items
+
+    for order in ("suspicious", "worth_checking"):
+        whole = read(order=order)
+        assert len(whole) == 60
+        pages = [row for offset in range(0, 80, 20) for row in read(order=order, limit=20, offset=offset)]
+        assert pages == whole
+        assert read(order=order, part="test") == []
+        wrong = np.array([row["probability_wrong"] for row in whole])
+        told = wrong if order == "suspicious" else wrong * (1 - wrong)
+        assert (np.diff(told) <= 1e-12).all()

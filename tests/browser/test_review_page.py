@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import Watch, faults
-from tests.support.reviewing import judged_images, judged_job, judged_numbers
+from tests.support.reviewing import judged_images, judged_job, judged_numbers, judged_texts
+from tests.support.reviews_of_products import GOOD, OTHERS
 from tests.support.serving import Server, succeeded
 
 pytestmark = pytest.mark.browser
@@ -82,6 +83,44 @@ def test_rows_are_decided_by_keyboard_alone(page: Page, flowers: Reviewed) -> No
     page.keyboard.press("3")  # the number of virginica among the classes
     saved(page)
     assert flowers.decided["f-31"] == ("right", None)  # it is labelled so
+
+
+def test_free_text_is_readable_and_its_words_against_the_label_are_marked(page: Page, server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        job = judged_texts(server, client)
+    page.goto(f"/jobs/{job}/review")
+    marks = shows(page, "r3").locator(".values mark")  # a good review that is labelled bad
+    expect(marks.first).to_be_visible()
+    assert {word.lower() for word in marks.all_inner_texts()} <= {*GOOD, *OTHERS}
+    assert {word.lower() for word in marks.all_inner_texts()} & {*GOOD}
+    expect(page.locator(".values caption")).to_contain_text("more usual among rows labelled good than bad")
+    for width in (1280, 390):
+        page.set_viewport_size({"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        assert faults(page) == []
+    page.keyboard.press("g")
+    shows(page, "r10")
+    expect(page.locator("#similar")).to_be_visible()
+
+
+def test_rows_most_worth_checking_come_first_when_asked(page: Page, flowers: Reviewed) -> None:
+    page.goto(flowers.path)
+    shows(page, "f-03")  # wrong with 99 %
+    page.get_by_label("First").select_option("most worth checking")
+    page.wait_for_url("**order=worth_checking*")
+    expect(page.locator("#row .verdict")).to_contain_text("26.2 %")
+    page.reload()
+    expect(page.locator("#row .verdict")).to_contain_text("26.2 %")
+
+
+def test_more_rows_come_when_few_are_left(page: Page, server: Server) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        job = judged_job(server, client, rows=2300)
+    page.goto(f"/jobs/{job}/review")
+    expect(page.locator("#counts")).to_contain_text("of 1,000 decided")
+    page.get_by_label("Labelled").select_option("setosa")
+    page.get_by_role("button", name="setosa → virginica").click()  # two rows: more are asked for
+    expect(page.locator("#counts")).to_contain_text("of 2,300 decided")
 
 
 def test_many_are_accepted_with_their_number_said_first_and_undone(page: Page, flowers: Reviewed) -> None:

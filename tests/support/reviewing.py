@@ -8,7 +8,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from tests.support.bad_files import NPZ, npz
+from tests.support.bad_files import CSV, NPZ, npz
+from tests.support.reviews_of_products import LABELS, reviews_csv
 from tests.support.serving import RESULT, Server, answer, succeeded
 
 KINDS = ("setosa", "versicolor", "virginica")
@@ -79,6 +80,28 @@ def judged_job(server: Server, client: httpx.Client, rows: int = 60, wrong: tupl
     kept = answer(server.settings.data_dir, files, "rows")
     of_file = {"id": dataset, "label": "kind", "id_column": "id", "trusted": "unknown"}
     return succeeded(server.engine, result, [kept], name="flowers", dataset=of_file).id
+
+
+def judged_texts(server: Server, client: httpx.Client, rows: int = 60, wrong: tuple[int, ...] = (3, 10)) -> str:
+    """A finished job about reviews of products; returns its id."""
+    content = reviews_csv(rows, wrong=wrong)
+    sent = client.post("/v1/datasets", params={"name": "reviews.csv"}, content=content, headers={"Content-Type": CSV})
+    table = list(csv.DictReader(content.decode().splitlines()))
+    order = sorted(range(rows), key=lambda i: (i not in wrong, i))
+    files = {
+        "row_id": [table[i]["id"] for i in order],
+        "part": ["train"] * rows,
+        "rank": list(range(1, rows + 1)),
+        "label": [table[i]["opinion"] for i in order],
+        "predicted": [LABELS[i % 2] for i in order],
+        "probability": [0.9] * rows,
+        "probability_wrong": [0.9 if i in wrong else 0.5 - i / 200 for i in order],
+        "review": [table[i]["review"] for i in order],
+    }
+    result = RESULT | {"noise": None, "suspects": [], "suspects_total": len(wrong)}
+    kept = answer(server.settings.data_dir, files, "rows")
+    of_file = {"id": sent.json()["id"], "label": "opinion", "id_column": "id", "trusted": "unknown"}
+    return succeeded(server.engine, result, [kept], name="reviews", dataset=of_file).id
 
 
 def judged_images(server: Server, client: httpx.Client, rows: int = 40, wrong: tuple[int, ...] = (3, 10)) -> str:

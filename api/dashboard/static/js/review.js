@@ -1,9 +1,9 @@
 // Reviewing labels: one row after the other, the most suspicious first, by keyboard.
 
-import { ApiProblem, get, jobPath } from "./api.js";
+import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
 import { Decisions } from "./decisions.js";
 import { $, ask, h, icon, keepFocus, show } from "./dom.js";
-import { against, similar, usual } from "./evidence.js";
+import { against, speaking, scalesOf, similar, usual } from "./evidence.js";
 import { count, percent } from "./format.js";
 import { meant, shortest } from "./keys.js";
 import { offer } from "./outcome.js";
@@ -12,7 +12,8 @@ import { poll } from "./poll.js";
 import { rounds } from "./rounds.js";
 import { choose, chosen } from "./view.js";
 
-const MOST = 1000; // rows of each part, the most suspicious
+const MOST = 1000; // rows of each part that are asked for at once
+const FEW = 50; // rows left to decide, before more are asked for
 const OURS = new Set(["row_id", "part", "rank", "weight", "label", "predicted", "probability", "label_probability", "probability_wrong", "suspect"]);
 const WORDS = { right: "right", relabel: "relabelled", drop: "dropped", unsure: "unsure" };
 const LARGE = 280; // of an image, in CSS pixels
@@ -27,7 +28,12 @@ let rows = []; // the most suspicious first
 let checkedBefore = []; // trusted rows of the job
 let columns = []; // the user's own
 let known = new Map(); // what is usual in each class
+let scales = new Map(); // how far apart the values of each column lie
 let decisions = null;
+let listedParts = []; // whose rows are reviewed
+let asked = 0; // so many rows of each of them
+let more = false; // whether there are others
+let asking = false;
 let place = null; // the id of the row that is shown
 let typed = "";
 
@@ -56,19 +62,13 @@ async function load() {
   }
   if (why) return fault(why);
   const label = job.spec.dataset.label ?? dataset.target;
-  const part = async (name, limit) => (await get(jobPath(id, `/rows?format=json&part=${name}&limit=${limit}`))).items;
   const everyRow = job.spec.dataset.trusted === "unknown" && !job.spec.dataset.split?.validation?.startsWith?.("ds_");
-  rows = await part("train", MOST);
-  for (const name of ["validation", "selection"]) {
-    const more = await part(name, MOST);
-    if (everyRow) rows.push(...more.filter((row) => (row.probability_wrong ?? null) !== null));
-    else checkedBefore.push(...more);
-  }
-  rows.sort((a, b) => (b.probability_wrong ?? 0) - (a.probability_wrong ?? 0)); // stable: ranks stay where there is none
-  for (const row of [...rows, ...checkedBefore]) [row.label, row.predicted] = [text(row.label), text(row.predicted)];
+  listedParts = everyRow ? ["train", "validation", "selection"] : ["train"];
+  await grow();
+  if (!everyRow) for (const name of ["validation", "selection"]) checkedBefore.push(...(await part(name, "suspicious", 0)));
   columns = Object.keys(rows[0] ?? {}).filter((name) => !OURS.has(name) && ![label, dataset.id_column, dataset.review_column].includes(name));
   classNames = job.result.task === "regression" ? [] : [...(label === dataset.target && dataset.classes ? dataset.classes : new Set(rows.flatMap((row) => [row.label, row.predicted])))].sort();
-  if (classes().length) known = usual([...rows, ...checkedBefore], columns);
+  learn();
   decisions = new Decisions(dataset.id, label, id, { changed: render, told: (title, why) => say("warn", "note", title, why) });
   await decisions.load();
   frame(label);
@@ -76,6 +76,53 @@ async function load() {
   go(rows.find(({ row_id: row }) => row === chosen("row"))?.row_id ?? next());
   card.focus({ preventScroll: true });
   rounds($("#rounds"), dataset).catch(() => show($("#rounds"), false)); // they are news, not needed here
+}
+
+async function part(name, order, offset) {
+  const { items } = await get(jobPath(id, `/rows?format=json&part=${name}&order=${order}&limit=${MOST}&offset=${offset}`));
+  for (const row of items) [row.label, row.predicted] = [text(row.label), text(row.predicted)];
+  return items;
+}
+
+const worth = ({ probability_wrong: wrong }) => (wrong ?? 0) * (1 - (wrong ?? 0));
+const ORDERS = { suspicious: (a, b) => (b.probability_wrong ?? 0) - (a.probability_wrong ?? 0), worth_checking: (a, b) => worth(b) - worth(a) };
+const order = () => (chosen("order") === "worth_checking" ? "worth_checking" : "suspicious");
+
+/** Gets the next rows of each part in the order that is chosen. */
+async function grow() {
+  const there = new Set(rows.map((row) => row.row_id));
+  more = false;
+  for (const name of listedParts) {
+    const found = await part(name, order(), asked);
+    more ||= found.length === MOST;
+    rows.push(...found.filter((row) => !there.has(row.row_id) && (name === "train" || (row.probability_wrong ?? null) !== null)));
+  }
+  asked += MOST;
+  rows.sort(ORDERS[order()]); // stable: ranks stay where there is no probability
+}
+
+/** What the rows that are there say of every class, and how far their values lie apart. */
+function learn() {
+  if (classes().length) known = usual([...rows, ...checkedBefore], columns);
+  scales = scalesOf(rows, columns);
+}
+
+/** Asks for more rows when few are left, or none in the order that was chosen. */
+async function ensure(anyway = false) {
+  if (asking || !(anyway || (more && listed().length <= FEW))) return;
+  asking = true;
+  try {
+    do await grow();
+    while (more && listed().length <= 1);
+    learn();
+  } catch (error) {
+    if (!(error instanceof ApiProblem || error instanceof Unreachable)) throw error;
+    say("warn", "note", "More rows could not be loaded", error.message);
+  } finally {
+    asking = false;
+  }
+  if (place === null) go(next());
+  else render();
 }
 
 const text = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : String(value ?? ""));
@@ -91,6 +138,7 @@ function frame(label) {
   wanted.replaceChildren(h("option", { value: "" }, "anything"), ...given.map((name) => h("option", { value: name }, name)));
   wanted.value = chosen("label") ?? "";
   $('#filters [name="show"]').value = chosen("show") ?? "open";
+  $('#filters [name="order"]').value = order();
   show($("#label-filter"), classes().length > 0);
 }
 
@@ -129,6 +177,7 @@ function go(row) {
   choose("row", row);
   render();
   picture();
+  ensure();
 }
 
 /** Gets the image of the row, and of some that come after it. */
@@ -206,8 +255,12 @@ document.addEventListener("keydown", (event) => {
 
 addEventListener("beforeunload", (event) => decisions?.unsaved && event.preventDefault());
 
-$("#filters").addEventListener("change", ({ target }) => {
-  choose(target.name, target.value === "" || target.value === "open" ? null : target.value);
+$("#filters").addEventListener("change", async ({ target }) => {
+  choose(target.name, ["", "open", "suspicious"].includes(target.value) ? null : target.value);
+  if (target.name === "order") {
+    asked = 0;
+    await ensure(true); // rows that are worth a check may not be among the most suspicious
+  }
   if (target.name === "label") choose("opinion", null);
   place = null;
   go(next());
@@ -235,6 +288,7 @@ function shown(row) {
   const decided = decisions.of(row.row_id);
   const wrong = row.probability_wrong ?? null;
   const marked = new Set(against(row, columns, known).slice(0, 5));
+  const words = columns.some((name) => speaking(row, name, known)?.some((piece) => piece.marked));
   const pictures = Pictures.of(id);
   const ordered = [...columns].sort((a, b) => marked.has(b) - marked.has(a));
   return [
@@ -252,11 +306,17 @@ function shown(row) {
       h(
         "table",
         { class: "wrapping values" },
-        h("caption", {}, marked.size ? `Marked: more usual among rows labelled ${row.predicted} than ${row.label}.` : classes().length ? "No column speaks clearly against the label." : ""),
+        h("caption", {}, marked.size || words ? `Marked: more usual among rows labelled ${row.predicted} than ${row.label}.` : classes().length ? "No column speaks clearly against the label." : ""),
         h("thead", { class: "unseen" }, h("tr", {}, h("th", { scope: "col" }, "Column"), h("th", { scope: "col" }, "Value"))),
-        h("tbody", {}, ordered.map((name) => h("tr", { class: marked.has(name) ? "against" : null }, h("th", { scope: "row" }, name), h("td", {}, cell(row[name]), marked.has(name) && h("span", { class: "tag" }, "against the label"))))),
+        h("tbody", {}, ordered.map((name) => h("tr", { class: marked.has(name) ? "against" : null }, h("th", { scope: "row" }, name), h("td", {}, prose(row, name) ?? cell(row[name]), marked.has(name) && h("span", { class: "tag" }, "against the label"))))),
       ),
   ];
+}
+
+/** A text with the words marked that are more usual among rows of the opinion; null for other values. */
+function prose(row, name) {
+  const found = speaking(row, name, known);
+  return found && found.map(({ text: piece, marked }) => (marked ? h("mark", {}, piece) : piece));
 }
 
 const cell = (value) => ((value ?? null) === null ? h("span", { class: "under" }, "missing") : text(value));
@@ -322,7 +382,7 @@ function keys(row) {
 
 function neighbours(row) {
   const checked = [...checkedBefore, ...rows.filter((other) => ["right", "relabel"].includes(decisions.of(other.row_id)?.decision))];
-  const near = row ? similar(row, checked, columns, rows) : [];
+  const near = row ? similar(row, checked, columns, scales) : [];
   show($("#similar"), near.length > 0 && columns.length > 0);
   const right = (other) => decisions.of(other.row_id)?.relabelled_to ?? other.label;
   const few = columns.slice(0, 8);
