@@ -22,6 +22,7 @@ ROW_BYTES = 4 * 1024 * 1024  # the longest row
 DELIMITERS = ",;\t|"
 ROW_NUMBER = "row number"  # the name of a first column that has none, as pandas writes it
 ROW_NAME = "row name"  # that of a first column for which the header has no place, as R writes it
+NO_HEADER = ", or use --no-header if the first line is a row"
 PEEKED = 20  # rows that say whether there is a column more than names
 
 
@@ -98,10 +99,11 @@ class CsvFile:
         return None
 
 
-def open_csv(path: Path, *, header: bool = True) -> CsvFile:
+def open_csv(path: Path, *, header: bool = True, known: bool = False) -> CsvFile:
     """Find out the names and the delimiter of a CSV file in UTF-8. Raises DataError.
 
-    Without a ``header`` the first line is a row, and the columns are called ``column 1`` and so on.
+    Without a ``header`` the first line is a row, and the columns are called ``column 1`` and so on. ``known``: whoever
+    reads knows whether there is a header, so that no remedy proposes the other.
     """
     with path.open(encoding="utf-8", newline="") as file:
         first, begin, start, line, row = "", 0, 0, 1, 1
@@ -122,9 +124,9 @@ def open_csv(path: Path, *, header: bool = True) -> CsvFile:
             trailing = len(names) > 2 and not names[-1]
             return CsvFile(path, numbered[: len(names) - trailing], delimiter, begin, row, trailing)
         found = _with_all_columns(CsvFile(path, tuple(names), delimiter, start, line), file)
-    check_names(list(found.names))
+    check_names(list(found.names), or_else="" if known else NO_HEADER)
     if all(map(is_number, names)):
-        remedy = "write the names of the columns into the first line, or use --no-header if it is a row"
+        remedy = "write the names of the columns into the first line" + ("" if known else NO_HEADER)
         raise refused("body", "the first line holds numbers", remedy)
     return found
 

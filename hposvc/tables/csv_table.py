@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hposvc.tables.csv_file import ROW_NAME, ROW_NUMBER, CsvFile, is_number, open_csv
+from hposvc.tables.defects import for_shell
 from hposvc.tables.guess import MOST_ODD, Form, Guess, Odd
 from hposvc.tables.kinds import ARROW, MISSING, tidy
 from hposvc.tables.notation import Dates, Numbers
@@ -57,7 +58,7 @@ def read_csv(path: Path, reading: Reading) -> RowReader:
 
 def read_csv_as_text(path: Path, *, header: bool = True) -> pa.Table:
     """All columns of a CSV file in UTF-8 as text without blanks around it. Raises DataError."""
-    file = open_csv(path, header=header)
+    file = open_csv(path, header=header, known=True)
     schema = pa.schema([(name, pa.string()) for name in file.names])
     return pa.Table.from_batches(file.batches(), schema=schema)
 
@@ -189,7 +190,8 @@ def _of_odd_values(file: CsvFile, seen: _Seen, reading: Reading) -> Iterator[str
         more = f", and there are {len(others) - MOST_ODD} more" if len(others) > MOST_ODD else ""
         known = sorted(set(seen.missing[place]) | set(reading.missing_of(file.names[place]) or ()))
         name = file.names[place]
-        options = " ".join(f"--missing-values-in '{name}={text}'" for text in [*known, *others][:MOST_NAMED])
+        texts = [for_shell(f"{name}={text}") for text in [*known, *others][:MOST_NAMED]]
+        options = " ".join(f"--missing-values-in {text}" for text in texts)
         yield (
             f"{file.names[place]!r}: {count}; {rows}{more}. The column is taken as text. "
             f"If that stands for a missing value, use {options}"

@@ -26,3 +26,8 @@ class DataError(Copyable, ValueError):
     def __init__(self, defects: Iterable[Defect]) -> None:
         self.defects = list(defects)
         super().__init__("\n".join(str(defect) for defect in self.defects))
+
+
+def for_shell(text: str) -> str:
+    """``text`` in quotes, to be typed after an option."""
+    return "'" + text.replace("'", "'\"'\"'") + "'"

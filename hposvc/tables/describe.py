@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from hposvc.tables.defects import DataError, Defect
+from hposvc.tables.defects import DataError, Defect, for_shell
 from hposvc.tables.encoding import MOST_CATEGORIES, nearly_unique
 from hposvc.tables.free_text import MOST_DIMENSIONS, is_free_text
 from hposvc.tables.kinds import Kind
@@ -115,7 +115,8 @@ def _of_leaks(columns: list[dict[str, Any]], file: pq.ParquetFile, total: int) -
         name = column["name"]
         if column["role"] != "feature":
             continue
-        remedy = f"use --leave-out '{name}', or name the other columns as dataset.features in the job."
+        command = f"hposvc tune --leave-out {for_shell(name)}"
+        remedy = f"use `{command}`, or name the other columns as dataset.features in the job."
         if _numbers_rows(column, file, total):
             yield (
                 f"{name!r} only counts the rows. It tells the label where the file is sorted by it, and nothing in "

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hposvc.tables.defects import DataError, Defect
+from hposvc.tables.defects import DataError, Defect, for_shell
 
 FEWEST_TO_A_CLASS = 3
 MOST_CLASSES = 1000
@@ -61,7 +61,8 @@ def judge(label: Label, values: Any, wanted: str | None, *, leave_out: bool) -> 
     if label.missing and not leave_out:
         row = pc.index(pc.is_null(values), pa.scalar(True)).as_py() + 1
         texts = f": {label.read_as_missing}" if label.read_as_missing else ""
-        meant = f". If those texts are classes, say that none is missing there: --missing-values-in '{name}='"
+        option = f"--missing-values-in {for_shell(f'{name}=')}"
+        meant = f". If those texts are classes, say that none is missing there: {option}"
         _refuse(
             "label",
             f"column {name!r} is missing in {label.missing} rows, the first is row {row}{texts}",

@@ -18,7 +18,7 @@ from hposvc.tables.npz_file import read_npz
 from hposvc.tables.opening import opened
 from hposvc.tables.options import Reading
 from hposvc.tables.parquet_file import read_parquet
-from hposvc.tables.rows import RowReader, check_size
+from hposvc.tables.rows import RowReader, check_size, refused
 
 GROUP_BYTES = 16 * 2**20
 
@@ -92,4 +92,7 @@ def read_table(path: Path, reading: Reading) -> pa.Table:
         found = opened(path, Path(folder), reading.encoding)
         if found.format == "csv":
             return read_csv_as_text(found.path, header=reading.header)
-        return pa.Table.from_batches(read(path, reading, Path(folder)).batches())
+        batches = list(read(path, reading, Path(folder)).batches())
+        if not batches:
+            raise refused("body", "there are no rows", "send a file with rows")
+        return pa.Table.from_batches(batches)

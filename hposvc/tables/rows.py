@@ -51,8 +51,8 @@ def check_size(rows: int, columns: int) -> None:
         raise refused("body", f"more than {MOST_NUMBERS:,} values", "send fewer rows or columns")
 
 
-def check_names(names: list[str]) -> None:
-    """Refuse names of columns that nobody could point at. Raises DataError."""
+def check_names(names: list[str], or_else: str = "") -> None:
+    """Refuse names of columns that nobody could point at; ``or_else`` is another remedy. Raises DataError."""
     defects = []
     for position, name in enumerate(names):
         place = f"columns.{position}"
@@ -67,7 +67,7 @@ def check_names(names: list[str]) -> None:
         Defect(
             f"columns.{name[:LONGEST_NAME]}",
             f"the name {name[:50]!r} stands twice in the header",
-            "name each column once, or use --no-header if the first line of a CSV file is a row",
+            f"name each column once{or_else}",
         )
         for name in twice
     ]
