@@ -31,6 +31,7 @@ from hposvc.tables.kinds import (
     parsed,
     tidy,
 )
+from hposvc.tables.label import class_name
 from hposvc.tables.options import Reading
 
 BATCH_ROWS = 8192
@@ -216,7 +217,7 @@ def _score(labels: Values, truth: Values) -> float:
 
 def _plain(value: str | None) -> str:
     try:
-        return f"{float(str(value)):g}"
+        return class_name(float(str(value)))
     except ValueError:
         return str(value).lower() if str(value).lower() in ("true", "false") else str(value)
 

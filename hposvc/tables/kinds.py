@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from hposvc.copyable import Copyable
-from hposvc.tables.notation import of_name
+from hposvc.tables.notation import of_name, of_years_1_to_9999
 
 Kind = Literal["integer", "number", "boolean", "date", "text", "free text", "empty", "array", "other"]
 Column = Any  # pyarrow.Array or ChunkedArray; Arrow ships no types
@@ -51,7 +51,6 @@ MISSING = (
 )
 _TRUTH = pa.array(["true", "false"])
 _MICROSECONDS_PER_DAY = 86_400_000_000
-_YEARS_1_TO_9999 = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # microseconds since 1970
 
 # 007 and numbers of more digits than a float holds are names, whatever they are made of.
 _NAME_OF_DIGITS = r"^[+-]?(0\d|\d{16,}$)"
@@ -89,9 +88,10 @@ def of_text(column: Column, kind: Kind) -> Column:
         return number
     if kind == "date":
         try:
-            return pc.cast(column, ARROW["date"])
+            dates = pc.cast(column, ARROW["date"])
         except pa.ArrowInvalid:  # with a zone
-            return pc.cast(pc.cast(column, pa.timestamp("us", "UTC")), ARROW["date"])
+            dates = pc.cast(pc.cast(column, pa.timestamp("us", "UTC")), ARROW["date"])
+        return of_years_1_to_9999(dates)
     return column if kind in ("text", "empty") else pc.cast(column, ARROW[kind])
 
 
@@ -134,11 +134,7 @@ def _days_of_arrow(column: Column) -> Column:
     zone = getattr(column.type, "tz", None)
     for type_ in [pa.timestamp("us", zone)] * bool(zone) + [ARROW["date"]]:
         column = pc.cast(column, options=pc.CastOptions(type_, allow_time_truncate=True))
-    limits = [pa.scalar(moment, pa.int64()) for moment in _YEARS_1_TO_9999]
-    moments = column.cast(pa.int64())
-    if pc.any(pc.or_(pc.less(moments, limits[0]), pc.greater(moments, limits[1]))).as_py():
-        raise pa.ArrowInvalid("some dates are before the year 1 or after the year 9999")
-    return column
+    return of_years_1_to_9999(column)
 
 
 def as_numbers(column: Column, kind: Kind, notation: str | None = None) -> Floats:

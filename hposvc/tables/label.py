@@ -15,6 +15,7 @@ from hposvc.tables.defects import DataError, Defect, for_shell
 FEWEST_TO_A_CLASS = 3
 MOST_CLASSES = 1000
 MOST_CODES = 50  # a label of whole numbers with more different values than this is a number
+MOST_WHOLE = 2**53  # below it a float is one whole number
 MOST_PLAIN_CODES = 10  # so many different integers are classes without a word
 
 
@@ -85,10 +86,12 @@ def judge(label: Label, values: Any, wanted: str | None, *, leave_out: bool) -> 
 
 
 def class_name(value: Any) -> str:
-    """How a class is called: 3 for 3.0, true for True."""
+    """How a class is called: 3 for 3.0, true for True. Different values have different names."""
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < MOST_WHOLE:
+        return str(int(value))
+    return str(value)
 
 
 def treatment(task: str, classes: Sequence[str] | None) -> str:

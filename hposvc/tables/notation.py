@@ -23,6 +23,17 @@ _SPACES = "[ \u00a0\u202f\u2009]"
 _MINUS = "\u2212"
 _GROUPS = {".": f"(?:,|'|’|{_SPACES})", ",": f"(?:\\.|'|’|{_SPACES})"}
 
+_YEARS_1_TO_9999 = (-62_135_596_800_000_000, 253_402_300_799_999_999)  # microseconds since 1970
+
+
+def of_years_1_to_9999(column: Column) -> Column:
+    """The timestamps in microseconds that are in ``column``. Raises pa.ArrowInvalid: one that Python cannot show."""
+    limits = [pa.scalar(moment, pa.int64()) for moment in _YEARS_1_TO_9999]
+    moments = column.cast(pa.int64())
+    if pc.any(pc.or_(pc.less(moments, limits[0]), pc.greater(moments, limits[1]))).as_py():
+        raise pa.ArrowInvalid("some dates are before the year 1 or after the year 9999")
+    return column
+
 
 def _number(decimal: str) -> str:
     sign, group = f"[+{_MINUS}-]?", _GROUPS[decimal]
@@ -167,7 +178,7 @@ class Dates:
         text = self._standard(column)
         if text.null_count > column.null_count:
             raise pa.ArrowInvalid("not a date of this format")
-        return pc.cast(text, pa.timestamp("us"))
+        return of_years_1_to_9999(pc.cast(text, pa.timestamp("us")))
 
     def fits(self, column: Column) -> Column:
         """Which values of tidy text are written so."""

@@ -121,6 +121,23 @@ def test_few_whole_numbers_are_classes_and_it_is_said(
             assert read.cautions == []
 
 
+@pytest.mark.parametrize("values", [["1000001", "1000002"], ["1000001.0", "1000002.0"], ["999999999999999", "-1"]])
+def test_classes_of_long_numbers_have_names_of_their_own(values: list[str], tmp_path: Path) -> None:
+    text = table(("x", NUMBERS), ("y", cycle(*values, *values[:1])), delimiter=";")
+    read = Read(tmp_path / "a.csv", text, label="y")
+    assert read.dataset.classes == tuple(sorted((value.removesuffix(".0") for value in values), key=int))
+    columns = read_table(read.path, read.model.reading)
+    assert read.model.predict({name: columns[name] for name in columns.column_names}).score is not None
+
+
+@pytest.mark.parametrize(("odd", "date"), [("0000-01-01", "1969-12-{}"), ("1/1/0000", "12/{}/1969")])
+def test_the_year_0_is_no_date(odd: str, date: str, tmp_path: Path) -> None:
+    values = [odd, *(date.format(10 + i % 20) for i in range(1, ROWS))]
+    read = Read(tmp_path / "a.csv", with_feature(values), label="y")
+    assert read.columns["f"]["dtype"] == "text"
+    assert read.dataset.features.shape[0] == ROWS
+
+
 def test_numbers_that_are_not_whole_stay_numbers(tmp_path: Path) -> None:
     read = Read(tmp_path / "a.csv", table(("x", NUMBERS), ("y", cycle("0.5", "1.0"))), label="y")
     assert read.dataset.classes is None
