@@ -7,8 +7,10 @@ finite differences, and the peak resident size. The bound is five products of th
 oneDNN reaches here.
 
 ``make peers`` makes the environments; a peer that is not installed is named in the table as not run. ``--profile``
-shows where the time of this solver goes instead, and ``--growth N`` how the time of an iteration changes over N
-iterations of one run.
+shows where the time of this solver goes instead, ``--growth N`` how the time of an iteration changes over N
+iterations of one run, and ``--before FOLDER`` how much slower or faster it is than the checkout in that folder:
+
+    git worktree add ../before 539d0dd^ && python -m benchmarks.solver --before ../before
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +34,7 @@ from benchmarks.solver import cases
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
+FOLDER = HERE.relative_to(ROOT)
 EXACT, DIFFERENCES = "PyTorch, exact", "PyTorch, finite differences"
 
 
@@ -45,6 +48,7 @@ class Contender:
     variant: str
     kinds: tuple[str, ...] = ("data_reweighting", "regularization_tuning")
     mini_batches: bool = True
+    checkout: Path = ROOT
 
 
 TORCH, BOAT_JIT = ROOT / ".peers/torch/bin/python", ROOT / ".peers/boat-jit/bin/python"
@@ -84,12 +88,16 @@ class Running:
     def __init__(self, contender: Contender, case: dict[str, Any]) -> None:
         self.contender = contender
         self.process = subprocess.Popen(
-            [str(contender.python), str(HERE / contender.script), json.dumps(case | {"variant": contender.variant})],
+            [
+                str(contender.python),
+                str(contender.checkout / FOLDER / contender.script),
+                json.dumps(case | {"variant": contender.variant}),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": str(case["threads"])},
+            env=os.environ | {"OMP_NUM_THREADS": str(case["threads"]), "PYTHONPATH": str(contender.checkout)},
         )
         self._answer()
 
@@ -132,19 +140,7 @@ def measure(
     case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float, clock: str = "seconds"
 ) -> list[dict[str, Any]]:
     """Interleaved rounds of every contender that runs this case; a row for each, with medians and ratios."""
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        running = started(written(case, Path(folder), threads), case, contenders, stack)
-        times: dict[str, list[float]] = {r.contender.name: [] for r in running}
-        counts, peaks = {}, {}
-        for r in running:
-            r.run(3)
-            warm = r.run(3)
-            counts[r.contender.name] = max(1, min(200, int(seconds / (warm["seconds"] / 3))))
-        for turn in range(rounds):
-            for r in running[turn % len(running) :] + running[: turn % len(running)]:
-                answer = r.run(counts[r.contender.name])
-                times[r.contender.name].append(answer[clock] / answer["iterations"])
-                peaks[r.contender.name] = answer["peak_mb"]
+    times, peaks = timed(case, contenders, threads, rounds, seconds, clock)
 
     def ratio(series: list[float], reference: str) -> float | None:
         """Each round against the same round of the reference, for which the machine was as fast."""
@@ -162,6 +158,39 @@ def measure(
         }
         for name, series in times.items()
     ]
+
+
+def timed(
+    case: cases.Case, contenders: list[Contender], threads: int, rounds: int, seconds: float, clock: str
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Seconds of an iteration in each round, and the peak size, of each contender; the rounds are interleaved."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        running = started(written(case, Path(folder), threads), case, contenders, stack)
+        times: dict[str, list[float]] = {r.contender.name: [] for r in running}
+        counts, peaks = {}, {}
+        for r in running:
+            r.run(3)
+            warm = r.run(3)
+            counts[r.contender.name] = max(1, min(200, int(seconds / (warm["seconds"] / 3))))
+        for turn in range(rounds):
+            for r in running[turn % len(running) :] + running[: turn % len(running)]:
+                answer = r.run(counts[r.contender.name])
+                times[r.contender.name].append(answer[clock] / answer["iterations"])
+                peaks[r.contender.name] = answer["peak_mb"]
+    return times, peaks
+
+
+def against(
+    before: Path, case: cases.Case, threads: int, rounds: int, seconds: float, clock: str = "seconds"
+) -> Iterator[str]:
+    """Rows of a table, one for each oracle: this checkout beside that in ``before``, with the ratio of each round."""
+    for now in (contender for contender in CONTENDERS if contender.script == "hposvc_contender.py"):
+        then = replace(now, name=f"{now.name}, before", checkout=before.resolve())
+        times, _ = timed(case, [now, then], threads, rounds, seconds, clock)
+        ratios = [a / b for a, b in zip(times[now.name], times[then.name], strict=True)]
+        low, middle, high = statistics.quantiles(ratios, n=4)
+        old, new = (1e3 * statistics.median(times[each.name]) for each in (then, now))
+        yield f"| {case.name} | {now.variant} | {old:.2f} | {new:.2f} | {middle:.3f} | {low:.3f} to {high:.3f} |"
 
 
 def growth(case: cases.Case, contenders: list[Contender], threads: int, iterations: int) -> Iterator[str]:
@@ -264,6 +293,24 @@ def table(rows: list[dict[str, Any]], rate: float) -> str:
     return "\n".join(lines)
 
 
+def _print_before(arguments: argparse.Namespace) -> None:
+    print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}, {arguments.rounds} rounds")
+    print("\n| case | oracle | before, ms | now, ms | now / before, median | half of the rounds |")
+    print("|---|---|---:|---:|---:|---|", flush=True)
+    timing = {name: getattr(arguments, name) for name in ("threads", "rounds", "seconds", "clock")}
+    for name in arguments.cases:
+        for line in against(arguments.before, cases.CASES[name], **timing):
+            print(line, flush=True)
+
+
+def _print_growth(arguments: argparse.Namespace, contenders: list[Contender]) -> None:
+    print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
+    for name in arguments.cases:
+        print()
+        for line in growth(cases.CASES[name], contenders, arguments.threads, arguments.growth):
+            print(line, flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=list(cases.CASES), default=list(cases.CASES))
@@ -281,6 +328,7 @@ def main() -> None:
     parser.add_argument(
         "--growth", type=int, metavar="N", help="show how the time of an iteration changes over N of them"
     )
+    parser.add_argument("--before", type=Path, metavar="FOLDER", help="compare with an earlier checkout of this solver")
     parser.add_argument("--out", type=Path, help="write the rows as JSON")
     arguments = parser.parse_args()
     if arguments.profile:
@@ -288,13 +336,12 @@ def main() -> None:
         for name in arguments.cases:
             print(f"\n{profile(cases.CASES[name], arguments.threads)}", end="", flush=True)
         return
+    if arguments.before:
+        _print_before(arguments)
+        return
     contenders = [c for c in CONTENDERS if not arguments.contenders or c.name in arguments.contenders]
     if arguments.growth:
-        print(f"{processor()}, {arguments.threads} threads, {datetime.now(UTC).date()}")
-        for name in arguments.cases:
-            print()
-            for line in growth(cases.CASES[name], contenders, arguments.threads, arguments.growth):
-                print(line, flush=True)
+        _print_growth(arguments, contenders)
         return
     rate = matrix_rate(arguments.threads)
     rows: list[dict[str, Any]] = []
