@@ -9,9 +9,11 @@ new() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
 new > secrets/postgres_password
 new > secrets/store_password
 new > secrets/grafana_password
-printf hposvc > secrets/store_user
+new > secrets/service_password
+printf store > secrets/store_user
+printf hposvc > secrets/service_user
 printf none > secrets/metrics_key # once the service has keys: docs/operations.md, "Watching"
 printf 'postgresql+psycopg://hposvc:%s@database/hposvc' "$(cat secrets/postgres_password)" > secrets/hposvc_database_url
-printf '[default]\naws_access_key_id = hposvc\naws_secret_access_key = %s\n' "$(cat secrets/store_password)" \
+printf '[default]\naws_access_key_id = hposvc\naws_secret_access_key = %s\n' "$(cat secrets/service_password)" \
     > secrets/aws_credentials
 chmod 444 secrets/*

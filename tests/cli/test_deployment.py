@@ -136,7 +136,7 @@ def test_what_keda_scales_is_there_and_is_not_taken_from_its_jobs() -> None:
         assert named == {"hposvc_jobs_held", "hposvc_queue_depth"}
 
 
-def test_the_bucket_is_made_by_the_store_s_own_client_and_may_be_there_already(tmp_path: Path) -> None:
+def test_the_bucket_and_its_account_are_made_by_the_store_s_own_client_and_may_be_there_already(tmp_path: Path) -> None:
     """The script of the service `bucket`, in a shell, with a client that only writes down how it was called."""
     service = SERVICES["bucket"]
     shell, option, script = service["entrypoint"]
@@ -145,7 +145,10 @@ def test_the_bucket_is_made_by_the_store_s_own_client_and_may_be_there_already(t
     assert service["depends_on"] == {"store": {"condition": "service_healthy"}}
     secrets = make_secrets(tmp_path)
     client = tmp_path / "mc"
-    client.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\ntest "$1" != "$FAIL"\n')
+    client.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho "$MC_HOST_store" > {tmp_path}/host\n'
+        f'test "$2" != user || cat > {tmp_path}/account\ncase "$*" in *"$FAIL"*) test -z "$FAIL" ;; esac\n'
+    )
     client.chmod(0o755)
     script = script.replace("$$", "$").replace("/run/secrets", str(secrets))
 
@@ -154,15 +157,36 @@ def test_the_bucket_is_made_by_the_store_s_own_client_and_may_be_there_already(t
         return subprocess.run([shell, option, script], env=variables, check=False).returncode
 
     assert run(fail="") == 0
-    password = (secrets / "store_password").read_text()
+    names = ("store_password", "service_user", "service_password")
+    root, user, password = ((secrets / name).read_text() for name in names)
     bucket = SERVICES["api"]["environment"]["HPOSVC_STORE_URL"].removeprefix("s3://")
     endpoint = SERVICES["api"]["environment"]["AWS_ENDPOINT_URL"]
+    (mounted,) = service["volumes"]
+    policy, there, mode = mounted.split(":")
     assert (tmp_path / "calls").read_text().splitlines() == [
-        f"alias set store {endpoint} hposvc {password}",
         f"mb --ignore-existing store/{bucket}",
+        "admin user add store",
+        f"admin policy create store hposvc {there}",
+        f"admin policy attach store hposvc --user {user}",
     ]
-    assert run(fail="alias") != 0
-    assert run(fail="mb") != 0
+    assert mode == "ro"
+    # by the environment and a pipe: other processes see what stands on a command line
+    assert (tmp_path / "host").read_text() == f"{endpoint.replace('//', f'//store:{root}@')}\n"
+    assert (tmp_path / "account").read_text() == f"{user}\n{password}\n"
+    statements = json.loads((ROOT / policy).read_text())["Statement"]
+    assert {resource for each in statements for resource in each["Resource"]} == {
+        f"arn:aws:s3:::{bucket}",
+        f"arn:aws:s3:::{bucket}/*",
+    }
+    assert not any("*" in action for each in statements for action in each["Action"])
+    for step in ("mb", "user add", "policy create", "attach"):
+        assert run(fail=step) != 0
+
+
+def test_only_the_store_and_what_makes_the_bucket_know_the_store_s_own_account() -> None:
+    for name, service in SERVICES.items():
+        if name not in ("store", "bucket"):
+            assert not {"store_user", "store_password"} & set(service.get("secrets", [])), name
 
 
 @pytest.mark.parametrize("script", ["deploy/secrets.sh", "deploy/slurm.sh"])
@@ -219,8 +243,9 @@ def test_the_secrets_are_those_that_the_script_makes(tmp_path: Path) -> None:
     assert settings.database_url == f"postgresql+psycopg://hposvc:{password}@database/hposvc"
     assert len(password) == 48
     keys = aws_credentials.options({"AWS_SHARED_CREDENTIALS_FILE": str(folder / "aws_credentials")})["config"]
-    assert keys["aws_access_key_id"] == (folder / "store_user").read_text()
-    assert keys["aws_secret_access_key"] == (folder / "store_password").read_text()
+    assert keys["aws_access_key_id"] == (folder / "service_user").read_text() != (folder / "store_user").read_text()
+    assert keys["aws_secret_access_key"] == (folder / "service_password").read_text()
+    assert (folder / "store_password").read_text() != (folder / "service_password").read_text()
     again = subprocess.run(["sh", tmp_path / "deploy/secrets.sh"], capture_output=True, text=True, check=False)
     assert again.returncode == 1
     assert (folder / "postgres_password").read_text() == password
