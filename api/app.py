@@ -38,6 +38,7 @@ from api.routes import (
     job_data,
     jobs,
     metrics,
+    predictions,
     problems,
     reviews,
     webhooks,
@@ -169,7 +170,10 @@ def create_app(settings: Settings) -> FastAPI:
         Guard,
         hosts=_hosts(settings),
         addresses=not is_loopback(settings.host),
-        largest={datasets.router.prefix: settings.max_upload_bytes},
+        largest={
+            datasets.router.prefix: settings.max_upload_bytes,
+            f"{predictions.router.prefix}/*/predictions": settings.max_upload_bytes,
+        },
     )
     app.add_middleware(Observing, metrics=held.metrics)
     if settings.root_path:
@@ -178,6 +182,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (
         jobs,
         job_data,
+        predictions,
         hyperparameters,
         compare,
         experiments,

@@ -255,6 +255,11 @@ row_id,part,rank,weight,label,predicted,probability,label_probability,customer,a
 c-0412,train,1,0.0013,true,false,0.97,0.03,c-0412,29,Lima,true
 """
 
+PREDICTIONS_CSV = """\
+row_id,predicted,probability of false,probability of true
+c-0500,false,0.93,0.07
+"""
+
 DECISION = {
     "row": "c-0412",
     "decision": "relabel",

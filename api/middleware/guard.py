@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Collection, Mapping
+from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -44,7 +45,7 @@ def is_loopback(host: str) -> bool:
 class Guard:
     """ASGI middleware. ``hosts``: names served beside the loopback ones; ``addresses``: whether IP addresses are, too.
 
-    ``largest`` are the bytes that a body may have for paths where that is another number than ``MAX_BODY``.
+    ``largest`` are the bytes that a body may have for paths, with ``*`` for an id, where that is not ``MAX_BODY``.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        largest = self.largest.get(scope["path"], MAX_BODY)
+        largest = next((most for path, most in self.largest.items() if fnmatchcase(scope["path"], path)), MAX_BODY)
         problem = (
             self._unknown_host(headers) or self._cross_site(scope["method"], headers) or _too_large(headers, largest)
         )

@@ -172,7 +172,7 @@ async def upload(
 
     The file is looked at, whatever it is called.
     """
-    called = name or f"data.{_suffix(request)}"
+    called = name or f"data.{suffix_of(request)}"
     try:
         check_name(called)
     except DataError as error:
@@ -183,8 +183,8 @@ async def upload(
     service = held.datasets
     await held.work.changes.run(tenant, partial(service.assert_room, tenant))  # before anything is written
     with held.staging.file(tenant) as take:
-        async with _on_threads(service.incoming()) as incoming:
-            sha256 = await _receive(request, incoming, take)
+        async with on_threads(service.incoming()) as incoming:
+            sha256 = await receive_file(request, incoming, take)
             keep = partial(_keep, service, incoming, sha256, called, options, tenant)
             found, new = await held.work.uploads.run(tenant, keep)
     headers = {"Location": found.links.self} if new else {"Content-Location": found.links.self}
@@ -200,7 +200,7 @@ def _by_column(said: list[str]) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((column, tuple(sorted(found[column]))) for column in sorted(found))
 
 
-def _suffix(request: Request) -> str:
+def suffix_of(request: Request) -> str:
     """What a file of this type is called. Raises HTTPProblem: the body is none."""
     media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     encoding = request.headers.get("content-encoding", "identity")
@@ -213,7 +213,7 @@ def _suffix(request: Request) -> str:
 
 
 @asynccontextmanager
-async def _on_threads(manager: AbstractContextManager[Entered]) -> AsyncIterator[Entered]:
+async def on_threads(manager: AbstractContextManager[Entered]) -> AsyncIterator[Entered]:
     """``manager``, entered and left on a thread, because it waits for a disk."""
     entered = await to_thread.run_sync(manager.__enter__)
     try:
@@ -223,7 +223,7 @@ async def _on_threads(manager: AbstractContextManager[Entered]) -> AsyncIterator
             await to_thread.run_sync(manager.__exit__, *sys.exc_info())
 
 
-async def _receive(request: Request, incoming: Incoming, take: Callable[[int], None]) -> str:
+async def receive_file(request: Request, incoming: Incoming, take: Callable[[int], None]) -> str:
     """Write the body down as it comes; returns its SHA-256. It is never wholly in memory.
 
     ``take`` is told the size of each piece before that is written.

@@ -11,7 +11,9 @@ from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
 from hposvc.jobs import queries
-from tests.support.browser import Watch
+from tests.support.browser import Watch, faults
+from tests.support.predicting import job_with_model
+from tests.support.reviews_of_products import reviews_csv
 from tests.support.serving import RESULT, Server, running, submit, succeeded
 
 pytestmark = pytest.mark.browser
@@ -44,6 +46,49 @@ def test_a_job_is_renamed_tagged_and_deleted(page: Page, server: Server) -> None
     page.get_by_role("button", name="Delete the job").click()
     expect(page.get_by_role("heading", name="No jobs yet")).to_be_visible()
     assert names(server) == {}
+
+
+def test_a_file_of_rows_is_predicted(page: Page, server: Server, tmp_path: Path, watch: Watch) -> None:
+    job = job_with_model(server, tmp_path)
+    page.goto(f"/jobs/{job}")
+    form = page.locator("#predict")
+    rows = tmp_path / "later.csv"
+    rows.write_bytes(b"stars\n1\n2\n")
+    form.get_by_label("File of rows").set_input_files(rows)
+    form.get_by_role("button", name="Predict").click()
+    expect(form).to_contain_text("there is no column 'review'")
+    watch.forgive("422")
+    rows.write_bytes(reviews_csv(40, seed=7))
+    form.get_by_label("File of rows").set_input_files(rows)
+    with page.expect_download() as download:
+        form.get_by_role("button", name="Predict").click()
+    assert download.value.suggested_filename == "later predicted.csv"
+    assert len(Path(download.value.path()).read_text().splitlines()) == 41
+    expect(form).to_contain_text("40 rows are predicted, accuracy")
+    assert [fault for fault in faults(page) if "predict" in fault] == []
+
+
+def test_a_view_of_the_jobs_is_saved_and_forgotten(page: Page, server: Server) -> None:
+    for name in ("apples", "pears"):
+        submit(server.engine, name=name)
+    page.goto("/")
+    expect(page.locator("#views")).to_be_hidden()
+    page.get_by_label("Search by name").fill("pear")
+    expect(page.locator("#jobs tbody tr")).to_have_count(1)
+    page.get_by_role("button", name="Save this view").click()
+    dialog = page.get_by_role("dialog", name="Save this view")
+    dialog.get_by_label("Name").fill("<b>fruit</b>")
+    dialog.get_by_label("Name").press("Enter")
+    page.goto("/")
+    expect(page.locator("#jobs tbody tr")).to_have_count(2)
+    page.locator("#views").get_by_role("link", name="<b>fruit</b>").click()
+    expect(page.locator("#jobs tbody tr")).to_have_count(1)
+    expect(page.get_by_label("Search by name")).to_have_value("pear")
+    assert [fault for fault in faults(page) if "views" in fault] == []
+    page.get_by_role("button", name="Forget the view <b>fruit</b>").click()
+    expect(page.locator("#views")).to_be_hidden()
+    page.reload()
+    expect(page.locator("#views")).to_be_hidden()
 
 
 def test_a_job_that_runs_cannot_be_deleted_but_edited(page: Page, server: Server, watch: Watch) -> None:

@@ -10,6 +10,7 @@ import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
+import { offerPrediction } from "./predict.js";
 import { completeResult, renderResult } from "./result.js";
 import { Series } from "./series.js";
 import { ACTIONS, ACTIVE, TERMINAL, stateBadge, stateText } from "./states.js";
@@ -337,6 +338,7 @@ function eventText({ type, data, attempt }) {
 
 async function files() {
   const { items } = await get(jobPath(id, "/artifacts"));
+  offerPrediction($("#predict"), id, items.some(({ name }) => name === "model.safetensors"));
   show($("#files"), items.length > 0);
   $("#files .scroll").replaceChildren(
     h(

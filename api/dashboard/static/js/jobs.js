@@ -6,6 +6,7 @@ import { age, count, jobName, kind, local, number, subject, toNumber } from "./f
 import { Bulk } from "./bulk.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
+import { Views } from "./views.js";
 import { ACTIONS, ACTIVE, TERMINAL, progressBar, stateBadge } from "./states.js";
 
 const PAGE = 50;
@@ -23,6 +24,7 @@ const bulk = new Bulk($("#bulk"), () => {
   now();
 });
 const sorts = document.querySelectorAll("#jobs .sort");
+const views = new Views($("#views"), $("#save-view"), $("#name-view"));
 let pages = 1;
 
 const parameters = () => new URLSearchParams([...new FormData(form)].filter(([, value]) => value));
@@ -36,6 +38,7 @@ function writeUrl() {
   const wanted = parameters().toString();
   history.replaceState(null, "", wanted ? `?${wanted}` : location.pathname);
   show($("#clear"), wanted !== "");
+  views.show(wanted);
   for (const button of sorts) {
     const order = form.elements.order.value || "newest";
     const own = order === button.dataset.order || (order === "oldest" && button.dataset.order === "newest");
