@@ -63,6 +63,12 @@ class Child:
         """Its process id."""
         return self._process.pid
 
+    def begin(self) -> None:
+        """Forget what was of the job before."""
+        self.ready.clear()
+        self._log.clear()
+        self._oom_kills = oom_kills()
+
     def receive(self, timeout: float) -> Message | None:
         """The next message; None when there will be no more. Raises queue.Empty."""
         return self._messages.get(timeout=timeout)

@@ -12,7 +12,7 @@ Runner to supervisor::
     snapshot    iteration, summary, detail: λ in short, see hposvc.snapshots
     checkpoint  iteration, path, sha256
     note        level, message
-    result      result, artifacts: [{name, path, size, sha256, kind}]
+    result      result, artifacts: [{name, path, size, sha256, kind}], stays: if ``ready`` follows
     error       reason, message, remedy, iteration
     paused      iteration
     heartbeat

@@ -1,12 +1,14 @@
-"""The runner: a process that solves one job and speaks only to its supervisor. It has no address of the database.
+"""The runner: a process that solves one job after the other and speaks only to its supervisor.
 
-It is started ahead of its job, so that importing Jittor is done when the job comes, and leaves after it. It never
-outlives its supervisor.
+It has no address of the database. It is started ahead of its job, so that importing Jittor is done when the job comes.
+After a job that went well it stays for the next one; after any other end it leaves, and a new one does the next job.
+It never outlives its supervisor.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import platform
 import queue
@@ -49,6 +51,8 @@ FROM_START = (
 OF_VERSION = "other_version", FROM_START
 NOT_HERE = "not_installed", "Ask an operator to install the package on the workers that had it, and to restart them."
 OOM_SCORE = "500"  # of -1000 to 1000: what the kernel ends first when the machine runs out of memory
+MOST_JOBS = 100  # of one runner: what leaks slowly ends with it
+MOST_KEPT = 512 * 2**20  # bytes by which a runner may have grown since it was ready, and stay
 
 
 class Solvable(Protocol):
@@ -107,12 +111,13 @@ class Channel:
             protocol.write(self._descriptor, {"type": type_, **fields})
 
     def job(self) -> Message:
-        """The one ``solve`` command, when it comes."""
+        """The next ``solve`` command, when it comes."""
         return self._solve.get()
 
     def _receive(self) -> None:
         while (message := protocol.read(self._commands)) is not None:
             if message["command"] == "solve":
+                self.asked = None  # what came before was for the job before
                 self._solve.put(message)
             else:
                 self.asked = message["command"]
@@ -128,7 +133,7 @@ class Channel:
 
 
 def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
-    """Solve one job, and leave.
+    """Solve one job after the other, as long as this process is as good as a new one.
 
     ``prepare()`` returns how to load a job, and the name of the device. ``explain(error)`` returns the reason, the
     message, the remedy and the iteration that the owner of a failed job reads.
@@ -137,26 +142,40 @@ def serve(prepare: Callable[[], tuple[Load, str]], explain: Explain) -> None:
     with contextlib.suppress(OSError):  # rather this process than the worker, the API or the database
         Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
     channel = Channel()
-    stop_tracing = tracing.start("runner")
+    send_spans = tracing.start("runner")
     load, device = prepare()
-    channel.send("ready", versions=_versions(), device=device)
-    job = channel.job()
-    failpoint("runner.solve_received")
-    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone
-        try:
-            parent = job.get("traceparent")
-            with tracing.span("job.run", parent=parent, hposvc__job_id=job["job_id"], hposvc__attempt=job["attempt"]):
-                _solve(channel, load, job)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the job's owner must read it
-            traceback.print_exc()
-            channel.send("error", **explain(error))
-    stop_tracing()
+    begun_with = _resident()
+    for number in range(1, MOST_JOBS + 1):
+        channel.send("ready", versions=_versions(), device=device)
+        job = channel.job()
+        failpoint("runner.solve_received")
+        own = job["spec"].get("problem") is not None  # its code may leave anything behind
+        allowed = not own and device == "cpu" and number < MOST_JOBS
+        stays = _attend(channel, load, job, explain, partial(_stays, allowed, begun_with))
+        send_spans()
+        if not stays:
+            break
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # without Jittor's tidying up, which takes a while and frees nothing that the end of a process does not
 
 
-def _solve(channel: Channel, load: Load, job: Message) -> None:
+def _attend(channel: Channel, load: Load, job: Message, explain: Explain, stays: Callable[[], bool]) -> bool:
+    """Do the job, or say why not; whether this process stays for another."""
+    try:
+        parent = job.get("traceparent")
+        with tracing.span("job.run", parent=parent, hposvc__job_id=job["job_id"], hposvc__attempt=job["attempt"]):
+            return _solve(channel, load, job, stays)
+    except BrokenPipeError:  # the supervisor is gone
+        return False
+    except Exception as error:  # noqa: BLE001 - whatever it is, the job's owner must read it
+        traceback.print_exc()
+        with contextlib.suppress(BrokenPipeError):
+            channel.send("error", **explain(error))
+        return False
+
+
+def _solve(channel: Channel, load: Load, job: Message, stays: Callable[[], bool]) -> bool:
     spec = JobSpec.model_validate(job["spec"])
     directory = Path(job["directory"])
     path = job["checkpoint_path"]
@@ -170,7 +189,7 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
     channel.send("started", resumed_from=run.iteration or None, problem_version=getattr(run, "problem_version", None))
     channel.send("phase", phase="solving")
     if not _iterate(channel, run, spec, directory):
-        return
+        return False
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
     with tracing.span("job.refit"):
@@ -182,8 +201,11 @@ def _solve(channel: Channel, load: Load, job: Message) -> None:
         path = str(directory / name)
         artifacts.append({"name": name, "path": path, "size": len(data), "sha256": sha256, "kind": kind})
     failpoint("runner.artifacts_written")
-    channel.send("result", result=outcome.result, artifacts=artifacts)
+    del run
+    staying = stays()
+    channel.send("result", result=outcome.result, artifacts=artifacts, stays=staying)
     failpoint("runner.result_sent")
+    return staying
 
 
 def _uploads(listed: list[Message]) -> dict[str, Any]:
@@ -312,6 +334,17 @@ def _die_with_parent() -> None:
     if os.getppid() != int(os.environ[protocol.RUNNER_PARENT]):
         os._exit(0)  # it died before the line above
     os.register_at_fork(after_in_child=end_with_parent)
+
+
+def _stays(allowed: bool, begun_with: int) -> bool:
+    """Whether this process is as good as a new one, as far as its memory says."""
+    gc.collect()
+    return allowed and _resident() - begun_with < MOST_KEPT
+
+
+def _resident() -> int:
+    """The memory that this process holds, in bytes."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _versions() -> dict[str, str]:

@@ -28,6 +28,7 @@ from workers.job_files import JobFiles
 from workers.lease import Lease
 from workers.losses import Loss
 from workers.protocol import Message
+from workers.spare import Spare
 from workers.timing import Timing
 
 log = logging.getLogger(__name__)
@@ -50,19 +51,19 @@ class Session:
         attempt: Attempt,
         *,
         claimed_at: float,
-        take_runner: Callable[[float], Child | None],
+        runners: Spare,
         store: Store,
         directory: Path,
         timing: Timing,
         memory_limit: float | None = None,
         on_recorded: Callable[[int], None] = lambda number: None,
     ) -> None:
-        """``claimed_at``: the time by ``clock`` just before the claim; ``take_runner(timeout)``: a ready runner;
+        """``claimed_at``: the time by ``clock`` just before the claim; ``runners`` has a ready one;
         ``memory_limit``: bytes that the runner may take; ``on_recorded(number)`` hears of iterations once they are in
         the database.
         """
         self._attempt = attempt
-        self._take_runner = take_runner
+        self._runners = runners
         self._files = JobFiles(store, directory, attempt.job_id, attempt.number)
         self._timing = timing
         self._memory_limit = memory_limit
@@ -71,6 +72,7 @@ class Session:
         self._started = False
         self._on_recorded = on_recorded
         self._runner: Child | None = None
+        self._stays = False
         self._pending: list[dict[str, float | None]] = []
         self._pending_since = 0.0
         self._snapshots: list[Snapshot] = []
@@ -91,7 +93,7 @@ class Session:
         self._draining = True
 
     def run(self) -> None:
-        """Solve the job. When this returns, its runner is gone."""
+        """Solve the job. When this returns, its runner is gone, or waits for the next job."""
         try:
             if self._begin():
                 while not self._step():
@@ -108,13 +110,22 @@ class Session:
             self._lose(losses.internal(error))
         finally:
             self._lease.end()
-            if self._runner is not None:
-                self._runner.close(self._timing.terminate)
+            self._part()
+
+    def _part(self) -> None:
+        """Keep the runner for the next job, or see it end."""
+        if self._runner is None:
+            return
+        if self._stays:
+            self._runners.put_back(self._runner)
+            return
+        self._runners.replace()
+        self._runner.close(self._timing.terminate)
 
     def _begin(self) -> bool:
         """Give the job to a runner; False when it came to nothing."""
         waiting_since = clock()
-        while (child := self._take_runner(TICK_SECONDS)) is None:
+        while (child := self._runners.take(TICK_SECONDS)) is None:
             self._lease.assert_held()
             if self._draining:
                 self._conclude(self._attempt.release)
@@ -126,6 +137,9 @@ class Session:
                 self._lose(losses.not_ready(self._timing.start))
                 return False
         self._runner = child
+        child.begin()
+        if self._problem is not None:
+            self._runners.replace()  # no runner of an own problem comes back
         self._progress_at = clock()
         uploads = self._fetch_datasets()
         if uploads is None:
@@ -225,7 +239,9 @@ class Session:
             case "note":
                 self._note(str(message["level"]), str(message["message"]))
             case "result":
+                stays = message["stays"] is True
                 self._succeed(message["result"], message["artifacts"])
+                self._stays = stays
                 return True
             case "error":
                 self._flush()

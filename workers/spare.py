@@ -1,4 +1,7 @@
-"""A runner that is started ahead of its job, so that importing Jittor is done when the job comes."""
+"""The runner that waits for the next job, so that importing Jittor is done when the job comes.
+
+After a job that went well it comes back. Where it does not, the next one is started.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 class Spare:
-    """One runner in waiting. ``tend`` is for the main thread alone, because a runner dies with the thread that
-    started it; ``take`` is for any.
+    """One runner in waiting, or at work. ``tend`` is for the main thread alone, because a runner dies with the thread
+    that started it; ``take``, ``put_back`` and ``replace`` are for any.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -26,6 +29,7 @@ class Spare:
         self._command = command
         self._changed = threading.Condition()
         self._child: Child | None = None
+        self._at_work = False
         self._not_before = 0.0
         self._closed = False
 
@@ -45,18 +49,35 @@ class Spare:
                     self._not_before = clock() + RESTART_SECONDS[min(self.failures, len(RESTART_SECONDS) - 1)]
                     self.failures += 1
                     log.error("the runner does not start: %s", child.exit_reason().message)
-            if not self._closed and clock() >= self._not_before:
+            if not self._closed and not self._at_work and clock() >= self._not_before:
                 self._child = Child(self._command)
         return None
 
     def take(self, timeout: float) -> Child | None:
         """The runner that waits, to be the caller's; None when there is none within ``timeout`` seconds."""
+        self.needed.set()
         with self._changed:
             if not self._changed.wait_for(lambda: self._ready() is not None, timeout):
                 return None
             child, self._child = self._ready(), None
-        self.needed.set()
+            self._at_work = True
         return child
+
+    def put_back(self, child: Child) -> None:
+        """Let the ``child`` that was taken do the next job; it says when it is ready."""
+        with self._changed:
+            self._at_work = False
+            wanted = not self._closed and self._child is None
+            if wanted:
+                self._child = child
+        if not wanted:
+            child.kill()
+
+    def replace(self) -> None:
+        """Start another runner: the one that was taken does not come back."""
+        with self._changed:
+            self._at_work = False
+        self.needed.set()
 
     def why(self) -> str:
         """What to show while no runner starts."""

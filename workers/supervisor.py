@@ -255,7 +255,7 @@ class Supervisor:
             self._session = Session(
                 attempt,
                 claimed_at=claimed_at,
-                take_runner=self._take_runner,
+                runners=self._spare,
                 store=self._store,
                 directory=Path(directory),
                 timing=self._timing,
@@ -266,10 +266,6 @@ class Supervisor:
                 self._session.drain()
             self._show("busy", job_id=attempt.job_id)
             self._session.run()
-
-    def _take_runner(self, timeout: float) -> Child | None:
-        self._spare.needed.set()
-        return self._spare.take(timeout)
 
     def _hand_back(self) -> None:
         """Let the job that is under way be handed back, and wait until it is."""

@@ -36,6 +36,7 @@ from hposvc.labels import analysis as classes
 from hposvc.labels import networks, numbers
 from hposvc.labels.classifiers import Floats, Integers, Parameters, RowLosses, SoftmaxRegression
 from hposvc.labels.cross_fit import Labels
+from hposvc.run.remembered import key_of, remembered
 from hposvc.run.translation import config, model, supervised
 from hposvc.schema.result import Tried
 from hposvc.schema.spec import FROM_LABELS, JobSpec
@@ -132,19 +133,35 @@ class Labelling:
     def candidate(self, name: str) -> Parameters:
         """The model of a candidate on all its rows: see :func:`hposvc.labels.analysis.fit_candidate`."""
         steps = classes.FINAL_STEPS if self.spec.model.type == "linear" else networks.FINAL_STEPS
-        return classes.fit_candidate(self.labels, self.classifier, self.analysis, name, steps)
+        return remembered(
+            key_of(self._key, name),
+            lambda: classes.fit_candidate(self.labels, self.classifier, self.analysis, name, steps),
+        )
 
     @cached_property
     def analysis(self) -> classes.LabelAnalysis:
         """What is known of labels that are classes. Takes seconds, and is the same each time."""
-        if isinstance(self.classifier, NetworkClassifier):
-            return networks.analyse_network(self.labels, self.classifier)
-        return classes.analyse(self.labels, self.classifier)
+
+        def analyse() -> classes.LabelAnalysis:
+            if isinstance(self.classifier, NetworkClassifier):
+                return networks.analyse_network(self.labels, self.classifier)
+            return classes.analyse(self.labels, self.classifier)
+
+        return remembered(self._key, analyse)
 
     @cached_property
     def numeric(self) -> numbers.NumericAnalysis:
         """What is known of labels that are numbers."""
-        return numbers.analyse(self.numeric_labels, self.regressor)
+        return remembered(self._key, lambda: numbers.analyse(self.numeric_labels, self.regressor))
+
+    @cached_property
+    def _key(self) -> bytes:
+        """Of all that an analysis depends on."""
+        labels: Labels | numbers.NumericLabels = self.labels if self.dataset.classes else self.numeric_labels
+        network = None if self.spec.model.type == "linear" else (self.spec.model, self.dataset.image_shape)
+        precision = None if network is None else self.spec.solver.dtype
+        arrays = labels.features, labels.given, labels.trusted_features, labels.trusted
+        return key_of(*arrays, self.dataset.classes and len(self.dataset.classes), self._seed, network, precision)
 
     @property
     def found(self) -> classes.LabelAnalysis | numbers.NumericAnalysis:

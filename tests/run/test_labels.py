@@ -11,6 +11,8 @@ import pytest
 
 from hposvc import training_data
 from hposvc.bilevel import Diverged
+from hposvc.labels import analysis, numbers
+from hposvc.run import remembered
 from hposvc.run.run import Run
 from hposvc.schema.result import read_result
 from hposvc.schema.spec import JobSpec
@@ -200,3 +202,37 @@ def test_a_linear_job_hands_over_the_average_of_its_regularized_models() -> None
     )
     chosen = wanted.model_copy(update={"hyperparameters": wanted.hyperparameters.model_copy(update={"per": "feature"})})
     assert read_result(solved(chosen).finish().result).handed_over != "averaged"
+
+
+@pytest.mark.parametrize("dataset", ["sklearn:iris", "sklearn:diabetes"])
+def test_what_is_remembered_of_the_labels_changes_no_number(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jobs on the same labels share one analysis; other seeds and other models have their own."""
+    module: Any = analysis if dataset == "sklearn:iris" else numbers
+    analyses: list[int] = []
+    find = module.analyse
+
+    def counted(*given: Any) -> Any:
+        analyses.append(1)
+        return find(*given)
+
+    monkeypatch.setattr(module, "analyse", counted)
+
+    def files(**changes: Any) -> dict[str, bytes]:
+        fields = {"kind": "data_reweighting", "dataset": {"id": dataset}, "stop": {"iterations": 3}}
+        run = Run(JobSpec.model_validate(fields | changes))
+        for _ in run.iterations():
+            pass
+        artifacts = dict(run.finish().artifacts)
+        del artifacts["report.json"]  # says how long it took
+        return artifacts
+
+    remembered._found.clear()
+    alone = files()
+    other = files(solver={"lower": {"weight_decay": 0.1}})
+    assert len(analyses) == 1
+    assert other != alone
+    assert files() == alone
+    remembered._found.clear()
+    assert files() == alone
+    files(solver={"seed": 1})
+    assert len(analyses) == 3
