@@ -3,8 +3,7 @@
     python -m benchmarks.service_overhead --iterations 2000 --repeats 3 [--database-url postgresql+psycopg://…]
 
 Both times go from the loaded job to its finished report. In the service that includes every iteration in the database,
-the checkpoints, the files in the store, and the next runner that starts meanwhile. Runs alternate; medians are
-compared.
+the checkpoints and the files in the store. Runs alternate; medians are compared.
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class Child:
         os.close(write_end)
         self.versions: dict[str, str] = {}
         self.device = "unknown"
+        self.tenant: str | None = None  # whose jobs it has done
         self.ready = threading.Event()
         self.last_heard = clock()
         self._closed = threading.Event()
@@ -63,8 +64,9 @@ class Child:
         """Its process id."""
         return self._process.pid
 
-    def begin(self) -> None:
-        """Forget what was of the job before."""
+    def begin(self, tenant: str | None) -> None:
+        """Forget what was of the job before: the next one is a job of ``tenant``."""
+        self.tenant = tenant
         self.ready.clear()
         self._log.clear()
         self._oom_kills = oom_kills()

@@ -125,7 +125,7 @@ class Session:
     def _begin(self) -> bool:
         """Give the job to a runner; False when it came to nothing."""
         waiting_since = clock()
-        while (child := self._runners.take(TICK_SECONDS)) is None:
+        while (child := self._runners.take(TICK_SECONDS, self._attempt.tenant)) is None:
             self._lease.assert_held()
             if self._draining:
                 self._conclude(self._attempt.release)
@@ -137,7 +137,7 @@ class Session:
                 self._lose(losses.not_ready(self._timing.start))
                 return False
         self._runner = child
-        child.begin()
+        child.begin(self._attempt.tenant)
         if self._problem is not None:
             self._runners.replace()  # no runner of an own problem comes back
         self._progress_at = clock()

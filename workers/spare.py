@@ -53,8 +53,15 @@ class Spare:
                 self._child = Child(self._command)
         return None
 
-    def take(self, timeout: float) -> Child | None:
-        """The runner that waits, to be the caller's; None when there is none within ``timeout`` seconds."""
+    def take(self, timeout: float, tenant: str | None = None) -> Child | None:
+        """The runner that waits, to be the caller's; None when there is none within ``timeout`` seconds.
+
+        One that has done a job of another tenant than ``tenant`` is ended: it has held its rows.
+        """
+        with self._changed:
+            if self._child is not None and self._child.tenant not in (None, tenant):
+                self._child.kill()
+                self._child = None
         self.needed.set()
         with self._changed:
             if not self._changed.wait_for(lambda: self._ready() is not None, timeout):

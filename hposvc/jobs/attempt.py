@@ -58,6 +58,7 @@ class Attempt:
         number: int,
         spec: dict[str, Any],
         traceparent: str | None = None,
+        tenant: str | None = None,
     ) -> None:
         self._engine = engine
         self._publisher = publisher
@@ -65,6 +66,7 @@ class Attempt:
         self.number = number
         self.spec = spec
         self.traceparent = traceparent  # of the request that submitted the job
+        self.tenant = tenant  # whose job it is
 
     def renew(self, lease_seconds: float) -> Asked:
         """Hold the job for another ``lease_seconds``. Raises Fenced."""
@@ -352,7 +354,7 @@ def claim(
         move_to(connection, Action.CLAIM, row, number, {"worker": worker_id})
         failpoint("claim.before_commit")
     failpoint("claim.committed")
-    return Attempt(engine, publisher, job_id, number, row.spec, row.traceparent)
+    return Attempt(engine, publisher, job_id, number, row.spec, row.traceparent, row.tenant_id)
 
 
 def _is_finite(value: float | None) -> bool:

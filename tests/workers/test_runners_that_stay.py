@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from hposvc.access.tenants import Tenants
 from hposvc.jobs import queries
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
@@ -48,6 +49,15 @@ def test_it_stays_after_success_and_after_no_other_end(service: Service) -> None
     assert runner_of(worker) != second
 
 
+def test_it_does_jobs_of_one_tenant_only(service: Service) -> None:
+    worker = service.worker()
+    Tenants(service.engine).create("other")
+    solved(service)
+    first = runner_of(worker)
+    service.assert_succeeded_exactly(service.jobs.submit(tiny_spec(), tenant="other").id)
+    assert runner_of(worker) != first
+
+
 def test_one_that_dies_while_it_waits_is_replaced(service: Service) -> None:
     worker = service.worker()
     solved(service)
@@ -62,7 +72,7 @@ def test_a_request_that_comes_after_the_end_of_a_job_is_not_for_the_next_one(tmp
     try:
         for _ in range(2):
             assert child.ready.wait(60)
-            child.begin()
+            child.begin("default")
             child.send(solve(tiny_spec(), tmp_path))
             types = []
             while not types or types[-1] not in ("result", "error", "paused"):
