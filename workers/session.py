@@ -110,22 +110,13 @@ class Session:
             self._lose(losses.internal(error))
         finally:
             self._lease.end()
-            self._part()
-
-    def _part(self) -> None:
-        """Keep the runner for the next job, or see it end."""
-        if self._runner is None:
-            return
-        if self._stays:
-            self._runners.put_back(self._runner)
-            return
-        self._runners.replace()
-        self._runner.close(self._timing.terminate)
+            if self._runner is not None:
+                self._runners.put_back(self._runner, stays=self._stays, patience=self._timing.terminate)
 
     def _begin(self) -> bool:
         """Give the job to a runner; False when it came to nothing."""
-        waiting_since = clock()
-        while (child := self._runners.take(TICK_SECONDS, self._attempt.tenant)) is None:
+        waiting_since, tenant = clock(), self._attempt.tenant
+        while (child := self._runners.take(TICK_SECONDS, tenant, comes_back=self._problem is None)) is None:
             self._lease.assert_held()
             if self._draining:
                 self._conclude(self._attempt.release)
@@ -137,9 +128,7 @@ class Session:
                 self._lose(losses.not_ready(self._timing.start))
                 return False
         self._runner = child
-        child.begin(self._attempt.tenant)
-        if self._problem is not None:
-            self._runners.replace()  # no runner of an own problem comes back
+        child.begin(tenant)
         self._progress_at = clock()
         uploads = self._fetch_datasets()
         if uploads is None:
@@ -239,9 +228,7 @@ class Session:
             case "note":
                 self._note(str(message["level"]), str(message["message"]))
             case "result":
-                stays = message["stays"] is True
-                self._succeed(message["result"], message["artifacts"])
-                self._stays = stays
+                self._succeed(message["result"], message["artifacts"], stays=message["stays"] is True)
                 return True
             case "error":
                 self._flush()
@@ -346,13 +333,14 @@ class Session:
         if self._notes <= KEPT_NOTES:  # each is a transaction, and the lease is renewed between them
             self._write(lambda: self._attempt.note(level, message))
 
-    def _succeed(self, result: dict[str, Any], artifacts: list[dict[str, Any]]) -> None:
+    def _succeed(self, result: dict[str, Any], artifacts: list[dict[str, Any]], *, stays: bool) -> None:
         self._flush()
         files = [
             StoredFile(file["name"], file["kind"], file["size"], file["sha256"], self._files.put(Path(file["path"])))
             for file in artifacts
         ]
         self._conclude(lambda: self._attempt.succeed(result, files))
+        self._stays = stays
 
     def _stopped(self) -> None:
         """The runner stopped because it was asked to; the device is free before anybody reads so."""

@@ -20,7 +20,7 @@ RESTART_SECONDS = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 class Spare:
     """One runner in waiting, or at work. ``tend`` is for the main thread alone, because a runner dies with the thread
-    that started it; ``take``, ``put_back`` and ``replace`` are for any.
+    that started it; ``take`` and ``put_back`` are for any.
     """
 
     def __init__(self, command: Sequence[str]) -> None:
@@ -53,38 +53,36 @@ class Spare:
                 self._child = Child(self._command)
         return None
 
-    def take(self, timeout: float, tenant: str | None = None) -> Child | None:
+    def take(self, timeout: float, tenant: str | None = None, *, comes_back: bool = True) -> Child | None:
         """The runner that waits, to be the caller's; None when there is none within ``timeout`` seconds.
 
-        One that has done a job of another tenant than ``tenant`` is ended: it has held its rows.
+        One that has done a job of another tenant than ``tenant`` is ended: it has held its rows. The next runner is
+        started at once, unless this one probably ``comes_back``.
         """
         with self._changed:
             if self._child is not None and self._child.tenant not in (None, tenant):
                 self._child.kill()
                 self._child = None
-        self.needed.set()
-        with self._changed:
+            self.needed.set()
             if not self._changed.wait_for(lambda: self._ready() is not None, timeout):
                 return None
             child, self._child = self._ready(), None
-            self._at_work = True
+            self._at_work = comes_back
+        self.needed.set()
         return child
 
-    def put_back(self, child: Child) -> None:
-        """Let the ``child`` that was taken do the next job; it says when it is ready."""
+    def put_back(self, child: Child, *, stays: bool, patience: float) -> None:
+        """Let the ``child`` that was taken do the next job if it ``stays``; otherwise see it end, or end it after
+        ``patience`` seconds.
+        """
         with self._changed:
             self._at_work = False
-            wanted = not self._closed and self._child is None
-            if wanted:
+            stays = stays and not self._closed and self._child is None
+            if stays:
                 self._child = child
-        if not wanted:
-            child.kill()
-
-    def replace(self) -> None:
-        """Start another runner: the one that was taken does not come back."""
-        with self._changed:
-            self._at_work = False
         self.needed.set()
+        if not stays:
+            child.close(patience)
 
     def why(self) -> str:
         """What to show while no runner starts."""
