@@ -15,8 +15,8 @@ from hposvc.jobs import queries
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.states import State
 from tests.support.harness import Service, children_of, eventually, tiny_spec
+from tests.support.in_process import METRICS, assert_equal_to_in_process
 from tests.support.worker_process import TINY
-from tests.workers.test_real_jobs import METRICS, assert_equal_to_in_process
 from workers.child import Child
 
 pytestmark = pytest.mark.slow
