@@ -14,7 +14,10 @@ from hposvc.labels.explanation import Explanation, WrongRows, wrong_of_all
 from hposvc.labels.recalibration import Recalibrated, Scores, doubt, recalibrate
 
 LEAST_SHARE = 0.02
-"""Fewer wrong rows than this share of all are taken for none, where trusted rows say how many there are."""
+"""Fewer wrong rows than this share of all are taken for none."""
+
+LEAST_THRESHOLD = 0.2
+"""No row is a suspect whose label is right with a higher probability than one minus this."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Judgement:
 
 
 def threshold(wrong: Floats, *, noise_likely: bool) -> float:
-    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where noise is likely.
+    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where noise is likely, down to one fifth.
 
     Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
     "Optimal Thresholding of Classifiers to Maximize F1 Measure"). Suspects are listed so that wrong rows are found,
@@ -52,7 +55,7 @@ def threshold(wrong: Floats, *, noise_likely: bool) -> float:
         return 0.5
     falling = np.sort(wrong)[::-1]
     expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)
-    return float(min(0.5, expected.max() / 2))
+    return float(np.clip(expected.max() / 2, LEAST_THRESHOLD, 0.5))
 
 
 def judge(labels: Labels, explanation: Explanation) -> Judgement:
@@ -84,9 +87,10 @@ def _widened(believed: WrongRows, found: Recalibrated) -> WrongRows:
 
 
 def _ends(found: Recalibrated) -> Floats:
-    """5 % and 95 % of the number of wrong rows by the weights of ``found``, (2,)."""
+    """5 % and 95 % of the number of wrong rows by the weights of ``found``, (2,), where next to none is none."""
     order = np.argsort(found.numbers)
-    ends: Floats = np.interp([0.05, 0.95], found.weights[order].cumsum(), found.numbers[order])
+    numbers = np.where(found.numbers < LEAST_SHARE * len(found.wrong), 0, found.numbers)[order]
+    ends: Floats = np.interp([0.05, 0.95], found.weights[order].cumsum(), numbers)
     return ends
 
 
