@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
 from tests.support.browser import Watch, faults, people
+from tests.support.predicting import job_with_model
+from tests.support.reviewing import judged_texts
 from tests.support.screenshots import SETTLED, stage
 from tests.support.serving import RESULT, Server, checkpoint, running, succeeded, watch_lambda
 
@@ -75,7 +78,18 @@ def test_axe_finds_nothing_serious_in_what_appears_when_asked(
         page.get_by_role("button", name="Upload").click()
         expect(page.locator("#answer")).to_contain_text("line 62" if name == "broken" else "60 rows")
         found += faults(page)
-    page.get_by_role("button", name="Delete").click()
+    expect(page.locator("#begin tbody tr")).to_have_count(6)
+    found += faults(page)
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        texts = judged_texts(server, client)
+    page.goto(f"/jobs/{texts}/review")
+    expect(page.locator(".values mark").first).to_be_visible()
+    found += faults(page)
+    page.goto(f"/jobs/{job_with_model(server, tmp_path)}")
+    expect(page.locator("#predict")).to_be_visible()
+    found += faults(page)
+    page.goto("/datasets")
+    page.get_by_role("button", name="Delete people.csv").click()
     expect(page.get_by_role("dialog")).to_be_visible()
     found += faults(page)
     job, attempt = running(server.engine, 100, dataset={"id": "sklearn:digits"})
