@@ -129,7 +129,7 @@ def expire(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count them.")] = False,
     data_dir: DataDir = None,
 ) -> None:
-    """Remove old finished jobs for good, with their iterations and files."""
+    """Remove old finished jobs for good, with their iterations and files, and experiments whose jobs are all gone."""
     from hposvc.jobs.removal import Removal
     from hposvc.storage.store import Store
 

@@ -20,15 +20,17 @@ import sqlalchemy as sa
 
 from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DELETED, artifacts, doomed_files, events, iterations, jobs
+from hposvc.db.tables import DELETED, artifacts, doomed_files, events, experiments, iterations, jobs
 from hposvc.failpoints import failpoint
 from hposvc.jobs.queue import deliveries, delivery_id
+from hposvc.schema.experiments import ENDED
 from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 CHUNK_JOBS = 100  # in one transaction, at most
+CHUNK_EXPERIMENTS = 10  # each may have thousands of trials
 CHUNK_ROWS = 20_000  # iterations in one transaction, unless a single job has more
 CHUNK_OF_A_JOB = 5000  # rows of one job in one transaction, so that writers of other jobs need not wait long
 
@@ -71,8 +73,8 @@ class Removal:
     ) -> int:
         """Remove the jobs that finished more than ``older_than`` seconds ago, in chunks; returns how many.
 
-        ``dry_run`` only counts them; ``enough`` is asked between chunks. Safe from several processes at once, and while
-        jobs run.
+        Experiments that ended before that and have no job left go with their trials. ``dry_run`` only counts the
+        jobs; ``enough`` is asked between chunks. Safe from several processes at once, and while jobs run.
         """
         old = (jobs.c.state.in_(TERMINAL), jobs.c.finished_at < now() - older_than)
         if dry_run:
@@ -95,6 +97,8 @@ class Removal:
                 break
             removed += len(chunk)
             self.clear_files()
+        while not enough() and _remove_experiments(self._engine, now() - older_than):
+            pass
         return removed
 
     def clear_files(self) -> None:
@@ -133,6 +137,16 @@ def _remove_in_chunks(engine: sa.Engine, table: sa.Table, order: sa.Column[int],
             connection.execute(table.delete().where(mine, *([order <= last] if last is not None else [])))
         if last is None:
             return
+
+
+def _remove_experiments(engine: sa.Engine, before: sa.ColumnElement[float]) -> int:
+    """Remove some experiments that ended ``before`` a time and have no job left; how many. Their trials go along."""
+    job = sa.exists().where(jobs.c.experiment_id == experiments.c.id)
+    old = (experiments.c.state.in_(ENDED), experiments.c.finished_at < before, ~job)
+    with write(engine) as connection:
+        ids = connection.execute(sa.select(experiments.c.id).where(*old).limit(CHUNK_EXPERIMENTS)).scalars().all()
+        connection.execute(experiments.delete().where(experiments.c.id.in_(ids)))
+    return len(ids)
 
 
 def _up_to(rows: Sequence[Any], limit: int) -> Iterator[Any]:

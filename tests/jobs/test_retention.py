@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from hposvc.db.clock import now
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DEFAULT_TENANT, doomed_files, iterations, jobs, metadata
+from hposvc.db.tables import DEFAULT_TENANT, doomed_files, experiment_trials, experiments, iterations, jobs, metadata
 from hposvc.jobs import removal
 from hposvc.jobs.attempt import Attempt
 from hposvc.jobs.queue import deliveries
@@ -17,6 +17,7 @@ from hposvc.jobs.service import Jobs
 from hposvc.jobs.stored_file import StoredFile
 from hposvc.schema.job import JobResource
 from hposvc.storage.store import Store
+from tests.support.experimenting import REPEATS, Laboratory, experiment, found
 from tests.support.serving import running
 
 DAY = 86400.0
@@ -76,6 +77,27 @@ def test_old_jobs_go_with_all_that_is_theirs_and_others_stay(engine: sa.Engine, 
     assert "iterations" in traces(engine, recent)
     assert "jobs" in traces(engine, live)
     assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 0
+
+
+def test_experiments_go_once_all_their_jobs_have_gone(engine: sa.Engine, store: Store) -> None:
+    lab = Laboratory(engine)
+    old, recent, running_ = (lab.experiments.submit(experiment(REPEATS | {"repeats": 2})).id for _ in range(3))
+    for each in (old, recent):
+        lab.run(each, lambda _: found())
+    with write(engine) as connection:
+        before = {"finished_at": now() - 31 * DAY}
+        connection.execute(experiments.update().where(experiments.c.id.in_([old, recent])).values(before))
+        connection.execute(jobs.update().where(jobs.c.experiment_id == old).values(before))
+        theirs = sa.select(jobs.c.id).where(jobs.c.experiment_id == recent)
+        one, other = connection.execute(theirs).scalars()
+        connection.execute(jobs.update().where(jobs.c.id == one).values(before))
+    assert removal.Removal(engine, store).expire(older_than=30 * DAY) == 3
+    with read(engine) as connection:
+        left = connection.execute(sa.select(experiments.c.id)).scalars().all()
+        trials = connection.execute(sa.select(experiment_trials.c.experiment_id).distinct()).scalars().all()
+        assert connection.execute(theirs).scalars().all() == [other]
+    assert sorted(left) == sorted([recent, running_])
+    assert old not in trials
 
 
 def test_many_jobs_go_in_chunks(
