@@ -59,6 +59,10 @@ class Solvable(Protocol):
     """What the runner needs of ``hposvc.run.run.Run``."""
 
     @property
+    def problem_version(self) -> str | None:
+        """The version of the package that brings the problem; None where the service does."""
+
+    @property
     def notes(self) -> list[str]:
         """What the owner of the job should know about how it goes on from its checkpoint."""
 
@@ -186,7 +190,7 @@ def _solve(channel: Channel, load: Load, job: Message, stays: Callable[[], bool]
         run = load(spec, None) if path is None else _resume(channel, load, spec, Path(path))
     for message in run.notes:
         channel.send("note", level="info", message=message)
-    channel.send("started", resumed_from=run.iteration or None, problem_version=getattr(run, "problem_version", None))
+    channel.send("started", resumed_from=run.iteration or None, problem_version=run.problem_version)
     channel.send("phase", phase="solving")
     if not _iterate(channel, run, spec, directory):
         return False

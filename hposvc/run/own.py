@@ -10,9 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
-from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save
 
 from hposvc import snapshots
@@ -23,19 +21,16 @@ from hposvc.bilevel import (
     Iteration,
     ModuleProblem,
     SolverState,
-    initial_state,
     runtime,
-    solve,
 )
 from hposvc.bilevel.radius import configured_oracle
-from hposvc.bilevel.state import SeriesDiverges
 from hposvc.copyable import Copyable
-from hposvc.files.tensors import metadata
 from hposvc.problems import Plugin, Result, Solved
 from hposvc.problems.loading import NotInstalled, find, load
 from hposvc.run.artifacts import parquet
 from hposvc.run.outcome import Outcome
 from hposvc.run.record import RunRecord
+from hposvc.run.solving import Solving, flat, record_of, started, unpacked
 from hposvc.run.translation import config
 from hposvc.schema.result import Ends, JobResult, LossEnds, OwnNumber, OwnTable
 from hposvc.schema.spec import JobSpec
@@ -60,7 +55,7 @@ class OtherVersion(Copyable, Exception):
         super().__init__(f"the job began with {name} {began}, and this worker has {here}")
 
 
-class OwnRun:
+class OwnRun(Solving):
     """A job of kind ``custom`` that is being solved. ``checkpoint`` continues an earlier run of the same spec.
 
     Raises:
@@ -76,10 +71,10 @@ class OwnRun:
             raise NotInstalled("?")
         runtime.start(None, spec.solver.seed)
         self.spec, self._name = spec, spec.problem
-        self.problem_version = find(self._name).version
-        saved = None if checkpoint is None else _unpack(checkpoint)
-        if saved is not None and saved[1]["version"] != self.problem_version:
-            raise OtherVersion(self._name, saved[1]["version"], self.problem_version)
+        self.problem_version = version = find(self._name).version
+        saved = None if checkpoint is None else unpacked(checkpoint)
+        if saved is not None and saved[1].get("version") != version:
+            raise OtherVersion(self._name, str(saved[1].get("version")), version)
         with self._its_own_code():
             self._plugin: Plugin[Any] = load(self._name)
         self._parameters = _parameters(self._plugin, spec)
@@ -93,44 +88,29 @@ class OwnRun:
         if saved is None:
             self._record = RunRecord(0.0)
             with self._its_own_code():
-                self._state = _started(self._problem, self._config)
+                self._state = started(self._problem, self._config)
         else:
-            self._state, self._record = SolverState.from_bytes(saved[0]), RunRecord.from_dict(saved[1]["record"])
+            self._state, self._record = SolverState.from_bytes(saved[0]), record_of(saved[1])
             self.notes = self._record.moved_here()
-
-    @property
-    def iteration(self) -> int:
-        """How many iterations are done."""
-        return self._state.iteration
 
     def iterations(self) -> Iterator[list[Iteration]]:
         """Solve, in batches. Raises Diverged, OwnProblemFailed."""
-        steps = solve(self._problem, self._config, self._state)
+        batches = super().iterations()
         while True:
             with self._its_own_code():
-                batch = next(steps, None)
+                batch = next(batches, None)
             if batch is None:
                 return
-            for iteration in batch:
-                self._record.note(iteration)
             yield batch
-
-    def end(self) -> None:
-        """Make the last iteration of the last batch the last one of all; a checkpoint keeps it."""
-        self._state.stopped_by = self._state.stopped_by or "request"
 
     def checkpoint(self) -> bytes:
         """Everything that continuing needs, as bytes without code in them; and λ by name, for whoever looks on."""
-        named = parquet(pa.table({"name": self._names(), "lambda": self._lambda(self._state.lam)}))
-        parts = {"state": self._state.to_bytes(), snapshots.IN_CHECKPOINT: named}
-        progress = {"version": self.problem_version, "record": self._record.as_dict()}
-        arrays = {name: np.frombuffer(content, dtype=np.uint8) for name, content in parts.items()}
-        return bytes(save(arrays, metadata={"progress": json.dumps(progress)}))
+        return self.saved({"name": self._names()})
 
     def snapshot(self) -> snapshots.Snapshot:
         """λ as it is now, in short."""
         names = self._names()
-        lam = self._lambda(self._state.lam)
+        lam = flat(self._state.lam)
         return snapshots.take(
             self._state.iteration, lam, self._groups(), "linear", lambda index: {"name": names[index]}
         )
@@ -165,7 +145,7 @@ class OwnRun:
             numbers=[OwnNumber(name=name, value=float(value)) for name, value in own.numbers.items()],
             tables=_tables(own),
         ).model_dump(mode="python")
-        lam = pa.table({"name": self._names(), "lambda": self._lambda(state.best_lam)})
+        lam = pa.table({"name": self._names(), "lambda": flat(state.best_lam)})
         w = {name: array.numpy() for name, array in zip(self._parameter_names(), state.w, strict=True)}
         return Outcome(
             result,
@@ -176,9 +156,6 @@ class OwnRun:
                 **files,
             },
         )
-
-    def _lambda(self, lam: list[Any]) -> NDArray[np.float64]:
-        return np.concatenate([array.numpy().astype(np.float64).ravel() for array in lam])
 
     def _groups(self) -> list[snapshots.Group]:
         names = self._lambda_names()
@@ -236,13 +213,6 @@ def _fits(problem: BilevelProblem, spec: JobSpec, estimator: Any) -> None:
         raise DataError([Defect("solver.implicit.method", message, "use neumann")])
 
 
-def _started(problem: BilevelProblem, settings: Any) -> SolverState:
-    try:
-        return initial_state(problem, settings)
-    except SeriesDiverges as error:
-        raise DataError([Defect("solver.lower.learning_rate", error.message, error.remedy)]) from error
-
-
 def _tables(own: Result) -> list[OwnTable]:
     return [
         OwnTable(
@@ -270,11 +240,3 @@ def _place(error: BaseException) -> str:
             place = f", at {file.rpartition('/')[2]}:{trace.tb_lineno}"
         trace = trace.tb_next
     return place
-
-
-def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:
-    try:
-        progress = json.loads(metadata(checkpoint)["progress"])
-        return load_tensors(checkpoint)["state"].tobytes(), {"version": progress["version"], **progress}
-    except Exception as error:
-        raise ValueError(f"not a checkpoint of an own problem: {error}") from error

@@ -17,8 +17,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
-from safetensors.numpy import load, save
 
 from hposvc import snapshots, training_data
 from hposvc.bilevel import (
@@ -27,22 +25,19 @@ from hposvc.bilevel import (
     ReweightingProblem,
     SolverState,
     evaluate,
-    initial_state,
     largest_stable_rate,
     runtime,
-    solve,
 )
 from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.radius import configured_oracle
-from hposvc.bilevel.state import SeriesDiverges
 from hposvc.bilevel.stopping import FLUSH_ITERATIONS
-from hposvc.files.tensors import metadata
 from hposvc.run import evaluation
 from hposvc.run.artifacts import HyperparameterTable, Problem, lightest, model_file, parquet, rows_table, strongest
 from hposvc.run.corrected import corrected
 from hposvc.run.labelling import Labelling, starts_at_labels
 from hposvc.run.outcome import Outcome
 from hposvc.run.record import RunRecord
+from hposvc.run.solving import Solving, flat, record_of, started, unpacked
 from hposvc.run.translation import config, problem
 from hposvc.schema import cautions
 from hposvc.schema.result import Column, Ends, JobResult, LossEnds, Tried
@@ -52,7 +47,7 @@ from hposvc.schema.spec import JobSpec
 TEST_EVERY = FLUSH_ITERATIONS
 
 
-class Run:
+class Run(Solving):
     """A job that is being solved. ``checkpoint`` continues an earlier run of the same spec, bit for bit on the CPU.
 
     ``uploads`` are the data sets by id that ``spec`` may name beside the bundled ones. ``dataset`` is learned from in
@@ -87,25 +82,18 @@ class Run:
         if checkpoint is None:
             self._record = self._begin()
         else:
-            state, saved = _unpack(checkpoint)
-            self._record = _record(saved)
+            state, saved = unpacked(checkpoint)
+            self._record = record_of(saved)
             self.notes = self._record.moved_here()
             if self._record.per is None and starts_at_labels(spec):  # of a release whose λ never started at labels
                 self._labelling = None
                 self.spec = spec = _with_per(spec, "row")
                 self._config = config(spec)
-        self._problem = self._problem_at(self._record)
-        self._state = self._started() if checkpoint is None else SolverState.from_bytes(state)
+        self._problem: Problem = self._problem_at(self._record)
+        self._state = started(self._problem, self._config) if checkpoint is None else SolverState.from_bytes(state)
         if checkpoint is None and spec.solver.lower.learning_rate != "auto":
             stable = largest_stable_rate(self._problem, self._config, self._state)
             self._record.seen = cautions.Seen(largest_stable_rate=stable)
-
-    def _started(self) -> SolverState:
-        try:
-            return initial_state(self._problem, self._config)
-        except SeriesDiverges as error:
-            defect = training_data.Defect("solver.lower.learning_rate", error.message, error.remedy)
-            raise training_data.DataError([defect]) from error
 
     def _begin(self) -> RunRecord:
         """Where λ starts: at the labels, at weights of 1/2, or at a good single strength; unless the spec says."""
@@ -126,11 +114,6 @@ class Run:
         return self._labelling.problem(record.per)
 
     @property
-    def iteration(self) -> int:
-        """How many iterations are done."""
-        return self._state.iteration
-
-    @property
     def problem(self) -> Problem:
         """The problem that is being solved: all that the solver sees of the data."""
         return self._problem
@@ -141,30 +124,13 @@ class Run:
         Raises:
             Diverged: a value became infinite or NaN; everything up to there was yielded.
         """
-        for batch in solve(self._problem, self._config, self._state):
-            self._note(batch)
+        for batch in super().iterations():
+            self._look_at_test_rows(batch[-1])
             yield batch
-
-    def end(self) -> None:
-        """Make the last iteration of the last batch the last one of all, because somebody asked for the result.
-
-        A checkpoint keeps it.
-        """
-        self._state.stopped_by = self._state.stopped_by or "request"
 
     def checkpoint(self) -> bytes:
         """Everything that continuing needs, as bytes without code in them; and λ by name, for whoever looks on."""
-        named = parquet(pa.table(self._entries | {"lambda": self._lambda()}))
-        state = self._state.to_bytes()
-        return bytes(
-            save(
-                {
-                    name: np.frombuffer(content, dtype=np.uint8)
-                    for name, content in (("state", state), (snapshots.IN_CHECKPOINT, named))
-                },
-                metadata={"progress": json.dumps(self._record.as_dict())},
-            )
-        )
+        return self.saved(self._entries)
 
     def snapshot(self) -> snapshots.Snapshot:
         """λ as it is now, in short."""
@@ -174,7 +140,7 @@ class Run:
         def describe(index: int) -> dict[str, Any]:
             return {column: values[index].as_py() for column, values in entries.items()}
 
-        return snapshots.take(self._state.iteration, self._lambda(), self._table.groups(), scale, describe)
+        return snapshots.take(self._state.iteration, flat(self._state.lam), self._table.groups(), scale, describe)
 
     def finish(self) -> Outcome:
         """Train the candidates, compare them, rank the rows: the result and its files. Needs at least one iteration."""
@@ -256,10 +222,7 @@ class Run:
         if first is not None and last is not None:
             yield from cautions.of_selection(self._state.best_iteration, first, self._state.best_value, last)
 
-    def _note(self, batch: list[Iteration]) -> None:
-        for iteration in batch:
-            self._record.note(iteration)
-        newest = batch[-1]
+    def _look_at_test_rows(self, newest: Iteration) -> None:
         if newest.iteration % TEST_EVERY == 0:
             w = [array.numpy() for array in self._state.w]
             test = (self._splits.test.features, self._splits.test.targets)
@@ -274,10 +237,6 @@ class Run:
                     "test_loss": scores.loss,
                 }
             )
-
-    def _lambda(self) -> NDArray[np.float64]:
-        """All of λ (n,), in the order of ``_entries``."""
-        return np.concatenate([array.numpy().astype(np.float64).ravel() for array in self._state.lam])
 
     @cached_property
     def _names(self) -> evaluation.Names:
@@ -313,17 +272,3 @@ def _device(spec: JobSpec) -> runtime.Device | None:
 def _with_per(spec: JobSpec, per: str) -> JobSpec:
     settings = spec.hyperparameters.model_copy(update={"per": per})
     return spec.model_copy(update={"hyperparameters": settings})
-
-
-def _record(saved: dict[str, Any]) -> RunRecord:
-    try:
-        return RunRecord.from_dict(saved)
-    except (TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"not a checkpoint of this release: {error}") from error
-
-
-def _unpack(checkpoint: bytes) -> tuple[bytes, dict[str, Any]]:
-    try:
-        return load(checkpoint)["state"].tobytes(), json.loads(metadata(checkpoint)["progress"])
-    except Exception as error:
-        raise ValueError(f"not a checkpoint of a run: {error}") from error

@@ -64,6 +64,8 @@ def expected(spec: JobSpec) -> list[float]:
 
 
 class TinyRun:
+    problem_version = None
+
     def __init__(self, spec: JobSpec, checkpoint: bytes | None = None) -> None:
         self.spec = spec
         self.resumed = checkpoint is not None
