@@ -14,6 +14,7 @@ from api.http import limits, yaml_text
 from api.http.problem_details import MOST_ERRORS, FieldError, HTTPProblem, field_error, invalid_spec
 
 YAML_TYPES = frozenset({"application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml"})
+PLAIN = 2**53  # smaller numbers are fit whatever reads them
 UNFIT = re.compile("[\x00\ud800-\udfff]")  # what no database can hold
 
 
@@ -100,7 +101,9 @@ class _Search:
         if len(self._path) > limits.MAX_DEPTH:
             raise HTTPProblem("malformed-body", limits.NESTED)
         for name, value in members:
-            if isinstance(value, dict | list):
+            if type(value) is int and -PLAIN < value < PLAIN:  # without a call: there may be a hundred thousand
+                continue
+            if isinstance(value, yaml_text.COLLECTIONS):
                 self._path.append(name)
                 self.look_at(value)
                 self._path.pop()

@@ -34,6 +34,7 @@ NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 # What YAML 1.1 reads as numbers to base 60 and as times, and hardly anybody means so.
 BASE_60 = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?")
 TIME = re.compile(r"\d{4}-\d\d?-\d\d?([Tt ].*)?")
+COLLECTIONS = (dict, list)  # dict | list would be made anew for each of a hundred thousand values
 BEGIN_OF_NUMBER = frozenset("+-.0123456789")
 BASES = {"0b": 2, "0x": 16}
 
@@ -60,11 +61,11 @@ def _document(events: Iterator[Event]) -> Any:
     open_: list[_Node] = []
     values = 0
     for event in events:
-        if isinstance(event, DocumentStartEvent) and document:
-            raise _unreadable("a second document begins", event.start_mark)
-        if isinstance(event, CollectionEndEvent):
-            open_.pop()
         if not isinstance(event, NodeEvent):
+            if isinstance(event, DocumentStartEvent) and document:
+                raise _unreadable("a second document begins", event.start_mark)
+            if isinstance(event, CollectionEndEvent):
+                open_.pop()
             continue
         values += 1
         if values > limits.MAX_VALUES:
@@ -74,7 +75,7 @@ def _document(events: Iterator[Event]) -> Any:
             open_[-1].take(value, event)
         else:
             document.append(value)
-        if isinstance(value, dict | list):
+        if isinstance(value, COLLECTIONS):
             if len(open_) > limits.MAX_DEPTH:
                 raise TooLarge(limits.NESTED)
             open_.append(_Node(value))
@@ -108,6 +109,8 @@ class _Node:
 
 
 def _value(event: NodeEvent) -> Any:
+    if type(event) is ScalarEvent and not event.tag and not event.style:  # most are
+        return _plain(event.value, event)
     if isinstance(event, AliasEvent):
         raise _unreadable("aliases are not read here", event.start_mark)
     tag = (getattr(event, "tag", None) or "").removeprefix(TAG)
