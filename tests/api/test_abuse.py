@@ -136,27 +136,37 @@ def percentile(seconds: list[float], share: float) -> float:
 
 
 @pytest.mark.slow
-def test_others_are_served_while_one_tenant_has_everything_under_way(database_url: str, tmp_path: Path) -> None:
+def test_others_are_served_while_one_tenant_has_everything_under_way(
+    database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The short form: all kinds of abuse at once, and nobody else waits for their end or is refused."""
     with Abuse(database_url, tmp_path, 0.02) as abuse:
         abuse.tell("go", "begun")
         paths = ("/healthz", "/readyz", "/v1/jobs", "/v1/tenant", "/v1/datasets")
         with ThreadPoolExecutor(len(paths) + 2) as pool:
-            looks = [pool.submit(served, abuse.client, "GET", path, 8) for path in paths]
-            sent = pool.submit(served, abuse.client, "POST", "/v1/jobs", 4, json=SPEC)
+            asked = {path: pool.submit(served, abuse.client, "GET", path, 8) for path in paths}
+            asked["submit"] = pool.submit(served, abuse.client, "POST", "/v1/jobs", 4, json=SPEC)
             assert pool.submit(told, abuse).result() < PATIENCE
-            assert [len(future.result()) for future in looks] == [8] * len(paths)
-            assert len(sent.result()) == 4
+            seconds = Seconds({name: future.result() for name, future in asked.items()})
+        assert [len(found) for found in seconds.values()] == [8] * len(paths) + [4]
         assert abuse.client.get("/v1/jobs").json()["total"] == 5  # only its own
-        assert peak(abuse.server.process.pid) < MEMORY
+        memory = peak(abuse.server.process.pid)
         counts = abuse.outcome()
         assert "Traceback" not in abuse.server.log.read_text()
+    with capsys.disabled():
+        print(f"\n{database_url.partition(':')[0]}, the short form: peak of the API {memory / 2**20:.0f} MB")
+        for name, found in seconds.items():
+            print(f"{name:>12}: {shown(found)}")
+    assert memory < MEMORY
     assert not [name for name in counts if name.split()[-1].startswith("5")], counts
 
 
 @pytest.mark.long
 def test_one_tenant_at_its_worst(database_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The whole form; prints latencies with and without abuse, by turns, and the memory."""
+    """The whole form; prints latencies with and without abuse, by turns, and the memory.
+
+    ``pytest -m "slow or long" tests/api/test_abuse.py`` runs both forms.
+    """
     with Abuse(database_url, tmp_path, 1) as abuse:
         alone = Seconds()
         alone.ask(abuse, 5)  # a first time; it is not counted
