@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import gc
@@ -12,7 +13,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import structlog
 
@@ -21,6 +22,9 @@ from hposvc.faults import Exit, Fault
 from hposvc.files.durable import replacing
 from hposvc.files.private import private_folder
 from hposvc.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 SWITCH_SECONDS = 0.0005
 # Objects made between two looks for garbage among the young, and such looks until one among the older, and all.
@@ -54,6 +58,7 @@ def run_api(settings: Settings) -> None:
         url = _address(settings.host, listener.getsockname()[1])
         with _announced(settings.server_file, url):
             structlog.get_logger(__name__).info("the API listens", url=url)
+            asyncio.run(_ask_for_health(app))
             # What is there by now stays. Looking through it for garbage made every 65th response wait for 90 ms.
             gc.collect()
             gc.freeze()
@@ -63,6 +68,15 @@ def run_api(settings: Settings) -> None:
             # The event loop takes its turn among threads that compute; at the usual 5 ms others waited twice as long.
             sys.setswitchinterval(SWITCH_SECONDS)
             connections.Server(config).run(sockets=[listener])
+
+
+async def _ask_for_health(app: FastAPI) -> None:
+    """Ask it once, before others do: at the first request FastAPI builds all routes, and nobody else is served."""
+    import httpx
+
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", trust_env=False) as client:
+        await client.get("/healthz")
 
 
 def run_worker(settings: Settings) -> None:
