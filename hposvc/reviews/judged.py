@@ -96,7 +96,7 @@ def is_described(upload: Upload, label: str | None, task: str | None) -> bool:
     """Whether the description says what the column ``label`` holds: then its values need not be looked at."""
     own = upload.description["target"]
     said = upload.description.get("classes") is not None or upload.description["task"] == "regression"
-    return own is not None and label in (None, own) and task is None and said
+    return own is not None and label in (None, own) and task in (None, upload.description["task"]) and said
 
 
 def _is_number(text: str) -> bool:

@@ -108,7 +108,7 @@ def test_upload_tune_review_and_tune_again_by_keyboard(page: Page, up: ServerPro
             row = title.inner_text().removeprefix("Row ")
             page.keyboard.type({"setosa": "s", "versicolor": "ve", "virginica": "vi"}[truth_of(row)])
             expect(title).not_to_have_text(f"Row {row}")
-        expect(page.locator("#saved")).to_have_text("All saved")
+        expect(page.locator("#saved")).to_have_text("All saved", timeout=SOLVED)
         expect(page.locator("#counts")).to_contain_text(f"{REVIEWED} of ")
         press(page, "button", "Tune again")
         page.wait_for_url("**/jobs/job_*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from io import BytesIO
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from hposvc.confined import Bounds
 from hposvc.datasets import confined_reading
 from hposvc.db.tables import reviews
 from hposvc.reviews import confined_review
+from hposvc.reviews.judged import is_described
+from hposvc.training_data import Upload
 from tests.support.problems import problem
 from tests.support.reviewing import add_flowers, decide, flowers_csv, relabel, right
 from tests.support.serving import Server, submit
@@ -249,3 +252,13 @@ def test_a_row_is_refused_whose_file_the_store_lost(client: httpx.Client, server
         file.unlink()
     refused = client.put(f"{flowers}/reviews", json={"decisions": [right("f-02")]})
     assert "upload it again" in problem(refused, 422, "invalid-body")["errors"][0]["remedy"]
+
+
+def test_a_label_that_the_description_knows_is_not_looked_at_again_for_a_job() -> None:
+    """The job says the task, too: each decision on the page Review names its job."""
+    description = {"target": "kind", "classes": ["a", "b"], "task": "classification"}
+    upload = Upload("ds_1", "a.csv", description, BytesIO)
+    assert is_described(upload, "kind", "classification")
+    assert is_described(upload, None, None)
+    assert not is_described(upload, "kind", "regression")
+    assert not is_described(upload, "size", "classification")
