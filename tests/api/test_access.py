@@ -315,9 +315,9 @@ class Owner:
         if tenant != DEFAULT_TENANT:
             tenants.Tenants(server.engine).create(tenant)
         self.tenant = tenant
-        key, self.token = keys.Keys(server.engine).create(tenant=tenant, name=f"of {tenant}", scope="admin")
+        key, self.token = keys.Keys(server.engine).create(tenant=tenant, name=f"named by {tenant}", scope="admin")
         self.tokens = {scope: made_key(server, tenant, scope) for scope in ("read", "submit")} | {"admin": self.token}
-        spec = JobSpec.model_validate(SPEC | {"name": f"of {tenant}"})
+        spec = JobSpec.model_validate(SPEC | {"name": f"named by {tenant}"})
         self.queued = Jobs(server.engine).submit(spec, tenant=tenant)
         self.job = Jobs(server.engine).submit(spec, tenant=tenant, idempotency_key="same")
         attempt = Worker(server.engine).take(self.job)
@@ -340,11 +340,11 @@ class Owner:
             "dataset": self._upload(server),
             "row": "0",
         }
-        self.secrets = {f"secret of {tenant}", f"of {tenant}", self.job.id, self.queued.id, key.id, webhook.id}
+        self.secrets = {f"secret of {tenant}", f"named by {tenant}", self.job.id, self.queued.id, key.id, webhook.id}
         self.secrets.add(self.experiment)
 
     def _experiment(self, server: Server) -> str:
-        spec = {"name": f"of {self.tenant}", "job": SPEC, "plan": {"type": "repeat", "repeats": 2}}
+        spec = {"name": f"named by {self.tenant}", "job": SPEC, "plan": {"type": "repeat", "repeats": 2}}
         answer = httpx.post(f"{server.url}/v1/experiments", headers=bearer(self.token), json=spec, timeout=60)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
@@ -353,7 +353,7 @@ class Owner:
         rows = "".join(f"{number},{number % 2}\n" for number in range(20))
         answer = httpx.post(
             f"{server.url}/v1/datasets",
-            params={"name": f"of {self.tenant}.csv", "label": "y", "task": "classification"},
+            params={"name": f"named by {self.tenant}.csv", "label": "y", "task": "classification"},
             headers=bearer(self.token) | {"Content-Type": "text/csv"},
             content=f"x,y\n{rows}",
             timeout=60,
