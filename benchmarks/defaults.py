@@ -1,17 +1,21 @@
-"""How good are the results of jobs that name only the kind and the data?
+"""How good are the results of jobs that name only the kind and the data, and which settings reach them soonest?
 
-Prints the tables of docs/decisions/guarding-the-upper-level.md.
+The first two print the tables of docs/decisions/guarding-the-upper-level.md. ``solvers`` gives every estimator and
+oracle the same seconds of solving on the same rows; run it where nobody else computes.
 
 python -m benchmarks.defaults reweighting [--seeds 3] [--first-seed 0]
 python -m benchmarks.defaults regularization [--seeds 10] [--first-seed 0] [--noise-columns 200]
+python -m benchmarks.defaults solvers [--seeds 2] [--first-seed 0] [--seconds 5] [--sets wine digits]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import warnings
 from collections import defaultdict
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -25,6 +29,23 @@ from hposvc.training_data import Dataset
 
 REWEIGHTING_SETS = ("digits", "wine", "breast_cancer", "iris")
 REGULARIZATION_SETS = ("breast_cancer", "wine", "digits", "diabetes")
+KINDS: dict[str, dict[str, Any]] = {
+    "weights of rows": {"kind": "data_reweighting", "hyperparameters": {"per": "row"}},
+    "strengths": {"kind": "regularization_tuning"},
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "linear": {"type": "linear"},
+    "relu": {"type": "mlp", "hidden": [32]},
+    "tanh": {"type": "mlp", "hidden": [32], "activation": "tanh"},
+}
+SOLVERS: dict[str, dict[str, Any]] = {
+    "one step": {},
+    "one step, exact": {"oracle": "exact"},
+    "unrolled, 5 steps": {"estimator": "unrolled", "lower": {"steps": 5}},
+    "unrolled, 5 steps, exact": {"estimator": "unrolled", "lower": {"steps": 5}, "oracle": "exact"},
+    "unrolled, 20 steps": {"estimator": "unrolled", "lower": {"steps": 20}},
+    "Neumann": {"estimator": "implicit"},
+}
 
 
 def solve(spec: JobSpec, dataset: Dataset | None = None) -> Outcome:
@@ -87,6 +108,33 @@ def regularization(seeds: range, noise_columns: int) -> None:
         print(f"| {name} | " + " | ".join(f"{value:.4f}" for value in np.mean(rows, axis=0)) + " |", flush=True)
 
 
+def solvers(seeds: range, seconds: float, sets: list[str]) -> None:
+    """Mean of the lowest upper loss and of the test loss of the tuned model, after the same seconds of solving."""
+    print(f"| kind, model, data | {' | '.join(SOLVERS)} |\n|{'---|' * (len(SOLVERS) + 1)}")
+    for kind, name, dataset in itertools.product(KINDS, MODELS, sets):
+        cells = []
+        for solver in SOLVERS.values():
+            _after(seconds, KINDS[kind], MODELS[name], dataset, solver, seeds[0])  # kernels that are compiled first
+            found = [_after(seconds, KINDS[kind], MODELS[name], dataset, solver, seed) for seed in seeds]
+            upper, test = np.mean(found, axis=0)
+            cells.append(f"{upper:.4f} ({test:.4f})")
+        print(f"| {kind}, {name}, {dataset} | " + " | ".join(cells) + " |", flush=True)
+
+
+def _after(
+    seconds: float, job: dict[str, Any], model: dict[str, Any], dataset: str, solver: dict[str, Any], seed: int
+) -> tuple[float, float]:
+    spec = job | {
+        "dataset": {"id": f"sklearn:{dataset}", "split": {"seed": seed}},
+        "model": model,
+        "solver": solver | {"seed": seed},
+        "stop": {"iterations": 1_000_000, "max_seconds": seconds},
+    }
+    result = solve(JobSpec.model_validate(spec)).result
+    losses = {model["name"]: model["test_loss"] for model in result["models"]}
+    return result["upper_loss"]["best"], losses["tuned"]
+
+
 def with_noise(dataset: Dataset, columns: int, seed: int) -> Dataset:
     """``dataset`` with that many columns of standard normal noise."""
     noise = np.random.default_rng([seed, columns]).normal(size=(len(dataset.targets), columns))
@@ -111,17 +159,21 @@ def cross_validated(splits: training_data.Splits, classes: bool) -> float:
 
 
 def main() -> None:
-    """Run one of the two tables."""
+    """Run one of the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", choices=("reweighting", "regularization"))
+    parser.add_argument("table", choices=("reweighting", "regularization", "solvers"))
     parser.add_argument("--seeds", type=int)
     parser.add_argument("--first-seed", type=int, default=0, help="the defaults were chosen with seeds from 0 on")
     parser.add_argument("--noise-columns", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=5.0, help="of solving, for each of the solvers")
+    parser.add_argument("--sets", nargs="+", default=["wine", "breast_cancer", "digits"], help="for the solvers")
     arguments = parser.parse_args()
-    seeds = arguments.seeds or {"reweighting": 3, "regularization": 10}[arguments.table]
+    seeds = arguments.seeds or {"reweighting": 3, "regularization": 10, "solvers": 2}[arguments.table]
     chosen = range(arguments.first_seed, arguments.first_seed + seeds)
     if arguments.table == "reweighting":
         reweighting(chosen)
+    elif arguments.table == "solvers":
+        solvers(chosen, arguments.seconds, arguments.sets)
     else:
         regularization(chosen, arguments.noise_columns)
 
