@@ -23,7 +23,7 @@ FROM source AS build-worker
 # hadolint ignore=DL3008
 RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
 RUN python -m venv /opt/hposvc \
-    && /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[otel,s3]"
+    && /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[excel,otel,s3]"
 
 FROM build-worker AS build-gpu
 RUN /opt/hposvc/bin/pip install --no-cache-dir --constraint requirements.lock ".[cuda]"

@@ -14,7 +14,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 PAGE = Path(__file__).parent / "reference" / "licences.md"
-EXTRAS = ("otel", "s3")
+EXTRAS = ("excel", "otel", "s3")
 # The metadata of these say nothing; their source does.
 SAID_ELSEWHERE = {
     "jittor": "Apache-2.0",

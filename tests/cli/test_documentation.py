@@ -107,7 +107,7 @@ def test_the_licence_of_everything_that_is_needed_is_listed() -> None:
     listed = dict(
         re.findall(r"^\| (\S+) \| \S+ \| (.+) \|$", (ROOT / "docs/reference/licences.md").read_text(), re.MULTILINE)
     )
-    for requirement in [*project["dependencies"], *extras["otel"], *extras["s3"]]:
+    for requirement in [*project["dependencies"], *extras["excel"], *extras["otel"], *extras["s3"]]:
         name = re.match(r"[\w-]+", requirement)
         assert name is not None
         assert listed.get(name[0], "unknown") != "unknown", f"{requirement}: run `make licences`"
