@@ -297,6 +297,7 @@ SHARED = {("GET", "/metrics"), ("POST", "/v1/workers/{worker_id}/drain")}
 MAY_BE_EMPTY = {
     ("GET", "/v1/jobs/{job_id}/rows"),
     ("GET", "/v1/jobs/{job_id}/rows/features"),
+    ("POST", "/v1/jobs/{job_id}/predictions"),
     ("DELETE", "/v1/datasets/{dataset_id}/reviews"),
 }
 
