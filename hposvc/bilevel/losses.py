@@ -71,11 +71,17 @@ def default_loss(n_classes: int | None) -> Loss:
 
 
 def cross_entropy(logits: Var, labels: Var) -> Var:
-    """−log softmax(logits)[label] of each row, shape (n,), in Jittor's own operations. ``labels`` are (n,)."""
-    top = logits.max(1, keepdims=True).stop_grad()  # the loss does not depend on it, its rounding does
-    shifted = logits - top
+    """−log softmax(logits)[label] of each row, shape (n,), in Jittor's own operations. ``labels`` are (n,).
+
+    As log(1 + Σ e^{z_c − z_label}) over the other classes: its derivatives are sums of their probabilities. That of the
+    label's own probability minus one would be rounding alone where a row is sure.
+    """
     onehot = (jt.index(logits.shape, 1) == labels.reshape([-1, 1])).cast(logits.dtype)
-    return jt.log(jt.exp(shifted).sum(1)) - (shifted * onehot).sum(1)
+    ahead = logits - (logits * onehot).sum(1).reshape([-1, 1])
+    top = ahead.max(1, keepdims=True).stop_grad()  # at least 0; the loss does not depend on it, its rounding does
+    others = (jt.exp(ahead - top) * (constant(1, logits) - onehot)).sum(1)
+    top = top.reshape([-1])
+    return jt.log(jt.exp(-top) + others) + top
 
 
 def log_sum_exp(logits: Var) -> Var:

@@ -19,8 +19,15 @@ __global__ void cross_entropy_backward(const T* __restrict__ in0_p, const T* __r
       out0_p[i * h + j] = e;
       sum += e;
     }
-    const T g = in3_p[i], scale = g / sum;
-    for (Index j = 0; j < h; j++) out0_p[i * h + j] = out0_p[i * h + j] * scale - (j == in2_p[i] ? g : T(0));
+    // minus the sum of the others: the own probability minus one is rounding alone where a row is sure
+    const T scale = in3_p[i] / sum;
+    T others = 0;
+    for (Index j = 0; j < h; j++) {
+      const T share = out0_p[i * h + j] * scale;
+      if (j != in2_p[i]) others += share;
+      out0_p[i * h + j] = share;
+    }
+    out0_p[i * h + in2_p[i]] = -others;
   }
   __syncthreads();
   for (Index j = threadIdx.x; j < h; j += ROWS) {
