@@ -346,7 +346,7 @@ class Owner:
 
     def _experiment(self, server: Server) -> str:
         spec = {"name": f"named by {self.tenant}", "job": SPEC, "plan": {"type": "repeat", "repeats": 2}}
-        answer = httpx.post(f"{server.url}/v1/experiments", headers=bearer(self.token), json=spec, timeout=60)
+        answer = httpx.post(f"{server.url}/v1/experiments", headers=bearer(self.token), json=spec, timeout=PATIENCE)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["id"])
 
@@ -357,7 +357,7 @@ class Owner:
             params={"name": f"named by {self.tenant}.csv", "label": "y", "task": "classification"},
             headers=bearer(self.token) | {"Content-Type": "text/csv"},
             content=f"x,y\n{rows}",
-            timeout=60,
+            timeout=PATIENCE,
         )
         assert answer.status_code == 201, answer.text
         return str(answer.json()["id"])
