@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from benchmarks.solver import cases
+from hposvc.machine.arithmetic import processor
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -246,16 +246,6 @@ def matrix_rate(threads: int) -> float:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
     ).stdout
     return float(out.split("RATE")[1])
-
-
-def processor() -> str:
-    """The processor's name where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, platform.processor() or platform.machine())
 
 
 def bound(case: cases.Case, rate: float) -> float | None:

@@ -5,20 +5,18 @@
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hposvc import confined
-from hposvc.confined import Bounds
-from hposvc.storage.environment import of_store
-from hposvc.storage.store import Store, StoreError
+from hposvc.datasets import confined_work
+from hposvc.datasets.confined_work import BOUNDS, Wording
+from hposvc.storage.store import Store
 from hposvc.tables.defects import DataError, Defect
 
-BOUNDS = Bounds(seconds=120, memory=4 * 2**30)
+REMEDY = "send fewer rows at a time, or use hposvc predict"
+WORDING = Wording("body", "predicting", REMEDY, REMEDY)
+MOST_BYTES = 64 * 2**20  # of CSV that is returned: the API holds it
 
 
 @dataclass(frozen=True)
@@ -38,41 +36,8 @@ def predict(model_url: str, source: Path, target: Path, *, spreadsheet: bool = F
     FileNotFoundError, StoreError.
     """
     command = {"model": model_url, "source": str(source), "target": str(target), "spreadsheet": spreadsheet}
-    try:
-        found: dict[str, Any] = confined.call(
-            "hposvc.datasets.confined_predicting", command, BOUNDS, of_store(model_url, os.environ)
-        )
-    except confined.TooSlowError:
-        raise _refusal(f"predicting it took more than {BOUNDS.seconds} s") from None
-    except confined.TooLargeError:
-        raise _refusal(f"predicting it takes more than {BOUNDS.memory // 2**30} GiB of memory") from None
-    except confined.CrashedError as error:
-        raise _refusal(f"reading it crashed the reader (status {error.status})") from None
-    if "defects" in found:
-        raise DataError(Defect(**defect) for defect in found["defects"])
-    if "gone" in found:
-        raise FileNotFoundError(found["gone"])
-    if "store" in found:
-        raise StoreError(found["store"])
-    return Predicted(**found)
-
-
-def _refusal(message: str) -> DataError:
-    return DataError([Defect("body", message, "send fewer rows at a time, or use hposvc predict")])
-
-
-def main() -> None:
-    """Do what standard input says; say the outcome on standard output."""
-    command = json.load(sys.stdin)
-    try:
-        answer = _done(command)
-    except DataError as error:
-        answer = {"defects": [asdict(defect) for defect in error.defects]}
-    except FileNotFoundError as error:
-        answer = {"gone": str(error)}
-    except OSError as error:
-        answer = {"store": str(error)}
-    json.dump(answer, sys.stdout)
+    command["most_bytes"] = MOST_BYTES
+    return Predicted(**confined_work.ask("hposvc.datasets.confined_predicting", command, model_url, BOUNDS, WORDING))
 
 
 def _done(command: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +57,10 @@ def _done(command: dict[str, Any]) -> dict[str, Any]:
         raise DataError([Defect("body", f"the model cannot be used: {error}", "run the job again")]) from None
     table = found.table()
     pyarrow.csv.write_csv(marked(table) if command["spreadsheet"] else table, command["target"])
+    if Path(command["target"]).stat().st_size > command["most_bytes"]:
+        raise DataError([Defect("body", f"its predictions take more than {command['most_bytes']:,} bytes", REMEDY)])
     return asdict(Predicted(table.num_rows, found.score, found.score_name, found.warnings))
 
 
 if __name__ == "__main__":
-    main()
+    confined_work.respond(_done)

@@ -7,26 +7,23 @@ the store takes.
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hposvc import confined
-from hposvc.confined import Bounds
+from hposvc.datasets import confined_work
+from hposvc.datasets.confined_work import BOUNDS, Wording
 from hposvc.schema.rows import JobRows
 from hposvc.schema.spec import JobSpec
-from hposvc.storage.environment import of_store
-from hposvc.storage.store import Store, StoreError
-from hposvc.tables.defects import DataError, Defect
+from hposvc.storage.store import Store
 
 if TYPE_CHECKING:
     from hposvc.datasets.stored import StoredDataset
     from hposvc.training_data import Checked, Upload
 
-BOUNDS = Bounds(seconds=120, memory=4 * 2**30)
+WORDING = Wording(
+    "dataset.id", "reading", "use fewer rows, or shorter texts", "write the file again, or send it as CSV"
+)
 
 
 def check(spec: JobSpec, stored: Sequence[StoredDataset]) -> Checked:
@@ -52,41 +49,17 @@ def _of_spec(command: dict[str, Any], spec: JobSpec, stored: Sequence[StoredData
 def ask(module: str, command: dict[str, Any], stored: Sequence[StoredDataset]) -> dict[str, Any]:
     """What ``python -m module`` makes of a ``command`` about data sets. Raises as ``check`` does."""
     command = command | {"stored": [asdict(item) for item in stored]}
-    variables = of_store(stored[0].url, os.environ) if stored else {}
-    remedy = "use fewer rows, or shorter texts"
-    try:
-        answer: dict[str, Any] = confined.call(module, command, BOUNDS, variables)
-    except confined.TooSlowError:
-        raise DataError([Defect("dataset.id", f"reading it took more than {BOUNDS.seconds} s", remedy)]) from None
-    except confined.TooLargeError:
-        message = f"reading it takes more than {BOUNDS.memory // 2**30} GiB of memory"
-        raise DataError([Defect("dataset.id", message, remedy)]) from None
-    except confined.CrashedError as error:
-        message = f"reading it crashed the reader (status {error.status})"
-        raise DataError([Defect("dataset.id", message, "write the file again, or send it as CSV")]) from None
-    if "defects" in answer:
-        raise DataError(Defect(**defect) for defect in answer["defects"])
-    if "gone" in answer:
-        raise FileNotFoundError(answer["gone"])
-    if "store" in answer:
-        raise StoreError(answer["store"])
-    return answer
+    return confined_work.ask(module, command, stored[0].url if stored else None, BOUNDS, WORDING)
 
 
 def respond(act: Callable[[dict[str, Any], dict[str, Upload]], dict[str, Any]]) -> None:
     """Call ``act`` with the command on standard input and its data sets; say the outcome on standard output."""
     from hposvc.datasets.stored import StoredDataset
 
-    command = json.load(sys.stdin)
-    try:
-        answer = act(command, {item["id"]: upload(StoredDataset(**item)) for item in command["stored"]})
-    except DataError as error:
-        answer = {"defects": [asdict(defect) for defect in error.defects]}
-    except FileNotFoundError as error:
-        answer = {"gone": str(error)}
-    except OSError as error:
-        answer = {"store": str(error)}
-    json.dump(answer, sys.stdout)
+    def on_uploads(command: dict[str, Any]) -> dict[str, Any]:
+        return act(command, {item["id"]: upload(StoredDataset(**item)) for item in command["stored"]})
+
+    confined_work.respond(on_uploads)
 
 
 def _done(command: dict[str, Any], uploads: dict[str, Upload]) -> dict[str, Any]:

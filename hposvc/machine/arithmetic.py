@@ -22,7 +22,7 @@ class Arithmetic:
     @classmethod
     def here(cls) -> Arithmetic:
         """That of this process."""
-        return cls(_processor(), _threads())
+        return cls(processor(), _threads())
 
     def unlike(self, other: Arithmetic) -> str | None:
         """In what ``other`` differs from this, in words; None if in nothing."""
@@ -40,8 +40,8 @@ def _threads() -> int:
     return int(first) if first.isdecimal() and int(first) else len(os.sched_getaffinity(0))
 
 
-def _processor() -> str:
-    """Its name where the system tells it."""
+def processor() -> str:
+    """The name of the processor where the system tells it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

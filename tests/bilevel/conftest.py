@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
+from hposvc.machine.arithmetic import processor
 from tests.support.references import Measured
 
 PAGE = """# The errors of the hypergradients
@@ -77,7 +78,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     page.write_text(
         PAGE.format(
             date=datetime.now(UTC).date(),
-            processor=_processor(),
+            processor=processor(),
             cores=len(os.sched_getaffinity(0)),
             python=platform.python_version(),
             rows="\n".join(rows),
@@ -96,12 +97,3 @@ def _rows(errors: list[Error]) -> list[str]:
         bounds = ", ".join(dict.fromkeys(f"{error.below:g}" for error in found if error.below < float("inf")))
         rows.append(f"| {what} | {cases} | {bounds or 'shown for comparison'} |")
     return rows
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())
