@@ -8,7 +8,9 @@ import json
 from pathlib import Path
 
 import httpx
+import pytest
 
+from hposvc.datasets import confined_predicting
 from hposvc.prediction import Predictor
 from hposvc.tables.options import Reading
 from hposvc.tables.reading import read_table
@@ -38,6 +40,16 @@ def test_rows_are_predicted_as_the_client_does(client: httpx.Client, server: Ser
     assert float(answer.headers["Prediction-Score"]) == round(known.score, 6)
     assert json.loads(answer.headers["Prediction-Warnings"]) == []
     assert answer.headers["Prediction-Rows"] == "60"
+    assert list((server.settings.data_dir / "uploads").iterdir()) == []
+
+
+def test_more_predictions_than_the_api_may_hold_are_refused(
+    client: httpx.Client, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"/v1/jobs/{job_with_model(server, tmp_path)}/predictions"
+    monkeypatch.setattr(confined_predicting, "MOST_BYTES", 100)
+    document = problem(client.post(path, content=reviews_csv(12), headers=HEADERS), 422, "invalid-dataset")
+    assert "more than 100 bytes" in str(document["errors"])
     assert list((server.settings.data_dir / "uploads").iterdir()) == []
 
 
