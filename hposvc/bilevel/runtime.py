@@ -32,6 +32,7 @@ from hposvc.bilevel.precompiled import include_prelude
 from hposvc.child_process import end_with_parent
 from hposvc.copyable import Copyable
 from hposvc.machine import cuda, cuda_overlay
+from hposvc.machine.jittor_cache import jittor_cache
 
 Device = Literal["cpu", "cuda"]
 
@@ -207,7 +208,7 @@ def link_onednn() -> None:
     library, headers = Path(sys.prefix, "lib"), Path(sys.prefix, "include")
     if not (library / "libmkldnn.so").exists() or not (headers / "dnnl.hpp").exists():
         raise RuntimeStartError("oneDNN 2.2 is not installed in this environment.", f"Run: pip install {ONEDNN_WHEELS}")
-    folder = Path.home() / ".cache" / "jittor" / "mkl" / ONEDNN_FOLDER
+    folder = jittor_cache() / "mkl" / ONEDNN_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     for name, target in (("lib", library), ("include", headers)):
         link = folder / name

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hposvc.machine.cuda import LIBRARIES, Toolkit
+from hposvc.machine.jittor_cache import jittor_cache
 
 SCRIPT = """\
 #!/bin/sh
@@ -89,7 +90,7 @@ def laid_out(toolkit: Toolkit) -> Overlay:
     links = dict(_links(toolkit))
     identity = "\n".join([*files.values(), *(f"{name} {target}" for name, target in links.items())])
     name = f"cuda-{toolkit.release}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
-    folder = Path.home() / ".cache" / "jittor" / "hposvc" / name
+    folder = jittor_cache() / "hposvc" / name
     if not folder.exists():
         _make(folder, files, links)
     flags = " ".join(filter(None, [os.environ.get("cc_flags"), GONE_FIELDS if newer else None]))

@@ -22,6 +22,7 @@ from typing import IO, cast
 
 import hposvc
 from hposvc.faults import Fault
+from hposvc.machine.jittor_cache import jittor_cache
 
 _PROGRESS = re.compile(r"Compiling (\w+)\((\d+)/(\d+)\)")
 
@@ -118,4 +119,4 @@ def _mark(device: str) -> Path:
         *(() if device == "cpu" else (device,)),
     )
     digest = hashlib.sha256("\n".join(identity).encode()).hexdigest()[:16]
-    return Path.home() / ".cache" / "jittor" / "hposvc" / f"warm-{digest}"
+    return jittor_cache() / "hposvc" / f"warm-{digest}"

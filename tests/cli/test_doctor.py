@@ -454,6 +454,13 @@ def test_a_toolkit_with_a_driver_and_a_gpu(machine: Machine) -> None:
     assert finding["status"] == "good", finding
 
 
+def test_kernels_of_another_home_are_found(machine: Machine) -> None:
+    (machine.folder / "home").mkdir()
+    compiled_for = os.environ.get("JITTOR_HOME", str(Path.home()))
+    finding = machine.look(HOME=str(machine.folder / "home"), JITTOR_HOME=compiled_for)["Jittor"]
+    assert (finding["status"], finding["message"]) == ("good", f"compiled, in {compiled_for}/.cache/jittor")
+
+
 def test_warming_up_says_what_doctor_says(tmp_path: Path) -> None:
     (tmp_path / "libcuda.so.1").write_text("not a library")
     path = toolkit(tmp_path / "toolkit")

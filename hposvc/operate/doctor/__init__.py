@@ -22,7 +22,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("python-config", machine.python_config),
         ("oneDNN", machine.onednn),
         ("CUDA", partial(cuda.gpu, settings)),
-        ("Jittor", partial(machine.jittor_cache, settings)),
+        ("Jittor", partial(machine.compiled_jittor, settings)),
     ]
     looks: list[tuple[str, Callable[[], Finding]]] = [
         ("Python", machine.python_version),

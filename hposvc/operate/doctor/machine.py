@@ -10,6 +10,7 @@ import sysconfig
 from pathlib import Path
 
 from hposvc.machine.causes import Cause
+from hposvc.machine.jittor_cache import jittor_cache
 from hposvc.operate.doctor.findings import Finding, fault, good, note
 from hposvc.operate.doctor.folders import is_writable
 from hposvc.settings import Settings
@@ -87,13 +88,13 @@ def onednn() -> Finding:
     return good("oneDNN", "2.2, from its wheels")
 
 
-def jittor_cache(settings: Settings) -> Finding:
+def compiled_jittor(settings: Settings) -> Finding:
     """Whether Jittor's compiled core is there, or can be written."""
     from hposvc.machine.warmup import is_warm
 
-    folder = Path.home() / ".cache" / "jittor"
+    folder = jittor_cache()
     if not is_writable(folder):
-        remedy = "Give this user a home directory that it may write: set HOME."
+        remedy = "Give this user a home directory that it may write: set HOME, or JITTOR_HOME for this cache alone."
         return fault("Jittor", Cause.CACHE_UNWRITABLE, f"{folder} cannot be written", remedy)
     if is_warm(settings.device):
         return good("Jittor", f"compiled, in {folder}")
