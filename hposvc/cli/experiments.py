@@ -242,7 +242,7 @@ def _rivals(repeated: Repeated) -> None:
             rival.label,
             f"{rival.better} of {rival.repeats}",
             f"{found.mean:+.4f}",
-            f"{found.low:+.4f} to {found.high:+.4f}",
+            "all equal" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f}",
         )
         for rival, found in measured
         if found is not None

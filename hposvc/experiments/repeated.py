@@ -11,6 +11,7 @@ from hposvc.experiments.trials import Trial
 from hposvc.schema.experiments import Interval, Repeated, Rival, Spread
 
 CONFIDENCE = 0.95
+ROUNDING = 1e-9  # differences that are closer than this share of their mean are equal
 TUNED = ("tuned", "tuned_lambda")
 Model = dict[str, Any]
 
@@ -21,12 +22,16 @@ def interval(differences: Sequence[float]) -> Interval | None:
     Student, "The probable error of a mean", Biometrika 6 (1908). Repeats over random splits of one table are
     independent draws given that table, so the interval is for the mean over all its splits. It is no interval for other
     tables from the same source: for these it is too narrow (Nadeau and Bengio, Machine Learning 52, 2003).
+    Differences that are all equal, as those of scores over a few test rows often are, have no interval: one without
+    width would claim certainty.
     """
     from scipy.special import stdtrit
 
     if len(differences) < 2:
         return None
     mean, sd = statistics.fmean(differences), statistics.stdev(differences)
+    if max(differences) - min(differences) <= ROUNDING * abs(mean):
+        return Interval(mean=mean, sd=0.0, low=None, high=None)
     half = float(stdtrit(len(differences) - 1, 0.5 + CONFIDENCE / 2)) * sd / math.sqrt(len(differences))
     return Interval(mean=mean, sd=sd, low=mean - half, high=mean + half)
 
@@ -80,8 +85,11 @@ def sentence(repeated: Repeated) -> str:
         return head
     factor, unit = (100, " points") if points else (1, "")
     gain = -difference.mean if by_loss else difference.mean
-    half = (difference.high - difference.low) / 2
     name = rival.label[:1].lower() + rival.label[1:]
+    if difference.low is None or difference.high is None:
+        how = f"{factor * abs(gain):.2g}{unit} {'better' if gain > 0 else 'worse'} than" if gain else "as good as"
+        return f"{head} It is {how} the best rival, {name}, in each of {rival.repeats}: too alike for an interval."
+    half = (difference.high - difference.low) / 2
     by = f"by {factor * abs(gain):.2g} ± {factor * half:.2g}{unit} on average (95 % interval)"
     if gain < 0:
         tail = f"It is worse than {name} {by}, and better in {rival.better} of {rival.repeats}"

@@ -71,10 +71,11 @@ class Interval(Resource):
     """The mean difference over the repeats: the model that is handed over minus the rival."""
     sd: Number
     """The standard deviation of the differences, with n − 1."""
-    low: Number
-    """The lower end of the interval of the mean over all splits and seeds of these rows."""
-    high: Number
-    """The upper end."""
+    low: Number | None
+    """The lower end of the interval of the mean over all splits and seeds of these rows. null: all differences are
+    equal, so nothing shows how far others would be apart."""
+    high: Number | None
+    """The upper end. null as above."""
 
 
 class Rival(Resource):

@@ -56,4 +56,12 @@ def test_chance_and_worse_are_said() -> None:
     assert (by_loss.compared_by, by_loss.rivals[0].better) == ("loss", 3)
     assert "the test loss is 0.2033" in repeated.sentence(by_loss)
     assert "in 3 of 3, by 0.1" in repeated.sentence(by_loss)
+    equal = repeated.together(trials([0.9, 0.92], [0.9, 0.92]))
+    assert equal.rivals[0].score is not None
+    assert (equal.rivals[0].score.low, equal.rivals[0].score.high) == (None, None)  # never an interval without width
+    assert repeated.sentence(equal).endswith(
+        "It is as good as the best rival, trusted rows only, in each of 2: too alike for an interval."
+    )
+    ahead = repeated.sentence(repeated.together(trials([0.9, 0.92, 0.95], [0.8, 0.82, 0.85])))
+    assert "It is 10 points better than the best rival, trusted rows only, in each of 3: too alike" in ahead
     assert repeated.sentence(repeated.together([])) == "No repeat succeeded."

@@ -25,8 +25,9 @@ export function rivals({ repeated }) {
   const rows = repeated.rivals
     .filter(({ [by]: found }) => found)
     .map(({ label, better, repeats, [by]: { mean, low, high } }) => {
-      const isBetter = by === "score" ? low > 0 : high < 0;
-      return [label, `${better} of ${repeats}`, h("strong", { class: isBetter ? "good" : null }, text(mean)), `${text(low)} to ${text(high)}`];
+      const isBetter = low !== null && (by === "score" ? low > 0 : high < 0);
+      const interval = low === null ? "all equal" : `${text(low)} to ${text(high)}`;
+      return [label, `${better} of ${repeats}`, h("strong", { class: isBetter ? "good" : null }, text(mean)), interval];
     });
   const unit = inPoints ? "Points of accuracy" : by === "loss" ? "Test loss" : "Test score";
   $(".scroll", card).replaceChildren(table(["Rival", "Better in", unit, "95 % interval"], rows));
