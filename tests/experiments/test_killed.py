@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from hposvc.experiments.service import Experiments
 from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.experiments import ExperimentState
 from tests.support.harness import Service, UncheckedJobs, eventually
+from tests.support.storm import LEASE, kill_one
 
 pytestmark = pytest.mark.durability
 
@@ -122,6 +125,41 @@ def test_killed_at_each_point_the_answer_is_the_same(service: Service, tmp_path:
     assert first == second
     assert queries.get(service.engine, disturbed).state is ExperimentState.SUCCEEDED
     print(f"{service.engine.dialect.name}: {deaths} carriers killed, 12 trials each exactly once, the same answer")
+
+
+@pytest.mark.long
+def test_a_storm_of_sixty_kills(service: Service) -> None:
+    """Carriers, workers and runners are killed at any moment, over as many experiments as that takes."""
+    asks = Experiments(service.engine, UncheckedJobs(service.engine), quotas=Quotas())
+    chance = random.Random(60)
+    with contextlib.ExitStack() as stack:
+        carriers = [Carrier(service, {}) for _ in range(2)]
+        for carrier in carriers:
+            stack.callback(carrier.kill)
+        workers = [service.worker(**LEASE) for _ in range(2)]
+        undisturbed = asks.submit(spec(12)).id
+        through(service, undisturbed, carriers)
+        disturbed = [asks.submit(spec(12)).id]
+        killed = dict.fromkeys(("carrier", "supervisor", "runner"), 0)
+        while sum(killed.values()) < 60:
+            time.sleep(chance.uniform(0.05, 0.3))
+            victim = chance.choices(list(killed), (1, 3, 3))[0]  # a carrier needs a while to start
+            if victim == "carrier":
+                chance.choice(carriers).kill()
+            elif not kill_one(service, workers, victim, chance):
+                continue
+            killed[victim] += 1
+            for carrier in carriers:
+                carrier.look()
+            workers = [service.worker(**LEASE) if worker.poll() is not None else worker for worker in workers]
+            if queries.get(service.engine, disturbed[-1]).finished_at is not None:
+                disturbed.append(asks.submit(spec(12)).id)
+        through(service, disturbed[-1], carriers)
+    expected = answer(service, undisturbed)
+    assert len(expected) == 12
+    for experiment_id in disturbed:
+        assert answer(service, experiment_id) == expected
+    print(f"{service.engine.dialect.name}: killed {killed}; {len(disturbed)} experiments of 12 trials, the same answer")
 
 
 POINTS_OF_REQUESTS = [point for point in failpoints.EXPERIMENTS if point not in CARRYING]
