@@ -178,7 +178,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Observing, metrics=held.metrics)
     if settings.root_path:
         app.add_middleware(Prefix, root=settings.root_path)  # the last one added stands outermost
-    problem_details.install(app)
+    problem_details.install(app, settings.root_path)
     for module in (
         jobs,
         job_data,

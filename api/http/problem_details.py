@@ -98,14 +98,14 @@ class HTTPProblem(Copyable, Exception):
         self.headers = dict(headers or {})
         self.extra = extra
 
-    def response(self, instance: str) -> JSONResponse:
-        """The document as an ASGI application; ``instance`` is the path that was asked for."""
+    def response(self, instance: str, root: str = "") -> JSONResponse:
+        """The document as an ASGI application; ``instance`` is the path that was asked for, below ``root``."""
         content: dict[str, Any] = {
-            "type": self.kind.uri,
+            "type": root + self.kind.uri,
             "title": self.kind.title,
             "status": self.status,
             "detail": self.detail,
-            "instance": instance,
+            "instance": root + instance,
         }
         if self.errors:
             content["errors"] = [error.model_dump(exclude_unset=True) for error in self.errors]
@@ -157,20 +157,21 @@ def invalid_body(errors: Sequence[FieldError]) -> HTTPProblem:
 def to_problem(request: Request, error: Exception) -> HTTPProblem:
     """The problem of an exception outside of all routes; one that was not expected is logged."""
     for kind, convert in CONVERSIONS.items():
-        if kind is not Exception and isinstance(error, kind):
+        if isinstance(error, kind):
             return convert(request, error)
     log.error("a defect", path=request.url.path, exc_info=error)
-    return _from_crash(request, error)
+    return _crashed(request, error)
 
 
-def install(app: FastAPI) -> None:
-    """Turn every exception that leaves a route into a problem document."""
+def install(app: FastAPI, root: str) -> None:
+    """Turn every exception that leaves a route into a problem document. A proxy puts ``root`` before all paths."""
 
     def handler(convert: Callable[[Request, Any], HTTPProblem]) -> Callable[[Request, Exception], JSONResponse]:
         return lambda request, error: convert(request, error).response(request.url.path)
 
     for kind, convert in CONVERSIONS.items():
         app.add_exception_handler(kind, handler(convert))
+    app.add_exception_handler(Exception, lambda request, error: _from_crash(request, error, root))
 
 
 def _from_data(_: Request, error: DataError) -> HTTPProblem:
@@ -226,10 +227,15 @@ def _from_store(request: Request, error: Exception) -> HTTPProblem:
     return HTTPProblem("store-unavailable", detail, headers={"Retry-After": "2"})
 
 
-def _from_crash(request: Request, error: Exception) -> HTTPProblem:
+def _crashed(request: Request, error: Exception) -> HTTPProblem:
     detail = f"{request.method} {request.url.path} met an error that nobody foresaw ({type(error).__name__})."
     headers = SECURITY_HEADERS | {"X-Request-ID": getattr(request.state, "request_id", "unknown")}
     return HTTPProblem("internal-error", detail, headers=headers)
+
+
+def _from_crash(request: Request, error: Exception, root: str) -> JSONResponse:
+    """Starlette sends it past all middleware, so what that adds is added here: headers, and the path of a proxy."""
+    return _crashed(request, error).response(request.url.path, root)
 
 
 def _from_page_token(request: Request, error: InvalidPageToken) -> HTTPProblem:
@@ -279,5 +285,4 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
     OperationalError: _from_database,
     InterfaceError: _from_database,
     PoolTimeoutError: _from_database,
-    Exception: _from_crash,
 }

@@ -68,6 +68,15 @@ def test_what_leads_back_names_the_path_of_the_proxy(behind: tuple[Server, str])
         assert asked.headers["location"] == f"{ROOT}/login?next=/workers"
 
 
+def test_an_error_that_nobody_foresaw_is_explained_below_the_path_of_the_proxy(
+    behind: tuple[Server, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, url = behind
+    monkeypatch.setattr("api.routes.jobs.queries.list_", lambda *_, **__: 1 / 0)
+    explained = problem(httpx.get(f"{url}/v1/jobs", trust_env=False, timeout=PATIENCE), 500, "internal-error", ROOT)
+    assert explained["instance"] == f"{ROOT}/v1/jobs"
+
+
 @pytest.mark.parametrize("wrong", ["hposvc", "/a b", "/a/", "//host", '/a"b'])
 def test_a_path_that_can_be_none_is_refused(wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="root_path"):
