@@ -12,3 +12,7 @@ LARGEST = 2**53  # the integers that JavaScript and JSON agree on
 JobId = Annotated[
     str, Path(max_length=64, pattern=r"^[^\x00]+$", examples=[examples.JOB_ID], description="The id of the job.")
 ]
+DatasetId = Annotated[
+    str,
+    Path(max_length=200, pattern=r"^[^\x00]+$", examples=[examples.DATASET_ID], description="The id of the data set."),
+]

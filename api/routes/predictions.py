@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request, Response
 
 from api import examples
 from api.dependencies import Held, Tenant
+from api.http.files import BODY, on_threads, receive_file, suffix_of
 from api.http.parameters import JobId
 from api.http.problem_details import HTTPProblem, invalid_dataset
 from api.http.routing import InTurn
-from api.routes.datasets import BODY, on_threads, receive_file, suffix_of
 from hposvc.datasets.confined_predicting import Predicted, predict
 from hposvc.jobs import queries
 from hposvc.tables.defects import DataError

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Path, Query, Response
 
 from api import examples
 from api.dependencies import Caller, IfMatch, ReviewsService, Tenant, body
+from api.http.parameters import DatasetId
 from api.http.problem_details import field_error, invalid_body
 from api.http.routing import InTurn, reads_uploads
-from api.routes.datasets import DatasetId
 from hposvc.access.keys import Identity
 from hposvc.reviews.service import By
 from hposvc.schema.paging import MAX_PAGE
