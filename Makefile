@@ -1,7 +1,7 @@
 # make demo         see it work, in one command
 # make test         the test suite in two processes (JOBS=2); pass more to pytest with ARGS="-k fence"
 # make lint         formatting, types, arrows between modules
-# make long         the tests that take minutes each, which `make test` leaves out
+# make long         what `make test` leaves out: tests that take minutes each, and tests on the other database
 # make cuda         the solver and a worker on a stand-in for CUDA, and every kernel by NVIDIA's compiler (needs no GPU)
 # make gpu-bundle   one file with what a machine with a GPU and no network lacks for the next one
 # make gpu-check    everything that the first GPU is to show, in ten minutes, with a verdict; exit status 3 without one

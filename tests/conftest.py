@@ -15,6 +15,7 @@ import structlog
 from hposvc.db import migrate
 from hposvc.db.engine import create_engine
 from tests.support import environment  # noqa: F401 - first, before Jittor changes what it notes
+from tests.support.databases import mark_twins
 from tests.support.harness import Service
 from tests.support.postgresql import PostgreSQL
 
@@ -25,6 +26,11 @@ structlog.configure(
     wrapper_class=structlog.stdlib.BoundLogger,
     logger_factory=structlog.stdlib.LoggerFactory(),
 )
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    mark_twins(items)
 
 
 @pytest.fixture(autouse=True)
