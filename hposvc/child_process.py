@@ -1,6 +1,6 @@
 """What a child process does so that it never outlives its parent, and how one is started that does so.
 
-``python -m hposvc.child_process`` is run inside the new process: it sets its bounds, then becomes the module that was
+``python -m hposvc.child_process`` is run inside the new process: it sees to its end, then becomes the module that was
 asked for. Nothing of ours runs between fork and exec (no ``preexec_fn``), where a thread of the parent may hold a lock
 that nobody will ever open.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import resource
 import runpy
 import signal
 import sys
@@ -29,29 +28,21 @@ def end_with_parent(number: int = signal.SIGKILL) -> None:
         _prctl(_PR_SET_PDEATHSIG, int(number))
 
 
-def command(
-    module: str, *arguments: str, ends_by: signal.Signals = signal.SIGKILL, nice: int = 0, memory: int = -1
-) -> list[str]:
+def command(module: str, *arguments: str, ends_by: signal.Signals = signal.SIGKILL) -> list[str]:
     """The command that runs ``python -m module arguments`` as a child of this process, which ends when this one does.
 
-    It is sent ``ends_by`` then, yields the processor by ``nice``, and may take ``memory`` bytes of address space (-1:
-    no bound).
+    It is sent ``ends_by`` then.
     """
     # -P: a folder called api or workers in the current directory is not ours
-    bounds = [str(os.getpid()), ends_by.name, str(nice), str(memory)]
-    return [sys.executable, "-P", "-m", __name__, *bounds, module, *arguments]
+    return [sys.executable, "-P", "-m", __name__, str(os.getpid()), ends_by.name, module, *arguments]
 
 
 def main() -> None:
-    """Set the bounds that ``command`` wrote down, then run its module."""
-    parent, ends_by, nice, memory, module, *arguments = sys.argv[1:]
+    """Be ready to end as ``command`` wrote down, then run its module."""
+    parent, ends_by, module, *arguments = sys.argv[1:]
     end_with_parent(signal.Signals[ends_by])
     if os.getppid() != int(parent):
         sys.exit(f"The process {parent} that started this one has ended.")
-    os.nice(int(nice))
-    if int(memory) >= 0:
-        resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -1,11 +1,12 @@
 """The rows of an uploaded file predicted by the model of a job: in a process of its own, as strangers sent the file.
 
-``predict`` starts that process, ``python -m hposvc.datasets.confined_predicting``, with bounds on time and memory.
+``predict`` starts that process, which calls ``respond``, with bounds on time and memory.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hposvc.datasets.confined_work import BOUNDS, Wording
 from hposvc.storage.store import Store
 from hposvc.tables.defects import DataError, Defect
 
+NEEDS = ("pyarrow.csv", "hposvc.prediction", "hposvc.tables.formulas", "hposvc.tables.reading")
 REMEDY = "send fewer rows at a time, or use hposvc predict"
 WORDING = Wording("body", "predicting", REMEDY, REMEDY)
 MOST_BYTES = 64 * 2**20  # of CSV that is returned: the API holds it
@@ -40,6 +42,11 @@ def predict(model_url: str, source: Path, target: Path, *, spreadsheet: bool = F
     return Predicted(**confined_work.ask("hposvc.datasets.confined_predicting", command, model_url, BOUNDS, WORDING))
 
 
+def respond(command: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a command of this module."""
+    return confined_work.outcome(partial(_done, command))
+
+
 def _done(command: dict[str, Any]) -> dict[str, Any]:
     import pyarrow.csv
 
@@ -60,7 +67,3 @@ def _done(command: dict[str, Any]) -> dict[str, Any]:
     if Path(command["target"]).stat().st_size > command["most_bytes"]:
         raise DataError([Defect("body", f"its predictions take more than {command['most_bytes']:,} bytes", REMEDY)])
     return asdict(Predicted(table.num_rows, found.score, found.score_name, found.warnings))
-
-
-if __name__ == "__main__":
-    confined_work.respond(_done)

@@ -1,14 +1,14 @@
 """What is read of uploaded data sets before a job runs: in a process of its own, because a small file may hold much.
 
-``check`` and ``rows`` start that process, ``python -m hposvc.datasets.confined_reading``, with bounds on time and
-memory; ``ask`` starts another module, which calls ``respond``. It knows no database, and of the settings what reading
-the store takes.
+``check`` and ``rows`` start that process, which calls ``respond``, with bounds on time and memory; ``ask`` does so with
+another module. It knows no database, and of the settings what reading the store takes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hposvc.datasets import confined_work
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hposvc.datasets.stored import StoredDataset
     from hposvc.training_data import Checked, Upload
 
+NEEDS = ("hposvc.datasets.stored", "hposvc.training_data", "hposvc.training_data.lookup")
 WORDING = Wording(
     "dataset.id", "reading", "use fewer rows, or shorter texts", "write the file again, or send it as CSV"
 )
@@ -47,19 +48,24 @@ def _of_spec(command: dict[str, Any], spec: JobSpec, stored: Sequence[StoredData
 
 
 def ask(module: str, command: dict[str, Any], stored: Sequence[StoredDataset]) -> dict[str, Any]:
-    """What ``python -m module`` makes of a ``command`` about data sets. Raises as ``check`` does."""
+    """What ``module.respond`` makes of a ``command`` about data sets. Raises as ``check`` does."""
     command = command | {"stored": [asdict(item) for item in stored]}
     return confined_work.ask(module, command, stored[0].url if stored else None, BOUNDS, WORDING)
 
 
-def respond(act: Callable[[dict[str, Any], dict[str, Upload]], dict[str, Any]]) -> None:
-    """Call ``act`` with the command on standard input and its data sets; say the outcome on standard output."""
+def respond(command: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a command of this module."""
+    return on_uploads(_done, command)
+
+
+def on_uploads(
+    act: Callable[[dict[str, Any], dict[str, Upload]], dict[str, Any]], command: dict[str, Any]
+) -> dict[str, Any]:
+    """The outcome of ``act`` with the command and its data sets."""
     from hposvc.datasets.stored import StoredDataset
 
-    def on_uploads(command: dict[str, Any]) -> dict[str, Any]:
-        return act(command, {item["id"]: upload(StoredDataset(**item)) for item in command["stored"]})
-
-    confined_work.respond(on_uploads)
+    uploads = {item["id"]: upload(StoredDataset(**item)) for item in command["stored"]}
+    return confined_work.outcome(partial(act, command, uploads))
 
 
 def _done(command: dict[str, Any], uploads: dict[str, Upload]) -> dict[str, Any]:
@@ -79,7 +85,3 @@ def upload(stored: StoredDataset) -> Upload:
     from hposvc.training_data import Upload
 
     return Upload(stored.id, stored.name, stored.description, lambda: Store("").open(stored.url))
-
-
-if __name__ == "__main__":
-    respond(_done)

@@ -1,13 +1,11 @@
 """Work on what strangers sent, in a process of its own: how it is asked for, and how its failures become errors here.
 
-``ask`` starts ``python -m module``, which calls ``respond``.
+``ask`` has ``module.respond`` called, which returns the ``outcome`` of what it does.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, NamedTuple
@@ -33,7 +31,7 @@ class Wording(NamedTuple):
 def ask(
     module: str, command: dict[str, Any], store_url: str | None, bounds: Bounds, wording: Wording
 ) -> dict[str, Any]:
-    """What ``python -m module`` makes of ``command``, with the keys of the store at ``store_url``.
+    """What ``module.respond`` makes of ``command``, with the keys of the store at ``store_url``.
 
     Raises DataError: also when that takes too much time or memory; FileNotFoundError, StoreError.
     """
@@ -58,15 +56,13 @@ def ask(
     return answer
 
 
-def respond(act: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Call ``act`` with the command on standard input; say the outcome on standard output."""
-    command = json.load(sys.stdin)
+def outcome(act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What ``act`` returns, or why it cannot, for ``ask`` to raise there."""
     try:
-        answer = act(command)
+        return act()
     except DataError as error:
-        answer = {"defects": [asdict(defect) for defect in error.defects]}
+        return {"defects": [asdict(defect) for defect in error.defects]}
     except FileNotFoundError as error:
-        answer = {"gone": str(error)}
+        return {"gone": str(error)}
     except OSError as error:
-        answer = {"store": str(error)}
-    json.dump(answer, sys.stdout)
+        return {"store": str(error)}

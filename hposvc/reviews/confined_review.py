@@ -1,7 +1,7 @@
 """What reviews read of uploaded data sets: in a process of its own, because a small file may hold much.
 
-``place`` and ``revise`` start that process, ``python -m hposvc.reviews.confined_review``. It knows no database. Rows
-with ids of which the file itself says that they take little are looked up without it: people decide one row at a time.
+``place`` and ``revise`` start that process, which calls ``respond``. It knows no database. Rows with ids of which the
+file itself says that they take little are looked up without it: people decide one row at a time.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hposvc.schema.reviews import Decision
     from hposvc.training_data import Upload
 
+NEEDS = confined_reading.NEEDS
 MODULE = "hposvc.reviews.confined_review"
 REVIEW = "review"  # the column that says what was done
 SAID = "says what a review did to the label: confirmed, relabelled, unsure, or nothing"
@@ -94,6 +95,11 @@ def _placed(column: Judged, rows: Sequence[str], labels: Sequence[str | None]) -
     return Placed(column.label, numbers)
 
 
+def respond(command: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of a command of this module."""
+    return confined_reading.on_uploads(_done, command)
+
+
 def _done(command: dict[str, Any], uploads: dict[str, Upload]) -> dict[str, Any]:
     (upload,) = uploads.values()
     column = judged(upload, command["label"], command["task"])
@@ -161,7 +167,3 @@ def _described(columns: Sequence[Mapping[str, Any]], column: Judged, revision: R
 def _free_name(columns: Sequence[Mapping[str, Any]]) -> str:
     taken = {each["name"] for each in columns}
     return next(name for name in (REVIEW, *(f"{REVIEW}_{i}" for i in range(2, len(taken) + 3))) if name not in taken)
-
-
-if __name__ == "__main__":
-    confined_reading.respond(_done)

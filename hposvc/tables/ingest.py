@@ -1,13 +1,12 @@
 """One uploaded file checked, described and written as Parquet: in a process that strangers' bytes may crash.
 
-``ingest`` starts that process, ``python -m hposvc.tables.ingest``, with little memory and a deadline, and without any
-of the service's secrets. What it finds wrong comes back as defects, and so does its own crash.
+``ingest`` starts that process, which calls ``respond``, with little memory and a deadline, and without any of the
+service's secrets. What it finds wrong comes back as defects, and so does its own crash.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +18,7 @@ from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.options import UploadOptions
 
 MOST_DESCRIBED = 4 * 2**20  # bytes of JSON: each request that names the data set reads them
+NEEDS = ("hposvc.tables.describe", "hposvc.tables.reading")
 BOUNDS = Bounds(seconds=600, memory=6 * 2**30)  # most of that address space is never touched
 
 
@@ -47,12 +47,11 @@ def _refusal(message: str, remedy: str) -> DataError:
     return DataError([Defect("body", message, remedy)])
 
 
-def main() -> None:
-    """Do what standard input says; say the outcome on standard output."""
+def respond(command: dict[str, Any]) -> dict[str, Any]:
+    """Do what the command says; returns the outcome."""
     from hposvc.tables.describe import describe
     from hposvc.tables.reading import read, write
 
-    command = json.loads(sys.stdin.buffer.read())
     target = Path(command["target"])
     try:
         options = UploadOptions.from_dict(command["options"])
@@ -64,11 +63,6 @@ def main() -> None:
         if size > MOST_DESCRIBED:
             message = f"what is known of its columns takes {size:,} bytes, and {MOST_DESCRIBED:,} are kept"
             raise _refusal(message, "send fewer columns, smaller arrays or shorter names")
-        answer: dict[str, Any] = {"description": description}
     except DataError as error:
-        answer = {"defects": [asdict(defect) for defect in error.defects]}
-    json.dump(answer, sys.stdout)
-
-
-if __name__ == "__main__":
-    main()
+        return {"defects": [asdict(defect) for defect in error.defects]}
+    return {"description": description}

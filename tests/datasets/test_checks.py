@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from hposvc.confined import Bounds
 from hposvc.datasets import confined_reading
 from hposvc.storage.environment import of_store
 from tests.support.bad_files import CSV, NPZ, PARQUET, npz
+from tests.support.harness import children_of, eventually, gone
 from tests.support.problems import problem
 from tests.support.serving import SPEC
 
@@ -59,6 +63,38 @@ def test_the_process_gets_bounds_and_no_settings(monkeypatch: pytest.MonkeyPatch
         confined.call(CHILD, "die", ENOUGH)
     with pytest.raises(confined.TooSlowError):
         confined.call(CHILD, "linger", Bounds(seconds=1, memory=2**32))
+    assert children_of(found["parent"]) == [], "it is gone by then"
+
+
+def test_processes_are_forked_from_one_server_and_have_nothing_of_it_or_of_each_other() -> None:
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda number: confined.call(CHILD, "say", ENOUGH, {f"N{number}": "1"}), range(8)))
+    assert len({each["pid"] for each in found}) == 8
+    assert len({each["parent"] for each in found}) == 1
+    for number, each in enumerate(found):
+        assert {name for name in each["variables"] if name.startswith("N")} == {f"N{number}"}
+        assert each["files"] == [0, 1, 2, 3, 4], "the last one is that with which it lists them"
+    server = found[0]["parent"]
+    assert b"N0=" not in Path(f"/proc/{server}/environ").read_bytes()
+    assert children_of(server) == []
+    os.kill(server, signal.SIGKILL)
+    assert confined.call(CHILD, "print", ENOUGH)["parent"] != server
+
+
+def test_the_server_and_its_children_end_with_whoever_asked() -> None:
+    script = f"""
+from hposvc import confined
+print(confined.call({CHILD!r}, "say", confined.Bounds(60, 2**32))["parent"], flush=True)
+confined.call({CHILD!r}, "linger", confined.Bounds(600, 2**32))
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        server = int(process.stdout.readline())
+        eventually(lambda: children_of(server), "a child")
+        children = children_of(server)
+        process.kill()
+    for pid in (server, *children):
+        eventually(lambda pid=pid: gone(pid), f"the end of {pid}")  # type: ignore[misc]
 
 
 def test_it_starts_where_another_thread_holds_a_lock_that_a_fork_waits_for() -> None:

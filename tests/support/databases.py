@@ -1,7 +1,7 @@
 """Which tests run on which database: on one of the two in `make test`, on the other one in `make long`.
 
-A test that asks for a database has one on SQLite and one on PostgreSQL. Where the database itself is what is tested, both
-run in `make test`. Of all others one is marked ``long``: always the same one, so that each database keeps about half.
+A test that asks for a database has one on SQLite and one on PostgreSQL. Where the database itself is what is tested,
+both run in `make test`. Of all others one is marked ``long``: always the same one, and each database keeps about half.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A module called in a process of its own, with bounds on time and memory: for work on what strangers send.
 
-The process gets what Python needs, and no setting and no secret of the service except what the caller names.
+The process gets what Python needs, and no setting and no secret of the service except what the caller names. It is
+forked from a server that has imported the module before (:mod:`hposvc.confined.server`), so that it starts at once.
 """
 
 from __future__ import annotations
@@ -8,20 +9,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from hposvc import child_process
+from hposvc.confined import forking
 from hposvc.copyable import Copyable
 
 log = structlog.get_logger(__name__)
 
 KEPT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ", "HPOSVC_FAILPOINTS", "HPOSVC_FAILPOINTS_FIRED")
-# One thread, and one arena of memory for it: more reserve address space that nobody uses.
+# One thread, and one arena of memory for it: more reserve address space that nobody uses. Libraries that start threads
+# when they are imported must not be forked.
 FRUGAL = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
 
 NICE = 10  # it yields the processor to those who respond to everybody
@@ -57,29 +58,23 @@ class CrashedError(Copyable, OutOfBoundsError):
 
 
 def call(module: str, command: Any, bounds: Bounds, variables: Mapping[str, str] | None = None) -> Any:
-    """What ``python -m module`` writes as JSON for the ``command`` that it reads as JSON; ``variables`` are for it.
+    """What ``module.respond(command)`` returns; ``variables`` are for its environment.
 
+    Both are passed on as JSON. The module may name others in ``NEEDS`` that are imported before anything is read.
     Raises OutOfBoundsError, in one of its three kinds.
     """
-    environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+    environment = {name: os.environ[name] for name in KEPT if name in os.environ} | FRUGAL
+    given = json.dumps([dict(variables or {}), command]).encode()
     try:
-        done = subprocess.run(
-            child_process.command(module, nice=NICE, memory=bounds.memory),
-            input=json.dumps(command).encode(),
-            capture_output=True,
-            timeout=bounds.seconds,
-            check=False,
-            env=environment | dict(variables or {}) | FRUGAL,
-        )
-    except subprocess.TimeoutExpired:
+        done = forking.run(module, given, environment, seconds=bounds.seconds, memory=bounds.memory, nice=NICE)
+    except TimeoutError:
         raise TooSlowError from None
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        if done.returncode == -signal.SIGKILL or any(words in done.stderr for words in OUT_OF_MEMORY):
-            raise TooLargeError from None
-        log.warning("a confined process crashed", module=module, status=done.returncode, said=_end_of(done.stderr))
-        raise CrashedError(done.returncode) from None
+    if done.status == 0:
+        return json.loads(done.answer)
+    if done.status == -signal.SIGKILL or any(words in done.said for words in OUT_OF_MEMORY):
+        raise TooLargeError
+    log.warning("a confined process crashed", module=module, status=done.status, said=_end_of(done.said))
+    raise CrashedError(done.status)
 
 
 def _end_of(said: bytes) -> str:
