@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import IO, NamedTuple
 
 SERVER = "hposvc.confined.server"
+STARTS_WITHIN = 120.0  # seconds for the imports of a module and a fork; a server that takes longer is replaced
 
 
 class Done(NamedTuple):
@@ -63,6 +64,7 @@ class _Server:
         self.environment = dict(environment)
         self.parent = os.getpid()
         self._control, theirs = socket.socketpair()
+        self._control.settimeout(STARTS_WITHIN)
         with theirs:
             # -P: a folder called api or workers in the current directory is not ours. A session of its own: a Ctrl-C is
             # meant for the parent, with which the server ends.
