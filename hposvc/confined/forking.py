@@ -93,8 +93,10 @@ class _Server:
         return ours
 
     def end(self) -> None:
+        """Kill it, because it may be one that does not respond. The kernel ends its children with it."""
         self._control.close()
         if self.parent == os.getpid():
+            self._process.kill()
             self._process.wait()
 
 

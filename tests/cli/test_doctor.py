@@ -461,6 +461,11 @@ def test_kernels_of_another_home_are_found(machine: Machine) -> None:
     assert (finding["status"], finding["message"]) == ("good", f"compiled, in {compiled_for}/.cache/jittor")
 
 
+def test_jittor_needs_a_home_to_write_even_where_its_kernels_are_elsewhere(machine: Machine) -> None:
+    finding = machine.look(HOME="/proc/home", JITTOR_HOME=str(machine.folder))["Jittor"]
+    assert (finding["status"], finding["message"]) == ("fault", "/proc/home/.cache/jittor cannot be written")
+
+
 def test_warming_up_says_what_doctor_says(tmp_path: Path) -> None:
     (tmp_path / "libcuda.so.1").write_text("not a library")
     path = toolkit(tmp_path / "toolkit")

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hposvc import confined
-from hposvc.confined import Bounds
+from hposvc.confined import Bounds, forking
 from hposvc.datasets import confined_reading
 from hposvc.storage.environment import of_store
 from tests.support.bad_files import CSV, NPZ, PARQUET, npz
@@ -79,6 +79,16 @@ def test_processes_are_forked_from_one_server_and_have_nothing_of_it_or_of_each_
     assert children_of(server) == []
     os.kill(server, signal.SIGKILL)
     assert confined.call(CHILD, "print", ENOUGH)["parent"] != server
+
+
+def test_a_server_that_does_not_respond_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    forking.end()
+    monkeypatch.setattr(forking, "STARTS_WITHIN", 5.0)
+    server = confined.call(CHILD, "say", ENOUGH)["parent"]
+    os.kill(server, signal.SIGSTOP)
+    assert confined.call(CHILD, "say", ENOUGH)["parent"] != server
+    assert gone(server)
+    forking.end()  # the next one waits as long as usual
 
 
 def test_the_server_and_its_children_end_with_whoever_asked() -> None:

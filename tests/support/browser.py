@@ -57,10 +57,9 @@ class Watch:
         self.faults = [fault for fault in self.faults if text not in fault]
 
 
-def faults(page: Page, scheme: str = "light") -> list[str]:
-    """What axe-core finds that is serious: rule, help, and the elements. The dark scheme changes colours only."""
-    options = {"resultTypes": ["violations"]} | ({"runOnly": ["color-contrast"]} if scheme == "dark" else {})
-    found: dict[str, Any] = Axe().run(page, options=options).response
+def faults(page: Page) -> list[str]:
+    """What axe-core finds that is serious: rule, help, and the elements."""
+    found: dict[str, Any] = Axe().run(page).response
     return [
         f"{page.url}: {fault['id']}: {fault['help']}: {[node['html'][:200] for node in fault['nodes'][:3]]}"
         for fault in found["violations"]

@@ -20,9 +20,9 @@ def mark_twins(items: Sequence[pytest.Item]) -> None:
     """Mark as long one of each two tests that differ by their database only."""
     found: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:
-        arguments = item.nodeid.partition("[")[2].removesuffix("]").split("-")
-        for database in set(arguments) & set(DATABASES):
-            found[item.nodeid.replace(database, "*")][database] = item
+        test, _, arguments = item.nodeid.partition("[")
+        for database in {*arguments.removesuffix("]").split("-")} & {*DATABASES}:
+            found[f"{test}[{arguments.replace(database, '*')}"][database] = item
     for pattern, twins in found.items():
         if len(twins) == len(DATABASES) and not pattern.startswith(ON_BOTH):
             turn = crc32(pattern.partition("[")[0].encode()) % 2

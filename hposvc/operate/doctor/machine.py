@@ -93,9 +93,10 @@ def compiled_jittor(settings: Settings) -> Finding:
     from hposvc.machine.warmup import is_warm
 
     folder = jittor_cache()
-    if not is_writable(folder):
-        remedy = "Give this user a home directory that it may write: set HOME, or JITTOR_HOME for this cache alone."
-        return fault("Jittor", Cause.CACHE_UNWRITABLE, f"{folder} cannot be written", remedy)
+    for place in (Path.home() / ".cache" / "jittor", folder):  # Jittor notes in the first where the second is
+        if not is_writable(place):
+            remedy = "Give this user a home directory that it may write: set HOME, and JITTOR_HOME if that is set."
+            return fault("Jittor", Cause.CACHE_UNWRITABLE, f"{place} cannot be written", remedy)
     if is_warm(settings.device):
         return good("Jittor", f"compiled, in {folder}")
     remedy = "`hposvc warmup` does it: five to ten minutes on two cores."
