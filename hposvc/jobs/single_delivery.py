@@ -25,6 +25,7 @@ CLAIM_METHOD = "start_queued_workflows"  # takes deliveries out of one queue; re
 POLL_METHOD = "dequeue_scopes"  # what the thread of a queue calls first, four times a second
 ENOUGH = "worker_concurrency"  # the reason that CLAIM_METHOD returns when a worker has enough to do
 BUSY_SECONDS = 1.0  # the longest time between two polls while nothing can be taken
+NOTED_SECONDS = 0.005  # between two looks whether DBOS has noted the end of a delivery
 START_SECONDS = 10.0  # between claiming a delivery and its start; after that, it is no longer waited for
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,15 @@ class SingleDelivery:
                     self._claimed_at = time.monotonic()
                 return claimed
 
-        def poll_when_idle(*arguments: Any) -> Any:
-            self._idle.wait(BUSY_SECONDS)  # polling all the same took 2 % of a processor from the job
-            return poll(*arguments)
+        def poll_when_idle(queue_name: str) -> Any:
+            # Polling all the same took 2 % of a processor from the job; nothing is taken while DBOS counts a delivery,
+            # and it does so until it has noted the end, a moment after the function.
+            deadline = time.monotonic() + BUSY_SECONDS
+            while (left := deadline - time.monotonic()) > 0:
+                if self._idle.wait(left) and not dbos._active_workflows_set.count_for_queue(queue_name):  # noqa: SLF001
+                    break
+                time.sleep(NOTED_SECONDS)
+            return poll(queue_name)
 
         setattr(database, CLAIM_METHOD, claim_one)
         setattr(database, POLL_METHOD, poll_when_idle)

@@ -153,3 +153,36 @@ def test_a_busy_worker_leaves_the_database_alone_and_goes_on_when_it_is_free(
     eventually(lambda: deliveries.received == ids, "both are delivered")
     deliveries.close()
     assert busy > 0.9 * BUSY_SECONDS > POLL_SECONDS
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_next_delivery_comes_with_the_look_that_follows_the_end_of_the_one_before(
+    engine: sa.Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look before DBOS has noted the end would be in vain, and cost the time to the next one."""
+    in_vain: list[str] = []
+    scopes = SystemDatabase.dequeue_scopes
+
+    def noted(self: SystemDatabase, queue_name: str) -> list[str | None]:
+        if queue_name == QUEUE and deliveries.ended and deliveries.is_counted():
+            in_vain.append(deliveries.received[-1])
+        return scopes(self, queue_name)
+
+    class Slow(Deliveries):
+        ended = False
+
+        def is_counted(self) -> bool:
+            return self._consumer._dbos._active_workflows_set.count_for_queue(QUEUE) > 0
+
+        def _deliver(self, job_id: str, attempt: int) -> None:
+            self.ended = False
+            time.sleep(2 * POLL_SECONDS)  # so that the queue waits for the end
+            super()._deliver(job_id, attempt)
+            self.ended = True
+
+    monkeypatch.setattr(SystemDatabase, "dequeue_scopes", noted)
+    deliveries = Slow(engine)
+    ids = [jobs.submit(tiny_spec()).id for _ in range(4)]
+    eventually(lambda: deliveries.received == ids, "all are delivered")
+    deliveries.close()
+    assert in_vain == []

@@ -7,6 +7,7 @@ import re
 from typing import Any, get_args, get_origin
 
 from dbos import _queue, _sys_db
+from dbos._core import ActiveWorkflowById
 from dbos._sys_db import SystemDatabase
 
 from hposvc.jobs.single_delivery import CLAIM_METHOD, ENOUGH, POLL_METHOD
@@ -50,3 +51,10 @@ def test_the_thread_of_a_queue_takes_deliveries_by_these_methods_only() -> None:
     taking = {name for name in called if name.startswith("start_")}
     assert taking == {CLAIM_METHOD, "start_queued_partitioned_workflows"}
     assert POLL_METHOD in called
+
+
+def test_a_delivery_counts_until_dbos_has_noted_its_end() -> None:
+    """What is waited for before the queue is looked at again: it takes nothing while it counts the one before."""
+    source = inspect.getsource(_queue.queue_worker_thread)
+    assert "dbos._active_workflows_set.count_for_queue(queue.name)" in source
+    assert list(inspect.signature(ActiveWorkflowById.count_for_queue).parameters) == ["self", "queue_name"]
