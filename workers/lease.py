@@ -41,6 +41,10 @@ class Lease:
         threading.Thread(target=self._renew, name="lease", daemon=True).start()
         threading.Thread(target=self._watch, name="lease-watch", daemon=True).start()
 
+    def look(self) -> None:
+        """Look now what people ask. Raises Fenced."""
+        self.asked = self._attempt.asked()
+
     def end(self) -> None:
         """Stop renewing, because the attempt is over."""
         self._ended.set()

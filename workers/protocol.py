@@ -15,12 +15,14 @@ Runner to supervisor::
     result      result, artifacts: [{name, path, size, sha256, kind}], stays: if ``ready`` follows
     error       reason, message, remedy, iteration
     paused      iteration
+    waiting     iteration: one of ``waits_at``, everything up to it was sent; goes on after ``go_on``
     heartbeat
 
 Supervisor to runner, by ``command``::
 
     solve       job_id, attempt, spec, checkpoint_path (or null), uploads: [{id, name, description, path}], directory,
-                traceparent (or null)
+                waits_at: [iterations], traceparent (or null)
+    go_on       do not wait any more
     pause       checkpoint after this iteration, send ``paused``, and leave
     stop        leave after this iteration
     finish      after this iteration, go on as if it had been the last one

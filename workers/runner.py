@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
@@ -70,8 +70,8 @@ class Solvable(Protocol):
     def iteration(self) -> int:
         """How many iterations are done."""
 
-    def iterations(self) -> Iterator[list[Any]]:
-        """Batches of ``hposvc.bilevel.Iteration``; not asking for the next one pauses."""
+    def iterations(self, ends: Collection[int] = ()) -> Iterator[list[Any]]:
+        """Batches of ``hposvc.bilevel.Iteration``, of which one ends at each of ``ends``; not asking pauses."""
 
     def end(self) -> None:
         """Make the iteration that was done last the last one, also for whoever goes on from the checkpoint."""
@@ -105,6 +105,7 @@ class Channel:
         os.close(nothing)
         self._lock = threading.Lock()
         self._solve: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._told = threading.Event()  # since it last waited
         self.asked: str | None = None  # "pause", "stop" or "finish", once it was asked for
         threading.Thread(target=self._receive, name="commands", daemon=True).start()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
@@ -118,13 +119,22 @@ class Channel:
         """The next ``solve`` command, when it comes."""
         return self._solve.get()
 
+    def wait(self, iteration: int) -> None:
+        """Wait to be told to go on, or anything else."""
+        self._told.clear()
+        self.send("waiting", iteration=iteration)
+        if self.asked is None:
+            self._told.wait()
+
     def _receive(self) -> None:
         while (message := protocol.read(self._commands)) is not None:
             if message["command"] == "solve":
                 self.asked = None  # what came before was for the job before
                 self._solve.put(message)
-            else:
+                continue
+            if message["command"] != "go_on":
                 self.asked = message["command"]
+            self._told.set()
         os._exit(0)  # the supervisor is gone
 
     def _beat(self) -> None:
@@ -192,7 +202,7 @@ def _solve(channel: Channel, load: Load, job: Message, stays: Callable[[], bool]
         channel.send("note", level="info", message=message)
     channel.send("started", resumed_from=run.iteration or None, problem_version=run.problem_version)
     channel.send("phase", phase="solving")
-    if not _iterate(channel, run, spec, directory):
+    if not _iterate(channel, run, spec, directory, frozenset(job["waits_at"])):
         return False
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
@@ -221,15 +231,12 @@ def _uploads(listed: list[Message]) -> dict[str, Any]:
     }
 
 
-def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) -> bool:
-    """Do the iterations; False when it was asked to stop before they were done."""
+def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path, waits_at: Collection[int]) -> bool:
+    """Do the iterations, waiting after each of ``waits_at``; False when it was asked to stop before they were done."""
     saved = shown = run.iteration
     saved_at, writing = clock(), 0.0
     _snapshot(channel, run)
-    for batch in tracing.traced("job.solve", run.iterations()):
-        for start in range(0, len(batch), MAX_COLUMN):
-            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
-        failpoint("runner.iterations_sent")
+    for _ in tracing.traced("job.solve", _sent(channel, run, waits_at)):
         if channel.asked or snapshots.due(shown, run.iteration):
             _snapshot(channel, run)
             shown = run.iteration
@@ -254,6 +261,17 @@ def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path) ->
     if run.iteration > saved:
         _checkpoint(channel, run, directory)  # what follows may take long, and must not cost the iterations
     return True
+
+
+def _sent(channel: Channel, run: Solvable, waits_at: Collection[int]) -> Iterator[None]:
+    """Do the iterations: each time that some were sent, and waited after if it is to be."""
+    for batch in run.iterations(waits_at):
+        for start in range(0, len(batch), MAX_COLUMN):
+            channel.send("iterations", columns=_columns(batch[start : start + MAX_COLUMN]))
+        failpoint("runner.iterations_sent")
+        if run.iteration in waits_at:
+            channel.wait(run.iteration)
+        yield
 
 
 def _resume(channel: Channel, load: Load, spec: JobSpec, path: Path) -> Solvable:

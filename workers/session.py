@@ -28,8 +28,10 @@ from workers.job_files import JobFiles
 from workers.lease import Lease
 from workers.losses import Loss
 from workers.protocol import Message
+from workers.requests import Requests
 from workers.spare import Spare
 from workers.timing import Timing
+from workers.waiting import Looks, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +58,12 @@ class Session:
         directory: Path,
         timing: Timing,
         memory_limit: float | None = None,
+        find_looks: Callable[[], Looks | None] = lambda: None,
         on_recorded: Callable[[int], None] = lambda number: None,
     ) -> None:
         """``claimed_at``: the time by ``clock`` just before the claim; ``runners`` has a ready one;
-        ``memory_limit``: bytes that the runner may take; ``on_recorded(number)`` hears of iterations once they are in
-        the database.
+        ``memory_limit``: bytes that the runner may take; ``find_looks()`` returns where the runner waits to be judged;
+        ``on_recorded(number)`` hears of iterations once they are in the database.
         """
         self._attempt = attempt
         self._runners = runners
@@ -68,8 +71,9 @@ class Session:
         self._timing = timing
         self._memory_limit = memory_limit
         limit = attempt.spec.get("time_limit")
-        self._deadline = claimed_at + (float("inf") if limit is None else limit)
+        self._requests = Requests(timing, claimed_at + (float("inf") if limit is None else limit))
         self._started = False
+        self._waiting = Waiting(find_looks, timing.judge)
         self._on_recorded = on_recorded
         self._runner: Child | None = None
         self._stays = False
@@ -79,9 +83,6 @@ class Session:
         self._last_iteration: int | None = None
         self._notes = self._phases = 0
         self._draining = False
-        self._asked: str | None = None
-        self._asked_at = 0.0
-        self._escalated = False
         self._problem: str | None = attempt.spec.get("problem")
         self._progress_at = claimed_at
         self._lease = Lease(
@@ -142,6 +143,7 @@ class Session:
                 "checkpoint_path": self._fetch_checkpoint(),
                 "uploads": uploads,
                 "directory": str(self._files.directory),
+                "waits_at": self._write(self._waiting.find),
                 "traceparent": tracing.traceparent() or self._attempt.traceparent,
             }
         )
@@ -159,7 +161,8 @@ class Session:
     def _step(self) -> bool:
         """Do the next thing; True when the attempt is over."""
         self._lease.assert_held()
-        self._pass_on_requests()
+        self._requests.pass_on(self._child, self._lease.asked, draining=self._draining)
+        self._pass_on_verdict()
         if self._memory_limit is not None and (taken := self._child.memory()) > self._memory_limit:
             self._lose(losses.over_the_limit(taken, self._memory_limit))
             return True
@@ -185,28 +188,12 @@ class Session:
         self._flush(only_if_due=True)
         return over
 
-    def _pass_on_requests(self) -> None:
-        wish = "stop" if self._lease.asked.state is State.CANCELLING else None
-        overdue = clock() > self._deadline
-        if wish is None and (self._draining or self._lease.asked.state is State.PAUSING or overdue):
-            wish = "pause"
-        if wish is None and self._lease.asked.finish_early:
-            wish = "finish"
-        if wish is None:
-            return
-        now = clock()
-        if wish != self._asked:
-            self._child.send({"command": wish})
-            self._asked, self._asked_at = wish, now
-        waited = now - self._asked_at
-        pressing = wish == "stop" or overdue
-        if pressing and waited > self._timing.ask and not self._escalated:
-            self._child.terminate()
-            self._escalated = True
-        if (pressing and waited > self._timing.ask + self._timing.terminate) or (
-            self._draining and waited > self._timing.drain
-        ):
-            self._child.kill()
+    def _pass_on_verdict(self) -> None:
+        verdict = self._write(self._waiting.verdict)
+        if verdict == "stops":
+            self._write(self._lease.look)  # it was cancelled, or will be in a moment
+        if verdict == "goes_on":
+            self._child.send({"command": "go_on"})
 
     def _handle(self, message: Message) -> bool:  # noqa: C901, PLR0912 - one case for each type of frame
         match message.get("type"):
@@ -238,6 +225,9 @@ class Session:
             case "paused":
                 self._stopped()
                 return True
+            case "waiting":
+                self._flush()
+                self._waiting.begin(int(message["iteration"]))
             case type_ if type_ == GARBAGE:
                 raise Misbehaved(message["message"])
             case other:
@@ -344,7 +334,7 @@ class Session:
 
     def _stopped(self) -> None:
         """The runner stopped because it was asked to; the device is free before anybody reads so."""
-        if self._asked is None:
+        if self._requests.asked is None:
             raise Misbehaved("'paused' without having been asked")
         self._flush()
         self._child.close(self._timing.terminate)
@@ -355,7 +345,7 @@ class Session:
         self._child.close(self._timing.terminate)
         self._lease.assert_held()
         self._flush()
-        if self._lease.asked.state is State.CANCELLING or self._draining or clock() > self._deadline:
+        if self._lease.asked.state is State.CANCELLING or self._draining or self._requests.overdue:
             self._conclude_stop()
         else:
             self._lose(self._child.exit_reason())

@@ -24,6 +24,7 @@ import sqlalchemy as sa
 
 from hposvc import logs, tracing
 from hposvc.db.engine import create_engine, is_transient
+from hposvc.experiments.looks import looks_at
 from hposvc.fleet import problems
 from hposvc.fleet.problems import Description
 from hposvc.fleet.workers import Fleet, WorkerReport, WorkerState
@@ -260,6 +261,7 @@ class Supervisor:
                 directory=Path(directory),
                 timing=self._timing,
                 memory_limit=self._memory_limit,
+                find_looks=partial(looks_at, self._engine, attempt.job_id),
                 on_recorded=partial(self._counters.add, ITERATIONS),
             )
             if self._stopping.is_set():

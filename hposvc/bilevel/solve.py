@@ -12,7 +12,7 @@ state, so a run that was stopped and resumed is bit-identical on the CPU to one 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -40,8 +40,12 @@ UPPER_STEP = 0.1
 NUDGE = 1
 
 
-def solve(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> Iterator[list[Iteration]]:
+def solve(
+    problem: BilevelProblem, config: SolveConfig, state: SolverState, ends: Collection[int] = ()
+) -> Iterator[list[Iteration]]:
     """Run from ``state`` until a stopping rule holds, yielding iterations in batches; ``state`` advances in place.
+
+    A batch ends at each of the iterations ``ends``, and at others.
 
     Raises:
         Diverged: after everything up to and including the offending iteration was yielded.
@@ -57,7 +61,7 @@ def solve(problem: BilevelProblem, config: SolveConfig, state: SolverState) -> I
         now = time.monotonic()
         state.seconds = before + now - began
         pending.append(iteration._replace(seconds=state.seconds))
-        if not values_due(config.stop, state.iteration, now - flushed):
+        if not values_due(config.stop, state.iteration, now - flushed, ends):
             continue
         records, failure = read_iterations(pending, state)
         pending = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from hposvc.bilevel.config import Stop
 from hposvc.bilevel.iteration import Iteration
 from hposvc.bilevel.state import SolverState
@@ -13,8 +15,8 @@ FLUSH_ITERATIONS, FLUSH_SECONDS = 50, 0.5
 ZERO_ITERATIONS = 10
 
 
-def values_due(stop: Stop, iteration: int, elapsed: float) -> bool:
-    """Whether values are to be read after ``iteration``, ``elapsed`` seconds after the last time.
+def values_due(stop: Stop, iteration: int, elapsed: float, ends: Collection[int] = ()) -> bool:
+    """Whether values are to be read after ``iteration``, ``elapsed`` seconds after the last time, or one of ``ends``.
 
     Where a rule looks at values they are read every iteration, so that it does not depend on timing.
     """
@@ -22,6 +24,7 @@ def values_due(stop: Stop, iteration: int, elapsed: float) -> bool:
         iteration % FLUSH_ITERATIONS == 0
         or iteration == ZERO_ITERATIONS
         or iteration >= stop.iterations
+        or iteration in ends
         or elapsed >= FLUSH_SECONDS
         or stop.patience is not None
         or stop.hypergradient_tolerance is not None

@@ -95,7 +95,10 @@ class Advancing:
             self._tell(seen)
         else:
             self._stop_pruned(seen)
-        self._write(seen, self._next(seen))
+        step = self._next(seen)
+        if self._write(seen, step):
+            for trial in step.changed:
+                self._stop(trial, seen.row["tenant_id"])
 
     def _tell(self, seen: Seen) -> None:
         """Tell the open jobs what was asked of the experiment. Told twice is told once."""
@@ -114,8 +117,12 @@ class Advancing:
     def _stop_pruned(self, seen: Seen) -> None:
         """Cancel the jobs of the trials that were pruned, unless that was done."""
         for each in seen.open:
-            if each.trial.pruned and each.trial.job_id is not None and each.job_state is not State.CANCELLING:
-                self._ask(each.trial.job_id, "cancel", seen.row["tenant_id"])
+            if each.job_state is not State.CANCELLING:
+                self._stop(each.trial, seen.row["tenant_id"])
+
+    def _stop(self, trial: Trial, tenant: str) -> None:
+        if trial.pruned and trial.is_open and trial.job_id is not None:
+            self._ask(trial.job_id, "cancel", tenant)
 
     def _ask(self, job_id: str, what: str, tenant: str) -> bool:
         """Whether the job has been told, or need not be; not if it waits for a place in the quota."""
@@ -165,12 +172,13 @@ class Advancing:
         except DataError as error:
             return New(number, parameters, None, str(error))
 
-    def _write(self, seen: Seen, step: Step) -> None:
+    def _write(self, seen: Seen, step: Step) -> bool:
+        """Whether it was written: not if another process was quicker, or somebody asked for something."""
         row = seen.row
         with write(self._engine) as connection:
             mine = (experiments.c.id == row["id"], experiments.c.version == row["version"])
             if connection.execute(sa.select(experiments.c.id).where(*mine).with_for_update()).first() is None:
-                return  # another process was quicker, or somebody asked for something
+                return False
             for trial in step.changed:
                 _keep(connection, row["id"], trial)
             values = self._make(connection, seen, step.new)
@@ -190,6 +198,7 @@ class Advancing:
                 outbox.experiment_ended(connection, row["id"])
             failpoint("experiment.before_commit")
         failpoint("experiment.committed")
+        return True
 
     def _make(self, connection: sa.Connection, seen: Seen, new: Sequence[New]) -> dict[str, object]:
         """Make trials with their jobs, as many as the quotas allow; returns the columns that follow."""

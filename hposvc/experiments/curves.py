@@ -34,8 +34,8 @@ def extended(
         sa.select(place.label("slice"), sa.func.min(table.c.selection_loss), sa.func.min(table.c.upper_loss))
         .where(
             table.c.job_id == job_id,
-            table.c.iteration > _end(len(known), total),
-            table.c.iteration <= _end(until, total),
+            table.c.iteration > end_of(len(known), total),
+            table.c.iteration <= end_of(until, total),
         )
         .group_by(place)
     )
@@ -53,6 +53,6 @@ def extended(
     return known
 
 
-def _end(slices: int, total: int) -> int:
-    """The last iteration of so many slices."""
+def end_of(slices: int, total: int) -> int:
+    """The last iteration of so many slices, of ``total`` iterations."""
     return math.ceil(slices * total / SLICES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -93,9 +93,9 @@ class OwnRun(Solving):
             self._state, self._record = SolverState.from_bytes(saved[0]), record_of(saved[1])
             self.notes = self._record.moved_here()
 
-    def iterations(self) -> Iterator[list[Iteration]]:
-        """Solve, in batches. Raises Diverged, OwnProblemFailed."""
-        batches = super().iterations()
+    def iterations(self, ends: Collection[int] = ()) -> Iterator[list[Iteration]]:
+        """Solve, in batches, of which one ends at each of ``ends``. Raises Diverged, OwnProblemFailed."""
+        batches = super().iterations(ends)
         while True:
             with self._its_own_code():
                 batch = next(batches, None)

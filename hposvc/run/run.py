@@ -11,7 +11,7 @@ Planted label noise is kept apart from everything that is optimized, and is look
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -118,13 +118,15 @@ class Run(Solving):
         """The problem that is being solved: all that the solver sees of the data."""
         return self._problem
 
-    def iterations(self) -> Iterator[list[Iteration]]:
-        """Solve, in batches. To pause, stop asking: :meth:`checkpoint` then holds everything up to here.
+    def iterations(self, ends: Collection[int] = ()) -> Iterator[list[Iteration]]:
+        """Solve, in batches, of which one ends at each of the iterations ``ends``.
+
+        To pause, stop asking: :meth:`checkpoint` then holds everything up to here.
 
         Raises:
             Diverged: a value became infinite or NaN; everything up to there was yielded.
         """
-        for batch in super().iterations():
+        for batch in super().iterations(ends):
             self._look_at_test_rows(batch[-1])
             yield batch
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,15 @@ class Solving:
         """How many iterations are done."""
         return self._state.iteration
 
-    def iterations(self) -> Iterator[list[Iteration]]:
-        """Solve, in batches. To pause, stop asking: :meth:`checkpoint` then holds everything up to here.
+    def iterations(self, ends: Collection[int] = ()) -> Iterator[list[Iteration]]:
+        """Solve, in batches, of which one ends at each of the iterations ``ends``.
+
+        To pause, stop asking: :meth:`checkpoint` then holds everything up to here.
 
         Raises:
             Diverged: a value became infinite or NaN; everything up to there was yielded.
         """
-        for batch in solve(self._problem, self._config, self._state):
+        for batch in solve(self._problem, self._config, self._state, ends):
             for iteration in batch:
                 self._record.note(iteration)
             yield batch

@@ -14,7 +14,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ class TinyRun:
         if "deaf" in self.behaviour:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-    def iterations(self) -> Iterator[list[TinyIteration]]:
+    def iterations(self, ends: Collection[int] = ()) -> Iterator[list[TinyIteration]]:
         batch: list[TinyIteration] = []
         while self.iteration < self.spec.stop.iterations and not self.ended:
             self.iteration += 1
@@ -89,7 +89,7 @@ class TinyRun:
             loss = math.nan if self._now("diverge") else self.lam
             norm = math.inf if self._now("diverge") else abs(self.lam - 0.5)
             batch.append(TinyIteration(self.iteration, loss, norm, -self.lam, None, None, 0.001, self.lam))
-            if len(batch) == 5 or "slow" in self.behaviour or self._now("diverge"):
+            if len(batch) == 5 or "slow" in self.behaviour or self._now("diverge") or self.iteration in ends:
                 yield batch
                 batch = []
             if self._now("diverge"):
