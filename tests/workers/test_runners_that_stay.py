@@ -94,6 +94,7 @@ def solve(spec: JobSpec, directory: Path) -> dict[str, Any]:
         "spec": spec.model_dump(mode="json"),
         "checkpoint_path": None,
         "uploads": [],
+        "waits_at": [],
         "directory": str(directory),
         "traceparent": None,
     }
