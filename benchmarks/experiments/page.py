@@ -7,10 +7,12 @@ milliseconds from the navigation until table, curves and parallel coordinates ar
 from __future__ import annotations
 
 import argparse
+import logging
 import tempfile
 import time
 from pathlib import Path
 
+import structlog
 from playwright.sync_api import sync_playwright
 
 from hposvc.db import migrate
@@ -63,6 +65,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--visits", type=int, default=5)
     options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with tempfile.TemporaryDirectory() as data, sync_playwright() as playwright:
         url = f"sqlite:///{data}/hposvc.sqlite3"
         migrate.upgrade(url)
