@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +22,8 @@ from hposvc.storage.store import Store
 ROWS, STRENGTHS = "rows.parquet", "hyperparameters.parquet"
 OF_ROWS = ["row_id", "label", "suspect", "probability_wrong"]
 OF_STRENGTHS = ["feature", "penalty", "lambda"]
+MOST_READ = 5_000_000
+"""Lines of all files together that one request reads: the first repeats that have no more count."""
 
 
 def suspects(
@@ -28,36 +31,54 @@ def suspects(
 ) -> RepeatedRows:
     """The rows that were a suspect in some repeat, the most frequent first. Raises ExperimentNotFound, StoreError."""
     queries.get(engine, experiment_id, tenant=tenant)
-    found = [
-        table.filter(pc.is_valid(table["probability_wrong"]))
-        for table in _tables(engine, store, experiment_id, tenant, ROWS, OF_ROWS)
-    ]
-    if not found:
+    repeats, rows = 0, None
+    for table in _tables(engine, store, experiment_id, tenant, ROWS, OF_ROWS):
+        repeats += 1
+        rows = _sums(_judged(table) if rows is None else pa.concat_tables([rows, _judged(table)]))
+    if rows is None:
         return RepeatedRows(repeats=0, total=0, items=[])
-    whole = pa.concat_tables(
-        [table.append_column("label_", pc.cast(table["label"], pa.string())).drop_columns("label") for table in found]
-    )
-    was = pc.cast(pc.fill_null(whole["suspect"], fill_value=False), "int64")
-    whole = whole.set_column(whole.column_names.index("suspect"), "suspect", was)
-    rows = whole.group_by("row_id", use_threads=False).aggregate(  # "first" needs the rows in order
-        [("suspect", "sum"), ("suspect", "count"), ("probability_wrong", "mean"), ("label_", "first")]
-    )
-    rows = rows.filter(pc.greater(rows["suspect_sum"], 0))
-    rows = rows.append_column("share", pc.divide(pc.cast(rows["suspect_sum"], "double"), rows["suspect_count"]))
-    order = [("share", "descending"), ("probability_wrong_mean", "descending"), ("row_id", "ascending")]
+    rows = rows.filter(pc.greater(rows["suspect"], 0))
+    judged = pc.cast(rows["judged"], "double")
+    rows = rows.append_column("share", pc.divide(pc.cast(rows["suspect"], "double"), judged))
+    rows = rows.append_column("mean", pc.divide(rows["probability_wrong"], judged))
+    order = [("share", "descending"), ("mean", "descending"), ("row_id", "ascending")]
     return RepeatedRows(
-        repeats=len(found),
+        repeats=repeats,
         total=len(rows),
         items=[
             RepeatedRow(
                 row_id=str(row["row_id"]),
-                label=str(row["label__first"]),
-                judged=row["suspect_count"],
-                suspect=row["suspect_sum"],
-                probability_wrong=row["probability_wrong_mean"],
+                label=str(row["label"]),
+                judged=row["judged"],
+                suspect=row["suspect"],
+                probability_wrong=row["mean"],
             )
             for row in rows.sort_by(order).slice(0, limit).to_pylist()
         ],
+    )
+
+
+def _judged(table: pa.Table) -> pa.Table:
+    """The rows of one repeat of which something is said, as the sums over one repeat."""
+    table = table.filter(pc.is_valid(table["probability_wrong"]))
+    return pa.table(
+        {
+            "row_id": table["row_id"],
+            "label": pc.cast(table["label"], pa.string()),
+            "suspect": pc.cast(pc.fill_null(table["suspect"], fill_value=False), "int64"),
+            "judged": pa.array(np.ones(len(table), np.int64)),
+            "probability_wrong": pc.cast(table["probability_wrong"], "double"),
+        }
+    )
+
+
+def _sums(table: pa.Table) -> pa.Table:
+    """One row for each row_id, with the sums of the others' and the first label."""
+    sums = ("suspect", "judged", "probability_wrong")
+    grouped = table.group_by("row_id", use_threads=False)  # "first" needs the rows in order
+    found = grouped.aggregate([("label", "first"), *((name, "sum") for name in sums)])
+    return found.select(["row_id", "label_first", *(f"{name}_sum" for name in sums)]).rename_columns(
+        ["row_id", "label", *sums]
     )
 
 
@@ -86,7 +107,9 @@ def strengths(
 def _tables(
     engine: sa.Engine, store: Store, experiment_id: str, tenant: str, name: str, columns: list[str]
 ) -> Iterator[pa.Table]:
-    """These columns of the file ``name`` of each trial that left one with all of them, one trial after the other."""
+    """These columns of the file ``name`` of each trial that left one with all of them, one trial after the other, up to
+    MOST_READ lines; the first file is read whatever its size.
+    """
     trials = experiment_trials
     query = (
         sa.select(artifacts.c.url)
@@ -98,8 +121,13 @@ def _tables(
     )
     with read(engine) as connection:
         urls = connection.execute(query).scalars().all()
+    lines = 0
     for url in urls:
         with store.open(url) as file:
             parquet = pq.ParquetFile(file)
-            if set(columns) <= set(parquet.schema_arrow.names):
-                yield parquet.read(columns)
+            if not set(columns) <= set(parquet.schema_arrow.names):
+                continue
+            if lines and lines + parquet.metadata.num_rows > MOST_READ:
+                return
+            lines += parquet.metadata.num_rows
+            yield parquet.read(columns)

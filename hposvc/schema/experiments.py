@@ -292,7 +292,9 @@ class RepeatedRows(Resource):
     """The suspects over the repeats."""
 
     repeats: int
-    """How many repeats judged labels, and still have their files."""
+    """How many repeats judged labels, and still have their files; of many on large tables, the first that together have
+    five million rows.
+    """
     total: int
     """How many rows were a suspect in one of them at least."""
     items: list[RepeatedRow]
@@ -318,6 +320,6 @@ class RepeatedStrengths(Resource):
     """The strengths over the repeats."""
 
     repeats: int
-    """How many repeats tuned strengths, and still have their files."""
+    """How many repeats tuned strengths, and still have their files; the first that together have five million."""
     items: list[RepeatedStrength]
     """The strengths, the strongest first."""

@@ -69,3 +69,15 @@ def test_rows_and_strengths_are_those_of_the_files(engine: sa.Engine, tmp_path: 
     assert [row.probability_wrong for row in suspects.items] == pytest.approx([0.85, 0.4])
     strengths = rows.strengths(engine, store, experiment_id)
     assert [(item.name, item.repeats, item.lam.mean) for item in strengths.items] == [("x", 2, 1.5), ("y", 2, -2.0)]
+
+
+def test_no_more_is_read_than_the_cap(engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred repeats of a large table would keep the API busy for minutes."""
+    store = Store((tmp_path / "store").as_uri())
+    experiment_id = played(engine, store, tmp_path)
+    monkeypatch.setattr(rows, "MOST_READ", 5)
+    suspects = rows.suspects(engine, store, experiment_id)
+    assert suspects.repeats == 1
+    assert [(row.row_id, row.suspect, row.judged) for row in suspects.items] == [("1", 1, 1), ("2", 1, 1)]
+    monkeypatch.setattr(rows, "MOST_READ", 3)
+    assert rows.strengths(engine, store, experiment_id).repeats == 1
