@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from hposvc import tracing
 from hposvc.db.engine import is_transient
+from hposvc.experiments.looks import Looks
 from hposvc.jobs.attempt import Attempt, Fenced
 from hposvc.jobs.stored_file import CHECKPOINT, StoredFile
 from hposvc.schema.job import JobError
@@ -31,7 +32,7 @@ from workers.protocol import Message
 from workers.requests import Requests
 from workers.spare import Spare
 from workers.timing import Timing
-from workers.waiting import Looks, Waiting
+from workers.waiting import Waiting
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ class Timing:
     hang: float = 300.0  # without a heartbeat; the compiler can keep the runner's interpreter busy for long
     silence: float = 900.0  # with heartbeats, but without anything done: own problems may loop for ever
     start: float = 120.0  # for a runner to get ready, once Jittor is compiled
-    judge: float = 5.0  # of a trial that waits to be judged: what judges may be away
+    judge: float = 5.0  # for the verdict on a trial; there is none while no API runs
     heartbeat: float = 5.0  # of the worker
 
     @property

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from hposvc.experiments.looks import Looks, Verdict
 from workers.clock import clock
-
-
-class Looks(Protocol):
-    """What is needed of ``hposvc.experiments.looks.Looks``."""
-
-    @property
-    def iterations(self) -> tuple[int, ...]:
-        """Where the trial waits."""
-
-    def verdict(self, iteration: int) -> str:
-        """``waits``, ``goes_on`` or ``stops``, of the trial that has recorded everything up to ``iteration``."""
 
 
 class Waiting:
@@ -41,7 +30,7 @@ class Waiting:
         """The runner waits, and everything up to ``iteration`` is recorded."""
         self._iteration, self._since = iteration, clock()
 
-    def verdict(self) -> str | None:
+    def verdict(self) -> Verdict | None:
         """None unless it waits; ``goes_on`` ends the wait."""
         if self._since is None or self._looks is None:
             return None

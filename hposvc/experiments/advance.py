@@ -93,12 +93,9 @@ class Advancing:
             return
         if seen.row["asked"] is not None:
             self._tell(seen)
-        else:
-            self._stop_pruned(seen)
         step = self._next(seen)
         if self._write(seen, step):
-            for trial in step.changed:
-                self._stop(trial, seen.row["tenant_id"])
+            self._stop_pruned(seen, step)
 
     def _tell(self, seen: Seen) -> None:
         """Tell the open jobs what was asked of the experiment. Told twice is told once."""
@@ -114,15 +111,13 @@ class Advancing:
         with write(self._engine) as connection:
             connection.execute(experiments.update().where(*mine).values(asked=None))
 
-    def _stop_pruned(self, seen: Seen) -> None:
-        """Cancel the jobs of the trials that were pruned, unless that was done."""
+    def _stop_pruned(self, seen: Seen, step: Step) -> None:
+        """Cancel the jobs of the trials that are pruned, now or by a step that died here, unless that was done."""
+        now_pruned = {trial.number for trial in step.changed if trial.pruned}
         for each in seen.open:
-            if each.job_state is not State.CANCELLING:
-                self._stop(each.trial, seen.row["tenant_id"])
-
-    def _stop(self, trial: Trial, tenant: str) -> None:
-        if trial.pruned and trial.is_open and trial.job_id is not None:
-            self._ask(trial.job_id, "cancel", tenant)
+            pruned = each.trial.pruned or each.trial.number in now_pruned
+            if pruned and each.trial.job_id is not None and each.job_state is not State.CANCELLING:
+                self._ask(each.trial.job_id, "cancel", seen.row["tenant_id"])
 
     def _ask(self, job_id: str, what: str, tenant: str) -> bool:
         """Whether the job has been told, or need not be; not if it waits for a place in the quota."""

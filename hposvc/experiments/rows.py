@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 
 import numpy as np
@@ -87,21 +86,19 @@ def strengths(
 ) -> RepeatedStrengths:
     """The strengths over the repeats, the strongest first. Raises ExperimentNotFound, StoreError."""
     queries.get(engine, experiment_id, tenant=tenant)
-    by_name: dict[tuple[str, str], list[float]] = defaultdict(list)
-    repeats = 0
-    for table in _tables(engine, store, experiment_id, tenant, STRENGTHS, OF_STRENGTHS):
-        repeats += 1
-        for row in table.to_pylist():
-            by_name[row["feature"], row["penalty"]].append(row["lambda"])
+    tables = list(_tables(engine, store, experiment_id, tenant, STRENGTHS, OF_STRENGTHS))
+    if not tables:
+        return RepeatedStrengths(repeats=0, items=[])
+    found = pa.concat_tables(tables).group_by(["feature", "penalty"], use_threads=False)
+    means = found.aggregate([("lambda", "list"), ("lambda", "mean")])
+    order = [("lambda_mean", "descending"), ("feature", "ascending"), ("penalty", "ascending")]
     items = []
-    for (name, penalty), values in by_name.items():
-        lam = spread(values)
+    for row in means.sort_by(order).slice(0, limit).to_pylist():
+        values, lam = row["lambda_list"], spread(row["lambda_list"])
         if lam is not None:
-            items.append(
-                RepeatedStrength(name=name, penalty=penalty, repeats=len(values), strength=math.exp(lam.mean), lam=lam)
-            )
-    items.sort(key=lambda item: (-item.lam.mean, item.name, item.penalty))
-    return RepeatedStrengths(repeats=repeats, items=items[:limit])
+            name, penalty, strength = row["feature"], row["penalty"], math.exp(lam.mean)
+            items.append(RepeatedStrength(name=name, penalty=penalty, repeats=len(values), strength=strength, lam=lam))
+    return RepeatedStrengths(repeats=len(tables), items=items)
 
 
 def _tables(

@@ -1,4 +1,4 @@
-"""One delivery at a time over all queues of a worker: two private methods of DBOS, replaced.
+"""One delivery at a time over all queues of a worker: two private methods of DBOS replaced, and one called.
 
 DBOS limits what runs for each queue (``worker_concurrency``), and nothing over all queues of a process. A worker that
 listens to several queues would take one delivery of each, work on one, and keep the others from idle workers.
@@ -12,7 +12,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +23,7 @@ from hposvc.faults import Fault
 
 CLAIM_METHOD = "start_queued_workflows"  # takes deliveries out of one queue; returns their ids, and why no more
 POLL_METHOD = "dequeue_scopes"  # what the thread of a queue calls first, four times a second
+COUNT_METHOD = "count_for_queue"  # how many deliveries of one queue this process has, until their end is noted
 ENOUGH = "worker_concurrency"  # the reason that CLAIM_METHOD returns when a worker has enough to do
 BUSY_SECONDS = 1.0  # the longest time between two polls while nothing can be taken
 NOTED_SECONDS = 0.005  # between two looks whether DBOS has noted the end of a delivery
@@ -44,10 +45,14 @@ class SingleDelivery:
 
     @staticmethod
     def check() -> None:
-        """Raise Fault unless DBOS has the two methods."""
+        """Raise Fault unless DBOS has the three methods."""
         try:
             database = import_module("dbos._sys_db").SystemDatabase
-            there = hasattr(database, CLAIM_METHOD) and hasattr(database, POLL_METHOD)
+            counted = import_module("dbos._core").ActiveWorkflowById
+            there = all(
+                hasattr(owner, method)
+                for owner, method in ((database, CLAIM_METHOD), (database, POLL_METHOD), (counted, COUNT_METHOD))
+            )
         except (ImportError, AttributeError):
             there = False
         if not there:
@@ -58,8 +63,9 @@ class SingleDelivery:
             )
 
     def patch(self, dbos: DBOS) -> None:
-        """Replace the two methods in the one database object of this process."""
+        """Replace two methods in the one database object of this process."""
         database: Any = dbos._sys_db  # noqa: SLF001 - there is no public place for it
+        count: Callable[[str], int] = getattr(dbos._active_workflows_set, COUNT_METHOD)  # noqa: SLF001
         claim, poll = getattr(database, CLAIM_METHOD), getattr(database, POLL_METHOD)
 
         def claim_one(*arguments: Any, **options: Any) -> tuple[list[str], Any]:
@@ -76,7 +82,7 @@ class SingleDelivery:
             # and it does so until it has noted the end, a moment after the function.
             deadline = time.monotonic() + BUSY_SECONDS
             while (left := deadline - time.monotonic()) > 0:
-                if self._idle.wait(left) and not dbos._active_workflows_set.count_for_queue(queue_name):  # noqa: SLF001
+                if self._idle.wait(left) and not count(queue_name):
                     break
                 time.sleep(NOTED_SECONDS)
             return poll(queue_name)

@@ -210,6 +210,25 @@ def test_poor_trials_are_stopped(lab: Laboratory) -> None:
     assert "5 were stopped early, which saved 74% of the iterations" in ended.result.sentence
 
 
+def test_what_died_before_a_poor_trial_was_stopped_stops_it_later(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = lab.experiments.submit(
+        experiment(SEARCH | {"pruner": "successive_halving", "sampler": "random"}, at_once=2)
+    )
+    lab.advancing.advance()
+    good, poor = (lab.worker.take(lab.jobs_of(trial)) for trial in lab.waiting(begun.id))
+    good.record([recorded(at, 1.0, 2.0) for at in range(1, 7)])
+    lab.advancing.advance()
+    poor.record([recorded(at, 5.0, 6.0) for at in range(1, 7)])
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.jobs, "cancel", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("died")))
+        lab.advancing.advance()
+    assert lab.trials(begun.id)[1].state == "running"
+    lab.advancing.advance()
+    assert [trial.state for trial in lab.trials(begun.id)[:2]] == ["running", "cancelling"]
+
+
 def test_no_trial_begins_after_the_minutes_are_over(lab: Laboratory) -> None:
     begun = lab.experiments.submit(experiment(SEARCH | {"minutes": 10.0}, at_once=2))
     lab.advancing.advance()

@@ -6,6 +6,7 @@ import itertools
 import secrets
 import threading
 import time
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
@@ -122,19 +123,24 @@ def test_a_delivery_that_comes_past_the_gate_is_said(
     assert "past the gate" in caplog.text
 
 
+def on_each_look(monkeypatch: pytest.MonkeyPatch, do: Callable[[], None]) -> None:
+    """Call ``do`` before each look at our queue. DBOS has a queue of its own, with a thread of its own."""
+    scopes = SystemDatabase.dequeue_scopes
+
+    def noted(self: SystemDatabase, queue_name: str) -> list[str | None]:
+        if queue_name == QUEUE:
+            do()
+        return scopes(self, queue_name)
+
+    monkeypatch.setattr(SystemDatabase, "dequeue_scopes", noted)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_busy_worker_leaves_the_database_alone_and_goes_on_when_it_is_free(
     engine: sa.Engine, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[float] = []
-    scopes = SystemDatabase.dequeue_scopes
-
-    def noted(self: SystemDatabase, queue_name: str) -> list[str | None]:
-        if queue_name == QUEUE:  # DBOS has a queue of its own, with a thread of its own
-            looks.append(time.monotonic())
-        return scopes(self, queue_name)
-
-    monkeypatch.setattr(SystemDatabase, "dequeue_scopes", noted)
+    on_each_look(monkeypatch, lambda: looks.append(time.monotonic()))
     at_work, done = threading.Event(), threading.Event()
 
     class Busy(Deliveries):
@@ -161,27 +167,38 @@ def test_the_next_delivery_comes_with_the_look_that_follows_the_end_of_the_one_b
 ) -> None:
     """A look before DBOS has noted the end would be in vain, and cost the time to the next one."""
     in_vain: list[str] = []
-    scopes = SystemDatabase.dequeue_scopes
+    awaited = threading.Event()
 
-    def noted(self: SystemDatabase, queue_name: str) -> list[str | None]:
-        if queue_name == QUEUE and deliveries.ended and deliveries.is_counted():
-            in_vain.append(deliveries.received[-1])
-        return scopes(self, queue_name)
+    class Idle(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            if not self.is_set():
+                awaited.set()
+            return super().wait(timeout)
 
     class Slow(Deliveries):
         ended = False
+
+        def __init__(self, engine: sa.Engine) -> None:
+            super().__init__(engine)
+            self._consumer._single._idle = Idle()
+            self._consumer._single._idle.set()
 
         def is_counted(self) -> bool:
             return self._consumer._dbos._active_workflows_set.count_for_queue(QUEUE) > 0
 
         def _deliver(self, job_id: str, attempt: int) -> None:
             self.ended = False
-            time.sleep(2 * POLL_SECONDS)  # so that the queue waits for the end
+            awaited.clear()
+            assert awaited.wait(240), "the thread of the queue waits for the end"
             super()._deliver(job_id, attempt)
             self.ended = True
 
-    monkeypatch.setattr(SystemDatabase, "dequeue_scopes", noted)
+    def look() -> None:
+        if deliveries.ended and deliveries.is_counted():
+            in_vain.append(deliveries.received[-1])
+
     deliveries = Slow(engine)
+    on_each_look(monkeypatch, look)
     ids = [jobs.submit(tiny_spec()).id for _ in range(4)]
     eventually(lambda: deliveries.received == ids, "all are delivered")
     deliveries.close()

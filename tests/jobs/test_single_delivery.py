@@ -10,7 +10,7 @@ from dbos import _queue, _sys_db
 from dbos._core import ActiveWorkflowById
 from dbos._sys_db import SystemDatabase
 
-from hposvc.jobs.single_delivery import CLAIM_METHOD, ENOUGH, POLL_METHOD
+from hposvc.jobs.single_delivery import CLAIM_METHOD, COUNT_METHOD, ENOUGH, POLL_METHOD
 
 
 def parameters(method: str) -> list[str]:
@@ -56,5 +56,5 @@ def test_the_thread_of_a_queue_takes_deliveries_by_these_methods_only() -> None:
 def test_a_delivery_counts_until_dbos_has_noted_its_end() -> None:
     """What is waited for before the queue is looked at again: it takes nothing while it counts the one before."""
     source = inspect.getsource(_queue.queue_worker_thread)
-    assert "dbos._active_workflows_set.count_for_queue(queue.name)" in source
-    assert list(inspect.signature(ActiveWorkflowById.count_for_queue).parameters) == ["self", "queue_name"]
+    assert f"dbos._active_workflows_set.{COUNT_METHOD}(queue.name)" in source
+    assert list(inspect.signature(getattr(ActiveWorkflowById, COUNT_METHOD)).parameters) == ["self", "queue_name"]

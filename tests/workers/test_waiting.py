@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Iterator
 
 import pytest
 
+from api.background import Repeated
 from hposvc.access.tenants import Quotas
 from hposvc.experiments import queries
 from hposvc.experiments.advance import Advancing
 from hposvc.experiments.service import Experiments
 from hposvc.schema.experiment_spec import ExperimentSpec
+from hposvc.schema.states import State
 from tests.support.harness import Service, UncheckedJobs, eventually, tiny_spec
 
 ITERATIONS = 108  # of each trial; successive halving looks after 1, 3 and 9 of 27 slices
@@ -20,20 +20,12 @@ LOOKS = [4, 12, 36]
 
 
 @pytest.fixture
-def advancing(service: Service) -> Iterator[Advancing]:
+def advancing(service: Service) -> Iterator[None]:
     """Experiments are carried on, as by an API."""
-    ended = threading.Event()
-    carries_on = Advancing(service.engine, UncheckedJobs(service.engine))
-
-    def go() -> None:
-        while not ended.wait(0.05):
-            carries_on.advance()
-
-    thread = threading.Thread(target=go)
-    thread.start()
-    yield carries_on
-    ended.set()
-    thread.join()
+    carries_on = Repeated("experiments", Advancing(service.engine, UncheckedJobs(service.engine)).advance, 0.05)
+    carries_on.start()
+    yield
+    carries_on.stop()
 
 
 def search(pruner: str, jobs: int) -> ExperimentSpec:
@@ -85,10 +77,9 @@ def test_a_trial_that_waits_can_be_paused_and_goes_on_where_it_was(service: Serv
     service.worker(judge=240.0)
     first = 16  # the end of the fourth slice
     service.until_iteration(trial.job or "", first)
-    time.sleep(0.3)  # it does not go on
-    assert service.get(trial.job or "").progress.iteration == first
     service.jobs.pause(trial.job or "")
-    service.until_state(trial.job or "", "paused")
+    service.until_state(trial.job or "", State.PAUSED)
+    assert service.get(trial.job or "").progress.iteration == first, "it did not go on meanwhile"
     service.jobs.resume(trial.job or "")
     carries_on.advance()
     eventually(lambda: (carries_on.advance(), service.get(trial.job or "").finished_at)[1], service.logs)
