@@ -258,7 +258,8 @@ class Client:
         import pyarrow.parquet as pq
 
         params = {"format": "parquet", "part": part} | ({} if limit is None else {"limit": str(limit)})
-        return pq.read_table(pa.BufferReader(self._bytes(_path(job_id, "rows"), params=params)))
+        content = pa.BufferReader(self._bytes(_path(job_id, "rows"), params=params))
+        return pq.ParquetFile(content).read(use_threads=False)
 
     def predictor(self, job_id: str) -> Predictor:
         """The trained model of a finished job; it needs NumPy only. Raises ProblemError: the job has left none."""

@@ -324,7 +324,8 @@ def _columns(url: str, sha256: str) -> tuple[dict[str, Any], snapshots.Floats]:
     try:
         with Store(base).open(f"{base}/{key}") as stream:
             parquet = key.endswith(".parquet")
-            content = pq.read_table(stream if parquet else BytesIO(tensor_bytes(stream, snapshots.IN_CHECKPOINT)))
+            file = stream if parquet else BytesIO(tensor_bytes(stream, snapshots.IN_CHECKPOINT))
+            content = pq.ParquetFile(file).read(use_threads=False)
     except (FileNotFoundError, KeyError, ValueError) as error:  # gone; or not what it was when it was recorded
         raise FileMissing(url) from error
     named = [name for name in content.column_names if name not in {"lambda", "weight", "strength"}]

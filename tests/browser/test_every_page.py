@@ -97,7 +97,9 @@ def test_a_service_that_is_gone_is_said_and_waited_for(name: str, page: Page, se
     expect(page.get_by_text("This page shows the data of")).to_be_hidden()
 
 
-def test_a_page_may_load_nothing_from_elsewhere(page: Page, server: Server, watch: Watch) -> None:
+def test_a_page_may_load_nothing_from_elsewhere_and_nothing_that_it_may_not_use(
+    page: Page, server: Server, watch: Watch
+) -> None:
     paths = stage(server) | {"docs": "/docs", "problem": "/problems/invalid-spec", "none": "/compare"}
     for path in paths.values():
         answer = page.goto(path)
@@ -111,6 +113,10 @@ def test_a_page_may_load_nothing_from_elsewhere(page: Page, server: Server, watc
         assert "script-src" not in policy, path  # and so scripts have no exception
         assert policy["frame-ancestors"] == ["'none'"], path
         page.wait_for_load_state("networkidle")
+        unused = page.locator(
+            "link[rel=preload]"
+        )  # browsers warn where it is not used within seconds, and charts may wait
+        assert unused.count() == 0, path
     assert watch.faults == []
     page.evaluate("document.body.append(Object.assign(document.createElement('script'), {text: 'window.ran = 1'}))")
     assert page.evaluate("window.ran === undefined")  # and what it forbids does not happen

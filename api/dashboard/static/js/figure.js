@@ -7,8 +7,9 @@ import { count, csv, number } from "./format.js";
 let plotly = null;
 
 /**
- * Plotly is large. The page loads it in advance, but runs it only on request, after the first data are requested, because
- * running it takes longer than they do. Resolves when plotly is ready.
+ * Plotly is large. The page fetches it in advance, but runs it only on request, after the first data are requested,
+ * because running it takes longer than they do. A job that waits in the queue has nothing to draw, so the page says
+ * "prefetch": browsers warn of what is preloaded and not used. Resolves when plotly is ready.
  */
 export function plotlyReady() {
   plotly ??= new Promise((resolve, reject) => {
