@@ -41,6 +41,7 @@ JOB: dict[str, Any] = {
     "best": {"upper_loss": 0.4127, "iteration": 120},
     "sparkline": {"iteration": [1, 17, 33], "upper_loss": [2.3026, 1.2041, 0.8113]},
     "result": None,
+    "gain": None,
     "error": None,
     "created_at": "2026-01-15T09:30:00Z",
     "started_at": "2026-01-15T09:30:01Z",

@@ -156,11 +156,22 @@ def _json(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:
     """A piece for each batch: a piece for each row takes a change of threads for each."""
     before = b'{"items": ['
     for batch in pieces:
-        rows = to_json(batch.to_pylist())
-        if rows:
+        if batch.num_rows:
+            columns = [_values(column) for column in batch.columns]
+            rows = [dict(zip(batch.schema.names, row, strict=True)) for row in zip(*columns, strict=True)]
             yield before + json.dumps(rows, default=_plain, ensure_ascii=False)[1:-1].encode()
             before = b", "
     yield b"]}" if before == b", " else before + b"]}"
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of a column as JSON has them. What is finite or text is known to be so for the column as a whole."""
+    values = column.to_pylist()
+    kind = column.type
+    plain = pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_boolean(kind)
+    if pa.types.is_floating(kind):
+        plain = pc.all(pc.is_finite(column), min_count=0).as_py()
+    return values if plain else [to_json(value) for value in values]
 
 
 def _parquet(pieces: Iterator[pa.RecordBatch]) -> Iterator[bytes]:

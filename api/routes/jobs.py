@@ -132,7 +132,7 @@ def list_jobs(
         Order,
         Query(
             description="`newest`, `oldest`: by the time of submission. `priority`: the highest first. "
-            "`best_upper_loss`, `upper_loss`: the lowest first. `progress`: the furthest first. `name`, `dataset`, "
+            "`best_upper_loss`, `upper_loss`: the lowest first. `progress`: the furthest first. `gain`: the largest first. `name`, `dataset`, "
             "`state`: from a to z."
         ),
     ] = "newest",

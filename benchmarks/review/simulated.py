@@ -30,7 +30,7 @@ def arrays_of(csv: Path, cell: Cell, rounds: int, rows: int) -> Arrays:
     parts = ours._parts(cell, len(table))
     clean = np.array(table["label"].to_pylist())
     options = UploadOptions("label", "id", "classification")
-    with ours._uploaded(ours._marked(table, parts, clean), ours._reweighting(cell), options) as (named, uploads):
+    with ours.uploaded(ours._marked(table, parts, clean), ours._reweighting(cell), options) as (named, uploads):
         prepared = training_data.prepare(training_data.load(named.dataset, (), uploads), named)
     x, truth = ours._features(prepared), prepared.dataset.targets
     dirty = parts != "test"

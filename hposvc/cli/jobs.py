@@ -30,6 +30,7 @@ ORDERS = [
     "best_upper_loss",
     "upper_loss",
     "progress",
+    "gain",
     "name",
     "dataset",
     "state",

@@ -98,7 +98,7 @@ class Client:
 
         Filters: ``state`` (one or several), ``kind``, ``tag``, ``text``, ``created_after`` and ``created_before`` (ISO
         8601 with a time zone), ``experiment`` (its id), ``order`` (newest, oldest, priority, best_upper_loss,
-        upper_loss, progress, name, dataset, state).
+        upper_loss, progress, gain, name, dataset, state).
         """
         params = {**filters, "page": page, "limit": None if limit is None else str(limit)}
         given = {name: value for name, value in params.items() if value is not None}

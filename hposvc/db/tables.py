@@ -156,6 +156,10 @@ jobs = Table(
     Column("best_iteration", BigInteger),
     Column("sparkline", JSONType),  # [[iteration, upper loss], …], few of them
     Column("result", JSONType),
+    # What the tuned model gained (see hposvc.jobs.gain), so that lists never touch the result; null: not known.
+    Column("gain", Double),
+    Column("gain_in", String(16)),  # score | loss
+    Column("notes", Text, nullable=False, server_default=""),  # of people, in Markdown
     Column("error", JSONType),
     Column("last_event", BigInteger, nullable=False, default=0),
     Column("version", BigInteger, nullable=False, default=1),

@@ -22,6 +22,7 @@ from hposvc.db.tables import artifacts, attempts, hyperparameters, iterations, j
 from hposvc.db.upsert import upsert
 from hposvc.failpoints import failpoint
 from hposvc.jobs.events import add_event
+from hposvc.jobs.gain import gained
 from hposvc.jobs.iterations import blocks
 from hposvc.jobs.iterations.sparkline import extended
 from hposvc.jobs.queries import METRICS
@@ -30,6 +31,7 @@ from hposvc.jobs.stored_file import CHECKPOINT, DISCARDED, StoredFile
 from hposvc.jobs.transitions import close_attempt, give_back, lose, move_to
 from hposvc.schema.job import JobError
 from hposvc.schema.numbers import to_json
+from hposvc.schema.spec import Kind
 from hposvc.schema.states import HELD, Action, State
 from hposvc.snapshots import Snapshot
 
@@ -226,6 +228,7 @@ class Attempt:
         failpoint("artifacts.stored")
         with write(self._engine) as connection:
             row = self._update(connection, {"result": to_json(result)})
+            self._note_gain(connection, row.kind, result)
             # An earlier attempt may have come further before it was lost, on a device that does not repeat itself.
             connection.execute(
                 iterations.delete().where(iterations.c.job_id == self.job_id, iterations.c.iteration > row.iteration)
@@ -291,6 +294,11 @@ class Attempt:
         if row is None:
             raise Fenced(self._belongs_to_another())
         return row
+
+    def _note_gain(self, connection: sa.Connection, kind: Kind, result: dict[str, Any]) -> None:
+        found = gained(kind, result)
+        if found is not None:
+            connection.execute(jobs.update().where(jobs.c.id == self.job_id).values(found._asdict()))
 
     def _belongs_to_another(self) -> str:
         return f"attempt {self.number} at job {self.job_id} is over: the job belongs to someone else now"

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import BANDS, DEFAULT_TENANT
 from hposvc.jobs import queries
+from hposvc.jobs.gain import best_rival
 from hposvc.jobs.iterations import downsampling
 from hposvc.schema.comparison import ComparedJob, Comparison, Difference
 from hposvc.schema.job import JobResource
@@ -92,16 +93,11 @@ def _compared(job: JobResource, metric: Metric, columns: Any) -> ComparedJob:
 def _in_short(kind: Kind, result: dict[str, Any]) -> dict[str, Any]:
     """The figures of a result that compare, and the best rival of its tuned model by what its kind is judged by."""
     readable = read_result(result)
-    by_loss = kind == "regularization_tuning" or readable.score_name != "accuracy"
-    measure, sign = ("test_loss", -1) if by_loss else ("test_score", 1)
-    models = [model.model_dump() for model in readable.models]
-    tuned = next((model for model in models if model["name"] == "tuned"), None)
-    rivals = [model for model in models if model["name"] != "tuned" and model[measure] is not None]
-    rival = max(rivals, key=lambda model: sign * float(model[measure]), default=None)
-    rival = next((model for model in models if model["name"] == readable.best_rival), rival)  # what the sentence names
+    tuned = next((model for model in readable.models if model.name == "tuned"), None)
+    rival = best_rival(kind, readable)
     kept = ("stopped_by", "iterations", "best_iteration", "seconds", "score_name", "sentence", "suspects_total", "rows")
     return {name: result.get(name) for name in kept} | {
-        "tuned": tuned,
-        "best_rival": rival,
+        "tuned": None if tuned is None else tuned.model_dump(),
+        "best_rival": None if rival is None else rival.model_dump(),
         "f1": None if readable.noise is None else readable.noise.f1,
     }

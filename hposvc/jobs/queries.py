@@ -19,6 +19,7 @@ from hposvc.schema.job import (
     Best,
     EventPage,
     EventResource,
+    Gain,
     JobError,
     JobLinks,
     JobPage,
@@ -44,11 +45,11 @@ METRICS = (
 )
 
 # How a list may be ordered. Ties are broken by time and id, so that every order is one.
-Order = Literal["newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress"]
+Order = Literal["newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress", "gain"]
 MOST_COUNTED = 10_000  # jobs: a list counts no further
 SPEC_BYTES = sa.func.coalesce(jobs.c.spec_bytes, sa.func.length(sa.cast(jobs.c.spec, sa.Text)))
 DATASET_ID = sa.func.coalesce(jobs.c.dataset_id, jobs.c.spec[("dataset", "id")].as_string())
-_NO_LOSS = 1.7976931348623157e308  # jobs without a best loss come last
+_NO_LOSS = 1.7976931348623157e308  # jobs without a best loss, or without a gain (its negative), come last
 
 
 class Position(NamedTuple):
@@ -134,7 +135,7 @@ def list_(
         here, there = sa.tuple_(*keys), sa.tuple_(*_keys_of_page(page_token, order))
         page = page.where(here < there if descending else here > there)
     page = page.order_by(*(key.desc() if descending else key.asc() for key in keys)).limit(limit + 1)
-    columns = [column for column in jobs.c if column is not jobs.c.result]
+    columns = [column for column in jobs.c if column.name not in ("result", "notes")]
     with read(engine) as connection:
         found = connection.execute(page).all()
         whole_list = page_token is None and len(found) <= limit  # to count would be to look through all jobs again
@@ -240,6 +241,7 @@ def job_resource(row: sa.RowMapping) -> JobResource:
         latest=Latest(**unpack(row, ("upper_loss", "hypergradient_norm"))),
         best=Best(upper_loss=row["best_upper_loss"], iteration=row["best_iteration"]),
         sparkline=_sparkline(row["sparkline"]),
+        gain=None if row["gain"] is None else Gain(value=row["gain"], of=row["gain_in"]),
         result=row["result"],
         error=JobError(**row["error"]) if row["error"] else None,
         created_at=_time(row["created_at"]),
@@ -312,6 +314,8 @@ def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
         return [sa.func.coalesce(jobs.c.best_upper_loss, _NO_LOSS), jobs.c.id], False
     if order == "upper_loss":
         return [sa.func.coalesce(jobs.c.upper_loss, _NO_LOSS), jobs.c.id], False
+    if order == "gain":
+        return [sa.func.coalesce(jobs.c.gain, -_NO_LOSS), jobs.c.id], True
     if order == "progress":
         return [sa.cast(jobs.c.iteration, sa.Double) / jobs.c.iterations, jobs.c.created_at, jobs.c.id], True
     if order in TEXTS:

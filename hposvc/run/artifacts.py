@@ -22,7 +22,8 @@ from hposvc.schema.result import GroupWeight, Strength
 from hposvc.schema.spec import JobSpec
 
 Floats = NDArray[np.float64]
-GROUP_ROWS = 16_384
+SMALLEST_GROUP, LARGEST_GROUP = 4096, 16_384  # rows
+ROWS_FOR_A_COLUMN = 100  # of a wide table: its footer, which is read each time, has a part for each column of a group
 Problem = ReweightingProblem | RegularizationProblem | NoiseMatrixProblem
 
 
@@ -186,9 +187,10 @@ def strongest(table: pa.Table, penalties: Sequence[str]) -> list[Strength]:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """``table`` as a Parquet file, in groups of rows of which a reader may leave out some."""
+    """``table`` as a Parquet file, in groups of rows of which a reader may leave out some: larger ones in wide tables."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, row_group_size=GROUP_ROWS)
+    rows = min(LARGEST_GROUP, max(SMALLEST_GROUP, ROWS_FOR_A_COLUMN * table.num_columns))
+    pq.write_table(table, buffer, row_group_size=rows)
     return buffer.getvalue()
 
 

@@ -53,6 +53,17 @@ class Sparkline(Resource):
     """The upper loss at each point."""
 
 
+class Gain(Resource):
+    """What the tuned model gained over the best other candidate, on the test rows."""
+
+    value: float
+    """Above 0 for an improvement. 0: nothing was gained."""
+    of: Literal["score", "loss"]
+    """What is compared. `score`: the difference of the accuracies, 0.01 for a point. `loss`: the share of the other
+    candidate's test loss that was saved.
+    """
+
+
 class JobError(Resource):
     """Why a job failed."""
 
@@ -114,6 +125,8 @@ class JobResource(Resource):
     """A few points of the upper loss, for a small chart."""
     result: StoredResult | None
     """What was found: candidates, a sentence, warnings and more. null: there is none yet, and always in lists."""
+    gain: Gain | None = None
+    """What the tuned model gained. null: it is not known (yet), or nothing is compared."""
     error: JobError | None
     """Why the job failed. null: it did not."""
     created_at: datetime

@@ -15,7 +15,7 @@ from hposvc.schema.paging import MAX_PAGE_BYTES
 from hposvc.schema.spec import JobSpec
 from tests.support.harness import UncheckedJobs
 from tests.support.problems import problem
-from tests.support.serving import SPEC, Server, running, submit
+from tests.support.serving import RESULT, SPEC, Server, running, submit, succeeded
 
 
 def long_spec(number: int) -> JobSpec:
@@ -84,7 +84,7 @@ def test_lists_by_time_order_and_several_states(client: httpx.Client, server: Se
         assert problem(answer, 422, "invalid-parameter")["errors"][0]["field"] == "created_after"
 
 
-@pytest.mark.parametrize("order", ["newest", "oldest", "priority", "best_upper_loss"])
+@pytest.mark.parametrize("order", ["newest", "oldest", "priority", "best_upper_loss", "gain"])
 def test_pages_of_every_order_show_each_job_once(client: httpx.Client, server: Server, order: str) -> None:
     for number in range(6):
         submit(server.engine, name=f"{number}", priority=number % 2)
@@ -102,6 +102,21 @@ def test_pages_of_every_order_show_each_job_once(client: httpx.Client, server: S
         assert order in document["detail"]
     assert paged == whole
     assert len(set(paged)) == 7
+
+
+def test_jobs_are_listed_by_what_they_gained(client: httpx.Client, server: Server) -> None:
+    def result(score: float) -> dict[str, Any]:
+        figures = {"train_loss": 0.1, "selection_loss": 0.1, "test_loss": 0.1}
+        models = [{"name": "tuned", "test_score": score}, {"name": "all rows", "test_score": 0.9}]
+        return RESULT | {"models": [figures | model for model in models], "best_rival": "all rows"}
+
+    for name, score in (("a little", 0.91), ("much", 0.99), ("harm", 0.5)):
+        succeeded(server.engine, result(score), name=name)
+    submit(server.engine, name="not yet")
+    items = client.get("/v1/jobs", params={"order": "gain"}).json()["items"]
+    assert [job["name"] for job in items] == ["much", "a little", "harm", "not yet"]
+    assert items[0]["gain"] == {"value": pytest.approx(0.09), "of": "score"}
+    assert items[-1]["gain"] is None
 
 
 def test_the_search_finds_names_tags_and_data_sets(client: httpx.Client, server: Server) -> None:

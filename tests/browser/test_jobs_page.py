@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
@@ -109,6 +111,23 @@ def test_a_column_sorts_the_list_and_the_number_of_jobs_is_said(page: Page, serv
     expect(names).to_have_text(["banana", "apple", "cherry"])
     page.get_by_label("Search by name").fill("iris")
     expect(page.locator("#total")).to_have_text("1")
+
+
+def test_what_a_job_gained_stands_in_the_list_and_sorts_it(page: Page, server: Server) -> None:
+    def result(score: float) -> dict[str, Any]:
+        tuned, *others = RESULT["models"]
+        return RESULT | {"models": [tuned | {"test_score": score}, *others], "best_rival": "trusted_only"}
+
+    for name, score in (("harm", 0.9), ("much", 0.99), ("some", 0.95)):
+        succeeded(server.engine, result(score), name=name)
+    submit(server.engine, name="not yet")
+    page.goto("/")
+    names, gains = page.locator("#jobs .name a"), page.locator("#jobs .gain-cell")
+    expect(gains).to_have_text(["", "+0.83 points", "+4.83 points", "−4.17 points"])
+    page.locator("#jobs thead").get_by_role("button", name="Gain").click()
+    expect(names).to_have_text(["much", "some", "harm", "not yet"])
+    expect(page.locator("#jobs thead [aria-sort=descending]")).to_have_text("Gain")
+    expect(page).to_have_url("/?order=gain")
 
 
 def test_older_jobs_are_one_click_away(page: Page, server: Server) -> None:

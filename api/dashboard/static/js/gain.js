@@ -15,7 +15,16 @@ export function bestCandidate(candidates, kind, scoreName) {
 export function gain(tuned, candidate, kind, scoreName) {
   const loss = byLoss(kind, scoreName) || toNumber(tuned.test_score) === toNumber(candidate.test_score);
   const [own, other] = [tuned, candidate].map((model) => toNumber(loss ? model.test_loss : model.test_score));
-  const change = loss ? (own - other) / Math.abs(other) : own - other;
-  const sign = change > 0 ? "+" : change < 0 ? "−" : "±";
-  return { text: `${sign}${(100 * Math.abs(change)).toFixed(loss ? 1 : 2)} ${loss ? "% loss" : "points"}`, good: loss ? change < 0 : change > 0 };
+  return inWords(loss ? (other - own) / Math.abs(other) : own - other, loss);
+}
+
+/** The gain of a job as the service has it, in the same words; null where it is not known. */
+export function gainOf({ gain: known }) {
+  if (!known) return null;
+  return known.value === 0 ? { text: "none", good: false } : inWords(known.value, known.of === "loss");
+}
+
+function inWords(value, loss) {
+  const sign = value === 0 ? "±" : value > 0 === loss ? "−" : "+"; // a gain is a loss that fell, or a score that rose
+  return { text: `${sign}${(100 * Math.abs(value)).toFixed(loss ? 1 : 2)} ${loss ? "% loss" : "points"}`, good: value > 0 };
 }

@@ -4,6 +4,7 @@ import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
 import { age, count, jobName, kind, local, number, subject, toNumber } from "./format.js";
 import { Bulk } from "./bulk.js";
+import { gainOf } from "./gain.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
 import { Views } from "./views.js";
@@ -43,7 +44,7 @@ function writeUrl() {
     const order = form.elements.order.value || "newest";
     const own = order === button.dataset.order || (order === "oldest" && button.dataset.order === "newest");
     button.dataset.chosen = own;
-    const falls = ["newest", "progress"].includes(order);
+    const falls = ["newest", "progress", "gain"].includes(order);
     if (own) button.parentElement.setAttribute("aria-sort", falls ? "descending" : "ascending");
     else button.parentElement.removeAttribute("aria-sort");
   }
@@ -109,12 +110,18 @@ function jobRow(job) {
     cell("Curve", { class: "curve-cell" }, sparkline(job)),
     cell("Upper loss", { class: "right figures latest-cell" }, number(job.latest.upper_loss)),
     cell("Best", { class: "right figures best-cell" }, number(job.best.upper_loss)),
+    gainCell(job),
     cell(
       "Submitted",
       { class: "right age-cell" },
       h("time", { datetime: job.created_at, "data-age": true, title: local(job.created_at) }, age(job.created_at)),
     ),
   );
+}
+
+function gainCell(job) {
+  const found = gainOf(job);
+  return h("td", { "data-label": "Gain", class: `right figures gain-cell ${found?.good ? "good" : ""}` }, found?.text);
 }
 
 /** The upper loss so far, over all iterations that the job may run: it grows from left to right. */
