@@ -38,6 +38,7 @@ from api.routes import (
     job_data,
     jobs,
     metrics,
+    notes,
     predictions,
     problems,
     reviews,
@@ -61,6 +62,7 @@ from hposvc.reviews.service import Reviews
 from hposvc.schema.access import KeyRequest
 from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.job import JobUpdate
+from hposvc.schema.notes import NotesRequest
 from hposvc.schema.reviews import DecisionsRequest, OneDecisionRequest
 from hposvc.schema.spec import JobSpec
 from hposvc.schema.webhooks import WebhookRequest
@@ -87,6 +89,7 @@ POSTED: dict[str, type[BaseModel]] = {
     "JobUpdate": JobUpdate,
     "ExperimentSpec": ExperimentSpec,
     "KeyRequest": KeyRequest,
+    "NotesRequest": NotesRequest,
     "DecisionsRequest": DecisionsRequest,
     "OneDecisionRequest": OneDecisionRequest,
     "WebhookRequest": WebhookRequest,
@@ -182,6 +185,7 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (
         jobs,
         job_data,
+        notes,
         predictions,
         hyperparameters,
         compare,

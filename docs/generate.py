@@ -14,7 +14,15 @@ from api.http.problem_types import TYPES
 from api.openapi import document
 from hposvc.cli import app
 from hposvc.cli.field_help import filled
-from hposvc.client import Client, ExperimentCalls, ProblemError, ReviewCalls, ServerUnreachableError, StreamedEvent
+from hposvc.client import (
+    Client,
+    ExperimentCalls,
+    NoteCalls,
+    ProblemError,
+    ReviewCalls,
+    ServerUnreachableError,
+    StreamedEvent,
+)
 from hposvc.faults import Exit
 from hposvc.schema.spec import PER, JobSpec
 from hposvc.settings import Settings
@@ -275,7 +283,15 @@ def problems() -> str:
 def client() -> str:
     """The Python client."""
     lines = ["# The Python client\n", "```python", "from hposvc.client import Client", "```\n"]
-    for class_ in (Client, ExperimentCalls, ReviewCalls, ProblemError, ServerUnreachableError, StreamedEvent):
+    for class_ in (
+        Client,
+        ExperimentCalls,
+        NoteCalls,
+        ReviewCalls,
+        ProblemError,
+        ServerUnreachableError,
+        StreamedEvent,
+    ):
         lines += [f"## `{class_.__name__}{_signature(class_)}`\n", _docstring(class_), ""]
         for name, member in vars(class_).items():
             if inspect.isfunction(member) and not name.startswith("_"):

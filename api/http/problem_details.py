@@ -28,6 +28,7 @@ from hposvc.copyable import Copyable
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
 from hposvc.fleet.workers import WorkerNotFound
+from hposvc.jobs.notes import NotesConflict
 from hposvc.jobs.service import IdempotencyConflict, IllegalTransition, JobNotFinished, JobNotFound, VersionConflict
 from hposvc.reviews.errors import BatchNotFound, DecidedMeanwhile, NotReviewable
 from hposvc.schema.described import Described
@@ -259,6 +260,7 @@ CONVERSIONS: dict[type[Exception], Callable[[Request, Any], HTTPProblem]] = {
         "quota-exceeded", str(error), headers={"Retry-After": str(error.retry_after)}, quota=error.quota
     ),
     JobNotFinished: lambda _, error: HTTPProblem("job-not-finished", str(error), state=error.state),
+    NotesConflict: lambda _, error: HTTPProblem("notes-changed", f"{error}.", headers={"ETag": f'"{error.tag}"'}),
     VersionConflict: lambda _, error: HTTPProblem(
         "precondition-failed", str(error), headers={"ETag": f'"{error.version}"'}
     ),

@@ -124,6 +124,12 @@ TYPES = {
             "Read the job again, see whether your change still makes sense, and send it with the new ETag.",
         ),
         ProblemType(
+            "notes-changed",
+            412,
+            "Somebody changed the notes in between",
+            "Get the notes again, put yours together with them, and send them with the new ETag.",
+        ),
+        ProblemType(
             "body-too-large",
             413,
             "The body is too large",

@@ -132,8 +132,8 @@ def list_jobs(
         Order,
         Query(
             description="`newest`, `oldest`: by the time of submission. `priority`: the highest first. "
-            "`best_upper_loss`, `upper_loss`: the lowest first. `progress`: the furthest first. `gain`: the largest first. `name`, `dataset`, "
-            "`state`: from a to z."
+            "`best_upper_loss`, `upper_loss`: the lowest first. `progress`: the furthest first. "
+            "`gain`: the largest first. `name`, `dataset`, `state`: from a to z."
         ),
     ] = "newest",
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="At most this many jobs on a page.")] = 50,

@@ -9,12 +9,14 @@ from hposvc.client.client import Client
 from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
 from hposvc.client.events import StreamedEvent
 from hposvc.client.experiments import ExperimentCalls
+from hposvc.client.notes import NoteCalls
 from hposvc.client.reviews import ReviewCalls
 
 __all__ = [
     "Client",
     "ClientError",
     "ExperimentCalls",
+    "NoteCalls",
     "ProblemError",
     "ReviewCalls",
     "ServerUnreachableError",

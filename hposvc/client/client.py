@@ -19,6 +19,7 @@ from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connectio
 from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
 from hposvc.client.events import StreamedEvent, server_sent
 from hposvc.client.experiments import ExperimentCalls
+from hposvc.client.notes import NoteCalls
 from hposvc.client.reviews import ReviewCalls
 from hposvc.files.durable import replacing
 from hposvc.schema.access import KeyResource, NewKey, Scope, TenantResource
@@ -57,6 +58,7 @@ class Client:
         self.url = url.rstrip("/")
         self._http = Connection(self.url, key, timeout)
         self.reviews = ReviewCalls(self._http)
+        self.notes = NoteCalls(self._http)
         self.experiments = ExperimentCalls(self._http)
 
     def __enter__(self) -> Self:

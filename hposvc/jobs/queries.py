@@ -45,7 +45,9 @@ METRICS = (
 )
 
 # How a list may be ordered. Ties are broken by time and id, so that every order is one.
-Order = Literal["newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress", "gain"]
+Order = Literal[
+    "newest", "oldest", "priority", "best_upper_loss", "upper_loss", "name", "dataset", "state", "progress", "gain"
+]
 MOST_COUNTED = 10_000  # jobs: a list counts no further
 SPEC_BYTES = sa.func.coalesce(jobs.c.spec_bytes, sa.func.length(sa.cast(jobs.c.spec, sa.Text)))
 DATASET_ID = sa.func.coalesce(jobs.c.dataset_id, jobs.c.spec[("dataset", "id")].as_string())
@@ -304,23 +306,21 @@ TEXTS: dict[str, sa.ColumnElement[str]] = {
     "state": sa.cast(jobs.c.state, sa.String),
 }
 """What lists are ordered by that is text: from a to z."""
+LOWEST = {"best_upper_loss": jobs.c.best_upper_loss, "upper_loss": jobs.c.upper_loss}
 
 
 def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
     """The columns that order a list, the last of them the id, and whether it descends."""
-    if order == "priority":
-        return [jobs.c.priority, jobs.c.created_at, jobs.c.id], True
-    if order == "best_upper_loss":
-        return [sa.func.coalesce(jobs.c.best_upper_loss, _NO_LOSS), jobs.c.id], False
-    if order == "upper_loss":
-        return [sa.func.coalesce(jobs.c.upper_loss, _NO_LOSS), jobs.c.id], False
-    if order == "gain":
-        return [sa.func.coalesce(jobs.c.gain, -_NO_LOSS), jobs.c.id], True
-    if order == "progress":
-        return [sa.cast(jobs.c.iteration, sa.Double) / jobs.c.iterations, jobs.c.created_at, jobs.c.id], True
+    if order in ("newest", "oldest"):
+        return [jobs.c.created_at, jobs.c.id], order == "newest"
+    if order in LOWEST:
+        return [sa.func.coalesce(LOWEST[order], _NO_LOSS), jobs.c.id], False
     if order in TEXTS:
         return [TEXTS[order], jobs.c.created_at, jobs.c.id], False
-    return [jobs.c.created_at, jobs.c.id], order == "newest"
+    if order == "gain":
+        return [sa.func.coalesce(jobs.c.gain, -_NO_LOSS), jobs.c.id], True
+    first = {"priority": jobs.c.priority, "progress": sa.cast(jobs.c.iteration, sa.Double) / jobs.c.iterations}[order]
+    return [first, jobs.c.created_at, jobs.c.id], True
 
 
 def _keys_of_page(token: str, order: Order) -> tuple[Any, ...]:

@@ -187,7 +187,7 @@ def strongest(table: pa.Table, penalties: Sequence[str]) -> list[Strength]:
 
 
 def parquet(table: pa.Table) -> bytes:
-    """``table`` as a Parquet file, in groups of rows of which a reader may leave out some: larger ones in wide tables."""
+    """``table`` as a Parquet file, in groups of rows of which a reader may leave out some; wide tables have larger."""
     buffer = io.BytesIO()
     rows = min(LARGEST_GROUP, max(SMALLEST_GROUP, ROWS_FOR_A_COLUMN * table.num_columns))
     pq.write_table(table, buffer, row_group_size=rows)

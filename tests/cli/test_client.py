@@ -93,6 +93,14 @@ def test_pages_of_jobs_are_joined(api: ServerProcess) -> None:
         assert [job.id for job in client.jobs(tag="pages")] == mine[::-1]
 
 
+def test_notes_about_a_job_are_kept(api: ServerProcess) -> None:
+    with Client(api.url) as client:
+        job = client.submit(SPEC)
+        assert client.notes.read(job.id) == ""
+        client.notes.write(job.id, "# Second try")
+        assert client.notes.read(job.id) == "# Second try"
+
+
 def test_a_job_that_waits_can_be_paused_resumed_cancelled_and_retried(api: ServerProcess) -> None:
     with Client(api.url) as client:
         job = client.submit(SPEC)

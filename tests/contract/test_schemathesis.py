@@ -44,7 +44,7 @@ include-operation-id = ["get_events"]
 checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 422]
 
 [[operations]]
-include-operation-id = ["update_job", "delete_job", "delete_experiment"]
+include-operation-id = ["update_job", "put_notes", "delete_job", "delete_experiment"]
 checks.positive_data_acceptance.expected-statuses = [200, 204, 404, 409, 412]
 """
 

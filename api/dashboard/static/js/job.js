@@ -8,6 +8,7 @@ import { age, bytes, count, jobName, kind, local, subject } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
+import { Notes } from "./notes.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
 import { offerPrediction } from "./predict.js";
@@ -21,6 +22,7 @@ const root = $("#job");
 const id = root.dataset.job;
 const series = new Series(id);
 const lambda = new Lambda(id);
+const notes = new Notes($("#notes"), id);
 let job = null;
 let etag = null;
 let lastEvent = 0;
@@ -366,6 +368,7 @@ const askNow = poll(async () => {
   await each(
     async () => (next = await refresh()),
     () => job && !$("#spec").textContent && specification(),
+    () => job && !notes.known && notes.load(),
   );
   return next;
 });
