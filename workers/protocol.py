@@ -14,7 +14,7 @@ Runner to supervisor::
     note        level, message
     result      result, artifacts: [{name, path, size, sha256, kind}], stays: if ``ready`` follows
     error       reason, message, remedy, iteration
-    paused      iteration
+    paused      iteration, stays: if ``ready`` follows
     waiting     iteration: one of ``waits_at``, everything up to it was sent; goes on after ``go_on``
     heartbeat
 
@@ -23,8 +23,8 @@ Supervisor to runner, by ``command``::
     solve       job_id, attempt, spec, checkpoint_path (or null), uploads: [{id, name, description, path}], directory,
                 waits_at: [iterations], traceparent (or null)
     go_on       do not wait any more
-    pause       checkpoint after this iteration, send ``paused``, and leave
-    stop        leave after this iteration
+    pause       checkpoint after this iteration, and send ``paused``
+    stop        send ``paused`` after this iteration
     finish      after this iteration, go on as if it had been the last one
 """
 

@@ -18,7 +18,7 @@ class Requests:
         self._asked_at = 0.0
         self._timing = timing
         self._deadline = deadline
-        self._escalated = False
+        self.escalated = False  # the runner was told to end, and not only the job
 
     @property
     def overdue(self) -> bool:
@@ -36,9 +36,9 @@ class Requests:
             self.asked, self._asked_at = wish, now
         waited = now - self._asked_at
         pressing = wish == "stop" or self.overdue
-        if pressing and waited > self._timing.ask and not self._escalated:
+        if pressing and waited > self._timing.ask and not self.escalated:
             child.terminate()
-            self._escalated = True
+            self.escalated = True
         if (pressing and waited > self._timing.ask + self._timing.terminate) or (
             draining and waited > self._timing.drain
         ):

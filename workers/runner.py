@@ -1,7 +1,8 @@
 """The runner: a process that solves one job after the other and speaks only to its supervisor.
 
 It has no address of the database. It is started ahead of its job, so that importing Jittor is done when the job comes.
-After a job that went well it stays for the next one; after any other end it leaves, and a new one does the next job.
+After a job that went well, or that it was asked to stop, it stays for the next one; after any other end it leaves, and
+a new one does the next job.
 It never outlives its supervisor.
 """
 
@@ -203,7 +204,11 @@ def _solve(channel: Channel, load: Load, job: Message, stays: Callable[[], bool]
     channel.send("started", resumed_from=run.iteration or None, problem_version=run.problem_version)
     channel.send("phase", phase="solving")
     if not _iterate(channel, run, spec, directory, frozenset(job["waits_at"])):
-        return False
+        iteration = run.iteration
+        del run
+        staying = stays()
+        channel.send("paused", iteration=iteration, stays=staying)
+        return staying
     channel.send("phase", phase="refitting")
     failpoint("runner.finish_begun")
     with tracing.span("job.refit"):
@@ -247,7 +252,6 @@ def _iterate(channel: Channel, run: Solvable, spec: JobSpec, directory: Path, wa
         if channel.asked:
             if channel.asked == "pause":
                 _checkpoint(channel, run, directory)
-            channel.send("paused", iteration=run.iteration)
             return False
         begun = clock()
         if checkpoints.is_due(

@@ -224,7 +224,7 @@ class Session:
                 self._conclude(lambda: self._attempt.fail(error))
                 return True
             case "paused":
-                self._stopped()
+                self._stopped(stays=message["stays"] is True)
                 return True
             case "waiting":
                 self._flush()
@@ -333,13 +333,17 @@ class Session:
         self._conclude(lambda: self._attempt.succeed(result, files))
         self._stays = stays
 
-    def _stopped(self) -> None:
-        """The runner stopped because it was asked to; the device is free before anybody reads so."""
+    def _stopped(self, *, stays: bool) -> None:
+        """The runner stopped because it was asked to. Where it does not stay, it is gone before anybody reads so."""
         if self._requests.asked is None:
             raise Misbehaved("'paused' without having been asked")
         self._flush()
-        self._child.close(self._timing.terminate)
+        if stays and (self._draining or self._requests.escalated):
+            self._end_runner()
+        elif not stays:
+            self._child.close(self._timing.terminate)
         self._conclude_stop()
+        self._stays = stays and self._child.alive()
 
     def _ended(self) -> None:
         """The runner is gone without a last word."""
@@ -352,7 +356,7 @@ class Session:
             self._lose(self._child.exit_reason())
 
     def _conclude_stop(self) -> None:
-        """The runner is gone because it was asked to go: by a person, by the end of this worker, or by the clock."""
+        """The job is over because somebody asked: a person, a search, the end of this worker, or the clock."""
         if self._lease.asked.state in (State.CANCELLING, State.PAUSING):
             self._conclude(self._attempt.stopped)
         elif self._draining:

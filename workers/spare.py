@@ -1,6 +1,6 @@
 """The runner that waits for the next job, so that importing Jittor is done when the job comes.
 
-After a job that went well it comes back. Where it does not, the next one is started.
+After a job that went well or was stopped it comes back. Where it does not, the next one is started.
 """
 
 from __future__ import annotations

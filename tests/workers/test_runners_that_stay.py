@@ -1,4 +1,4 @@
-"""A runner stays for the next job after one that went well, and nobody can tell by the numbers."""
+"""A runner stays for the next job after one that went well or was stopped, and nobody can tell by the numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def solved(service: Service) -> None:
     service.assert_succeeded_exactly(service.jobs.submit(tiny_spec()).id)
 
 
-def test_it_stays_after_success_and_after_no_other_end(service: Service) -> None:
+def test_it_stays_after_success_and_after_a_stop_but_not_after_a_failure(service: Service) -> None:
     worker = service.worker()
     solved(service)
     first = runner_of(worker)
@@ -41,12 +41,17 @@ def test_it_stays_after_success_and_after_no_other_end(service: Service) -> None
     solved(service)
     second = runner_of(worker)
     assert second != first
-    cancelled = service.jobs.submit(tiny_spec("slow=0.05")).id
+    cancelled, paused = (service.jobs.submit(tiny_spec("slow=0.05")).id for _ in range(2))
     service.until_iteration(cancelled, 5)
     service.jobs.cancel(cancelled)
-    service.until_state(cancelled, State.CANCELLED)
+    service.until_iteration(paused, 5)
+    service.jobs.pause(paused)
+    service.until_state(paused, State.PAUSED)
+    assert service.get(cancelled).state is State.CANCELLED
     solved(service)
-    assert runner_of(worker) != second
+    assert runner_of(worker) == second
+    service.jobs.resume(paused)
+    service.assert_succeeded_exactly(paused)
 
 
 def test_it_does_jobs_of_one_tenant_only(service: Service) -> None:
