@@ -212,7 +212,8 @@ function drawBest() {
   if (!ended.length) return;
   const x = ended.map(({ number: at }) => at);
   const y = ended.map(({ value }) => plottable(toNumber(value)));
-  const lowest = y.map((_, place) => Math.min(...y.slice(0, place + 1).filter((value) => value !== null)));
+  let least = Infinity;
+  const lowest = y.map((value) => (least = Math.min(least, value ?? Infinity)));
   best.render({
     traces: [
       { x, y, mode: "markers", marker: { color: faded(css("--line-2"), 0.7), size: 6 }, hovertemplate: "trial %{x}: %{y:.4g}<extra></extra>" },
