@@ -37,7 +37,7 @@ def test_a_row_says_where_its_job_stands(page: Page, server: Server) -> None:
     expect(row(page, "done")).to_contain_text("Succeeded")
     expect(row(page, "done")).to_contain_text("digits")
     expect(row(page, "broken")).to_contain_text("Diverged")
-    expect(row(page, "broken")).to_contain_text("NaN")
+    expect(row(page, "broken")).to_contain_text("0.5000")  # its best loss
     expect(row(page, "live")).to_contain_text("Running")
     expect(row(page, "live")).to_contain_text("40 / 500")
     expect(row(page, "live")).to_contain_text(f"{curve(40, 40)[0]['upper_loss']:.4f}")
@@ -123,7 +123,7 @@ def test_what_a_job_gained_stands_in_the_list_and_sorts_it(page: Page, server: S
     submit(server.engine, name="not yet")
     page.goto("/")
     names, gains = page.locator("#jobs .name a"), page.locator("#jobs .gain-cell")
-    expect(gains).to_have_text(["", "+0.83 points", "+4.83 points", "−4.17 points"])
+    expect(gains).to_have_text(["–", "+0.83 points", "+4.83 points", "−4.17 points"])
     page.locator("#jobs thead").get_by_role("button", name="Gain").click()
     expect(names).to_have_text(["much", "some", "harm", "not yet"])
     expect(page.locator("#jobs thead [aria-sort=descending]")).to_have_text("Gain")

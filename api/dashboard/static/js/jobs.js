@@ -105,11 +105,10 @@ function jobRow(job) {
       "Progress",
       { class: "progress-cell" },
       progressBar(job),
-      h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`, job.worker && h("span", { class: "worker", title: `On ${job.worker}` }, ` · ${job.worker}`)),
+      h("span", { class: "under figures" }, `${count(iteration)} / ${count(iterations)}`, job.worker && [h("span", { class: "between" }, " · "), h("span", { class: "worker", title: `On ${job.worker}` }, job.worker)]),
     ),
     cell("Curve", { class: "curve-cell" }, sparkline(job)),
-    cell("Upper loss", { class: "right figures latest-cell" }, number(job.latest.upper_loss)),
-    cell("Best", { class: "right figures best-cell" }, number(job.best.upper_loss)),
+    cell("Best loss", { class: "right figures best-cell" }, number(job.best.upper_loss)),
     gainCell(job),
     cell(
       "Submitted",
@@ -121,7 +120,7 @@ function jobRow(job) {
 
 function gainCell(job) {
   const found = gainOf(job);
-  return h("td", { "data-label": "Gain", class: `right figures gain-cell ${found?.good ? "good" : ""}` }, found?.text);
+  return h("td", { "data-label": "Gain", class: `right figures gain-cell ${found ? (found.good ? "good" : "") : "unknown"}` }, found?.text ?? "–");
 }
 
 /** The upper loss so far, over all iterations that the job may run: it grows from left to right. */
