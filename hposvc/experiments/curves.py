@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from hposvc.db.tables import iterations
 
-SLICES = 27  # 3³: successive halving by three looks after 1, 3 and 9 of them
+SLICES = 27  # 3³: hyperband looks after 1, 3 and 9 of them
 
 
 def reached(iteration: int, total: int) -> int:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FACTOR = 3  # of successive halving and hyperband
+FIRST_LOOK = 9  # slices: losses cross before, so that earlier looks stop the best (docs/decisions/experiments.md)
 STARTUP = 5  # trials that the median waits for
 LEAST_FOR_IMPORTANCE = 4  # trials
 MOST_FOR_FANOVA = 200  # trials: its time grows faster than their number, to 19 s of a processor for 1,000
@@ -132,7 +133,7 @@ def _pruner(plan: SearchPlan) -> optuna.pruners.BasePruner:
     if plan.pruner == "median":
         return optuna.pruners.MedianPruner(n_startup_trials=STARTUP, n_warmup_steps=FACTOR)
     if plan.pruner == "successive_halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
+        return optuna.pruners.SuccessiveHalvingPruner(min_resource=FIRST_LOOK, reduction_factor=FACTOR)
     if plan.pruner == "hyperband":
         return optuna.pruners.HyperbandPruner(min_resource=1, max_resource=SLICES, reduction_factor=FACTOR)
     return optuna.pruners.NopPruner()

@@ -92,10 +92,11 @@ class SearchPlan(SpecModel):
     """
     pruner: Literal["none", "median", "successive_halving", "hyperband"] = "none"
     """Which trials are stopped early. `none`: no trial. `median`: those whose lowest loss so far is above the median of
-    the others at the same share of the iterations. `successive_halving`: those outside the best third after 1/27, 1/9
-    and 1/3 of the iterations. `hyperband`: the same with several starts. A trial waits there until it was judged, up
-    to half a second (`median`: after 4, 9 and 18 of 27 equal parts). Which trials are stopped depends on how fast they
-    run, so a pruned search need not repeat itself exactly.
+    the others at the same share of the iterations. `successive_halving`: those outside the best third after a third of
+    the iterations. `hyperband`: those outside the best third after 1/27, 1/9 and 1/3; trials differ in where this
+    begins. It saves the most, and stops the best trial more often. A trial waits there until it was judged, up to half
+    a second (`median`: after 4, 9 and 18 of 27 equal parts). Which trials are stopped depends on how fast they run, so
+    a pruned search need not repeat itself exactly.
     """
     jobs: Annotated[StrictInt, Field(ge=1, le=MOST_TRIALS)] = 40
     """The most trials; each is one job."""

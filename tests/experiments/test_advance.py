@@ -192,22 +192,22 @@ def test_poor_trials_are_stopped(lab: Laboratory) -> None:
     lab.advancing.advance()
     attempts = [lab.worker.take(lab.jobs_of(trial)) for trial in lab.waiting(begun.id)]
     for level, attempt in enumerate(attempts):
-        rows = [recorded(at, level + 1.0 / at, level + 2.0 / at) for at in range(1, 7)]
+        rows = [recorded(at, level + 1.0 / at, level + 2.0 / at) for at in range(1, 19)]
         attempt.record(rows)
         lab.advancing.advance()
     lab.advancing.advance()
     trials = lab.trials(begun.id)
     assert [trial.state for trial in trials] == ["running", *["cancelling"] * 5]
-    assert trials[0].curve == pytest.approx([1.0, 2 / 4, 2 / 6])
+    assert trials[0].curve == pytest.approx([2 / at for at in range(2, 19, 2)])
     for attempt in attempts[1:]:
         attempt.stopped()
-    attempts[0].record([recorded(at, 1.0 / at, 2.0 / at) for at in range(7, 55)])
+    attempts[0].record([recorded(at, 1.0 / at, 2.0 / at) for at in range(19, 55)])
     attempts[0].succeed(found(selection_loss=0.04), [])
     lab.advancing.advance()
     ended = lab.get(begun.id)
     assert [trial.state for trial in lab.trials(begun.id)] == ["succeeded", *["pruned"] * 5]
     assert ended.result is not None
-    assert "5 were stopped early, which saved 74% of the iterations" in ended.result.sentence
+    assert "5 were stopped early, which saved 56% of the iterations" in ended.result.sentence
 
 
 def test_what_died_before_a_poor_trial_was_stopped_stops_it_later(
@@ -218,9 +218,9 @@ def test_what_died_before_a_poor_trial_was_stopped_stops_it_later(
     )
     lab.advancing.advance()
     good, poor = (lab.worker.take(lab.jobs_of(trial)) for trial in lab.waiting(begun.id))
-    good.record([recorded(at, 1.0, 2.0) for at in range(1, 7)])
+    good.record([recorded(at, 1.0, 2.0) for at in range(1, 19)])
     lab.advancing.advance()
-    poor.record([recorded(at, 5.0, 6.0) for at in range(1, 7)])
+    poor.record([recorded(at, 5.0, 6.0) for at in range(1, 19)])
     with monkeypatch.context() as patch:
         patch.setattr(lab.jobs, "cancel", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("died")))
         lab.advancing.advance()
