@@ -216,7 +216,7 @@ function drawBest() {
   const lowest = y.map((value) => (least = Math.min(least, value ?? Infinity)));
   best.render({
     traces: [
-      { ...dots(x, y), line: { color: faded(css("--line-2"), 0.7), width: 6, simplify: false }, hovertemplate: "trial %{x}: %{y:.4g}<extra></extra>" },
+      { ...dashes(x, y), line: { color: faded(css("--line-2"), 0.7), width: 5, simplify: false }, hovertemplate: "trial %{text}: %{y:.4g}<extra></extra>" },
       { x, y: lowest.map(plottable), mode: "lines", line: { color: css("--line-1"), width: 2, shape: "hv" }, hoverinfo: "skip" },
     ],
     layout: layout(horizontal("trial", { tickformat: ",d" }), axis("", { tickformat: "~g" }), { hovermode: "closest" }),
@@ -227,11 +227,16 @@ function drawBest() {
   });
 }
 
-/**
- * Points as one line of strokes without length, which the style sheet gives round ends: plotly makes an element of each
- * marker, and a browser takes long over a thousand of them.
- */
-const dots = (x, y) => ({ mode: "lines", x: x.flatMap((at) => [at, at, null]), y: y.flatMap((at) => [at, at, null]) });
+/** A dash for each trial, all of them one line: plotly makes an element of each marker, and a browser takes long over a thousand. */
+function dashes(x, y) {
+  const half = Math.max(0.4, x.length / 300); // many are wider than their place, to be seen
+  return {
+    mode: "lines",
+    x: x.flatMap((at) => [at - half, at + half, null]),
+    y: y.flatMap((at) => [at, at, null]),
+    text: x.flatMap((at) => [at, at, ""]),
+  };
+}
 
 /** What is drawn anew only when a trial has ended. */
 async function settings() {
