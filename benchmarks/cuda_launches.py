@@ -72,7 +72,7 @@ def main() -> None:
         command = [sys.executable, "-m", "benchmarks.cuda_launches", *sys.argv[1:]]
         sys.exit(subprocess.run(command, env=stand_in.variables(), check=False).returncode)
     print("| case | rates | launches | waits | uploads | downloads | copies |\n|---|---|---:|---:|---:|---:|---:|")
-    for name in CASES:
+    for name in [argument for argument in sys.argv[1:] if argument in CASES] or CASES:
         for automatic in (False, True):
             found = count(name, automatic=automatic)
             cells = [found["case"], "automatic" if automatic else "fixed", *list(found.values())[2:]]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hposvc.bilevel import fused, launches
 from hposvc.bilevel.runtime import jt
 from hposvc.copyable import Copyable
 
@@ -62,7 +63,37 @@ def detach(arrays: list[Var]) -> list[Var]:
 
 def mean(values: Var) -> Var:
     """The mean over all entries, shape (1,). Jittor's own multiplies by 1/n rounded to float32, beside float64 too."""
+    if in_one_launch():
+        return launches.mean(values)
     return values.sum() / constant(values.numel(), values)
+
+
+def weighted_mean(weights: Var, values: Var) -> Var:
+    """The mean of weights · values, two arrays of one shape, shape (1,)."""
+    return launches.weighted_mean(weights, values) if in_one_launch() else mean(weights * values)
+
+
+def in_one_launch() -> bool:
+    """Whether what is being built runs on a GPU and is differentiated once at most."""
+    return bool(jt.flags.use_cuda) and fused.usable()
+
+
+def length(arrays: list[Var], scale: float = 1.0, offset: float = 0.0) -> Var:
+    """``scale`` · (``offset`` + ‖a‖) over a list of arrays, shape (1,). Not to be differentiated."""
+    if jt.flags.use_cuda:
+        return launches.length(arrays, scale, offset)
+    found = jt.sqrt(squared_norm(arrays))
+    found = found + offset if offset else found
+    return constant(scale, found) * found if scale != 1 else found
+
+
+def stepped(arrays: list[Var], along: list[Var], step: Var, sign: int = 1) -> list[Var]:
+    """``a + sign · step · b``, array by array; ``step`` has shape (1,). Not to be differentiated."""
+    if jt.flags.use_cuda:
+        return launches.moved(arrays, along, step, sign)
+    if sign < 0:
+        return [a - step * b for a, b in zip(arrays, along, strict=True)]
+    return [a + step * b for a, b in zip(arrays, along, strict=True)]
 
 
 def squared_norm(arrays: list[Var]) -> Var:
@@ -75,6 +106,8 @@ def squared_norm(arrays: list[Var]) -> Var:
 
 def norm(arrays: list[Var]) -> Var:
     """‖a‖ over a list of arrays, shape (1,). No square overflows: float32 ends at 3e38, and a curvature may be e^50."""
+    if jt.flags.use_cuda:
+        return launches.length(arrays)
     largest = reduce(jt.maximum, [array.abs().max() for array in arrays])
     scale = jt.maximum(largest, constant(float(np.finfo(str(largest.dtype)).tiny), largest))
     return scale * jt.sqrt(squared_norm([array / scale for array in arrays]))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hposvc.bilevel import launches
 from hposvc.bilevel.runtime import jt
 
 Var = Any  # jittor.Var; Jittor ships no types
@@ -65,6 +66,15 @@ class Moved(NamedTuple):
 def as_array(z: Var | Moved) -> Var:
     """``z`` as an array."""
     return z.base + z.step * z.along if isinstance(z, Moved) else z
+
+
+def as_arrays(u: list[Var | Moved]) -> list[Var]:
+    """Each of ``u`` as an array. All but the first are added in one launch on a GPU: nobody reads its first matrix."""
+    if not jt.flags.use_cuda or not isinstance(u[-1], Moved):
+        return [as_array(each) for each in u]
+    further = u[1:]
+    along = [each.along for each in further]
+    return [as_array(u[0]), *launches.differentiable_moved([each.base for each in further], along, u[0].step)]
 
 
 def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var:

@@ -20,7 +20,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Var, constant, detach, dot, squared_norm
+from hposvc.bilevel import launches
+from hposvc.bilevel.arrays import Var, constant, detach, dot, squared_norm, stepped
 from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_size
 from hposvc.bilevel.runtime import jt
 
@@ -109,7 +110,7 @@ def lower_step(
     gradient = detach(jt.grad(loss, w))
     if momentum is not None:
         gradient = [momentum * m + g for m, g in zip(velocity, gradient, strict=True)]
-    moved = detach([a - rate * g for a, g in zip(w, gradient, strict=True)])
+    moved = detach(stepped(w, gradient, rate, sign=-1))
     point = Point(objective, w, rate, lifted if keep else None)
     return Step(point, moved, detach(gradient) if momentum is not None else [], loss.detach())
 
@@ -151,14 +152,14 @@ def unrolled(
     ``upper_gradient`` is ∇_w F at the end of the steps. ``with_start`` goes on to dF/dw at the first point, which is
     what dynamic initialization descends (R. Liu et al., NeurIPS 2021). Memory holds the w of each point, not graphs.
     """
-    h = [jt.zeros_like(array) for array in lam]
-    a, b = upper_gradient, [jt.zeros_like(array) for array in upper_gradient]
+    h: list[Var] = []
+    a, b = upper_gradient, [jt.zeros_like(array) for array in upper_gradient] if momentum is not None else []
     for k in reversed(range(len(points))):
         point = points[k]
         c = [y - point.rate * x for x, y in zip(a, b, strict=True)] if momentum is not None else _scaled(a, point.rate)
         further = k > 0 or with_start
         products = second_order.products(point, lam, c, hessian=further)
-        h = detach([x + y for x, y in zip(h, products.mixed, strict=True)])
+        h = detach([x + y for x, y in zip(h, products.mixed, strict=True)] if h else products.mixed)
         if further:
             a = detach([x + y for x, y in zip(a, products.hessian, strict=True)])
             if momentum is not None:
@@ -226,4 +227,4 @@ def _ratio(numerator: Var, denominator: Var) -> Var:
 
 
 def _scaled(a: list[Var], rate: Var) -> list[Var]:
-    return [-rate * x for x in a]
+    return launches.scaled(a, rate) if jt.flags.use_cuda else [-rate * x for x in a]

@@ -84,7 +84,7 @@ class NoiseMatrixProblem(Supervised):
     def _corrected(self, u: list[Var], lam: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """−log Σ_c q_c T[c, y] of each row, (n,)."""
         if fused.usable():
-            u = [u[0], *map(fused.as_array, u[1:])]
+            u = [u[0], *fused.as_arrays(u[1:])]
         logits = self.model.outputs(u, kept).total()
         log_noise = self._log_noise(lam[0])
         return log_sum_exp(logits) - log_sum_exp(logits + log_noise.transpose()[targets])

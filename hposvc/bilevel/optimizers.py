@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from hposvc.bilevel import fused
-from hposvc.bilevel.arrays import Var, constant, squared_norm
+from hposvc.bilevel.arrays import Var, constant, length
 from hposvc.bilevel.runtime import jt
 
 UpperOptimizer = Literal["sgd", "momentum", "adam"]
@@ -55,7 +55,7 @@ def initial_moments(optimizer: UpperOptimizer, lam: list[Var]) -> Moments:
 
 def clip(h: list[Var], limit: float) -> list[Var]:
     """H scaled down to the norm ``limit`` where it is longer."""
-    norm = jt.sqrt(squared_norm(h))
+    norm = length(h)
     bound = constant(limit, norm)
     scale = bound / jt.maximum(norm, bound)
     return [scale * array for array in h]

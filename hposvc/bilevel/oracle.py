@@ -23,7 +23,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Var, constant, dot, squared_norm
+from hposvc.bilevel import launches
+from hposvc.bilevel.arrays import Var, constant, dot, in_one_launch, length, squared_norm
 from hposvc.bilevel.fused import differentiable_twice
 from hposvc.bilevel.runtime import jt
 
@@ -43,8 +44,7 @@ SMALLEST_NORM = 1e-18
 def automatic_radius(w: list[Var], factor: float = 1.0) -> Var:
     """R = c · eps^(1/3) · (1 + ‖w‖): a perturbation norm on the scale of the weights, shape (1,)."""
     eps = float(np.finfo(str(w[0].dtype)).eps)
-    scale = jt.sqrt(squared_norm(w)) + 1
-    return (constant(factor * RADIUS_FACTOR * eps ** (1 / 3), scale) * scale).stop_grad()
+    return length(w, factor * RADIUS_FACTOR * eps ** (1 / 3), offset=1).stop_grad()
 
 
 def balanced_factor(w: list[Var], u: list[Var], p: list[Var], t: list[Var]) -> float:
@@ -79,10 +79,12 @@ def directional_derivative(
         with differentiable_twice():
             return dot(jt.grad(loss(apart), apart), t)
     ahead, behind = loss(move(u, t, step)), loss(move(u, t, -step))
-    return (ahead - behind) / (step + step)
+    return launches.difference(ahead, behind, step) if in_one_launch() else (ahead - behind) / (step + step)
 
 
 def step_size(p: list[Var], radius: Var) -> Var:
     """η = r/‖p‖, shape (1,). The floor keeps η finite: p = 0 then gives a product of exactly zero."""
-    norm = jt.sqrt(squared_norm(p))
+    if in_one_launch():
+        return launches.quotient_by_length(radius, p, SMALLEST_NORM)
+    norm = length(p)
     return (radius / jt.maximum(norm, constant(SMALLEST_NORM, norm))).stop_grad()

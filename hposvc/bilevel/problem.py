@@ -203,7 +203,7 @@ class Supervised(ABC):
     def row_losses(self, u: list[Var], targets: Var, kept: Kept = ()) -> Var:
         """The loss of each row, shape (n,)."""
         if fused.usable():
-            u = [u[0], *map(fused.as_array, u[1:])]
+            u = [u[0], *fused.as_arrays(u[1:])]
         return self.row_loss(self.model.outputs(u, kept), targets)
 
     def moved(self, u: list[Var], t: list[Var], step: Var) -> list[Any]:

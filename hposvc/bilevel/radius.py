@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Var, constant, detach, squared_norm
+from hposvc.bilevel.arrays import Var, constant, detach, length
 from hposvc.bilevel.config import SolveConfig
 from hposvc.bilevel.hypergradient import Objective, Point, Response, SecondOrder
 from hposvc.bilevel.oracle import Oracle, balanced_factor
@@ -120,6 +120,6 @@ def _descended(error: Callable[[float], float], factor: float) -> float:
 
 def relative_gap(a: list[Var], b: list[Var]) -> Var:
     """‖a − b‖ / ‖a‖, shape (1,); zero where both are."""
-    gap = jt.sqrt(squared_norm([x - y for x, y in zip(a, b, strict=True)]))
-    norm = jt.sqrt(squared_norm(a))
+    gap = length([x - y for x, y in zip(a, b, strict=True)])
+    norm = length(a)
     return gap / jt.maximum(norm, constant(float(np.finfo(str(norm.dtype)).tiny), norm))

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hposvc.bilevel.arrays import Arrays, Var, mean
+from hposvc.bilevel.arrays import Arrays, Var, weighted_mean
 from hposvc.bilevel.problem import Batch, Supervised
 from hposvc.bilevel.runtime import jt
 
@@ -57,7 +57,7 @@ class ReweightingProblem(Supervised):
     def lower_loss(self, u: list[Var], lam: list[Var], batch: Batch) -> Var:
         """The mean weighted loss of the batch."""
         losses = self.row_losses(u, batch.targets, batch.kept)
-        loss = mean(self._weights(lam[0], batch.rows) * losses)
+        loss = weighted_mean(self._weights(lam[0], batch.rows), losses)
         return loss + self.decay(u) if self.weight_decay else loss
 
     def _weights(self, lam: Var, rows: Var | None) -> Var:
