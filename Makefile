@@ -3,6 +3,7 @@
 # make lint         formatting, types, arrows between modules
 # make long         what `make test` leaves out: tests that take minutes each, and tests on the other database
 # make cuda         the solver and a worker on a stand-in for CUDA, and every kernel by NVIDIA's compiler (needs no GPU)
+# make cuda-fast    three cases of it, in a few minutes from nothing compiled; a part of .ci/run
 # make gpu-bundle   one file with what a machine with a GPU and no network lacks for the next one
 # make gpu-check    everything that the first GPU is to show, in ten minutes, with a verdict; exit status 3 without one
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database
@@ -21,7 +22,7 @@ ARGS ?=
 JOBS ?= 2
 STORM ?= --kills 500 --jobs 200 --workers 3
 
-.PHONY: demo test long cuda gpu-bundle gpu-check lint durability docs site licences screenshots lock clean browser-and-database peers
+.PHONY: demo test long cuda cuda-fast gpu-bundle gpu-check lint durability docs site licences screenshots lock clean browser-and-database peers
 
 demo: $(VENV)/.installed
 	@$(VENV)/bin/hposvc demo
@@ -36,6 +37,9 @@ long: $(VENV)/.installed-dev browser-and-database .peers/moto/.installed
 
 cuda: $(VENV)/.installed-dev .peers/cuda/.installed
 	$(VENV)/bin/pytest -m cuda -s tests/cuda $(ARGS)
+
+cuda-fast: $(VENV)/.installed-dev .peers/cuda/.installed
+	$(VENV)/bin/pytest -n 0 -m cuda -s tests/cuda/test_few_cases.py $(ARGS)
 
 gpu-bundle: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m benchmarks.gpu.bundle build/gpu-check.tar.xz

@@ -148,7 +148,14 @@ def _module() -> Any:
     flags.cc_flags = include_prelude(Path(flags.cache_path), flags.cc_path, flags.cc_flags)
     for use_cuda in (0, 1) if _device == "cuda" else (0,):  # each device has kernels of its own
         flags.use_cuda = use_cuda
-        if not _copy_scalars_in_full(module):
+        try:
+            in_full = _copy_scalars_in_full(module)
+        except RuntimeError as error:
+            if out_of_device_memory(error) is None:
+                raise
+            remedy = "`nvidia-smi` lists what holds its memory; or use HPOSVC_DEVICE=cpu."
+            raise RuntimeStartError("The GPU has no room, not even to start.", remedy) from error
+        if not in_full:
             raise RuntimeStartError(
                 "Jittor was used before hposvc, with float32: all float64 numbers of this process would be garbage.",
                 "Call hposvc.bilevel.runtime.start() before the first use of jittor.",
