@@ -18,8 +18,13 @@ from typing import Any
 
 import numpy as np
 
-# On the stand-in, whose products are plain loops, fewer rows do.
-SIZE = {"rows": int(os.environ.get("GPU_CHECK_ROWS", "5000")), "columns": 784, "classes": 10, "hidden": 256}
+# On the stand-in, whose threads run one after the other, fewer rows and units do.
+SIZE = {
+    "rows": int(os.environ.get("GPU_CHECK_ROWS", "5000")),
+    "columns": 784,
+    "classes": 10,
+    "hidden": int(os.environ.get("GPU_CHECK_HIDDEN", "256")),
+}
 
 
 def machine() -> None:

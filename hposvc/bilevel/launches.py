@@ -17,7 +17,8 @@ from hposvc.bilevel.runtime import jt
 
 Var = Any  # jittor.Var; Jittor ships no types
 
-# Threads of a block, and the most blocks: each leaves one number, and the last of them to end adds these up.
+# Threads of a block, each of which takes 16 entries or more, and the most blocks. Each leaves one number, and the last
+# of them to end adds these up.
 _THREADS, _BLOCKS = 256, 512
 
 _SUM = """
@@ -65,7 +66,7 @@ def _summed(arrays: Sequence[Var], terms: str, result: str, x: tuple[float, floa
     parameters = ", ".join(f"const T* __restrict__ in{i}_p, Index size{i}" for i in range(len(arrays)))
     values = ", ".join(f"in{i}_p, in{i}->num" for i in range(len(arrays)))
     header = _SUM.replace("PARAMETERS", f"{parameters},").replace("TERMS", terms).replace("RESULT", result)
-    blocks = min(max(-(-max(a.numel() for a in arrays) // (4 * _THREADS)), 1), _BLOCKS)
+    blocks = min(max(-(-max(a.numel() for a in arrays) // (16 * _THREADS)), 1), _BLOCKS)
     launch = f'sum_up<<<out1->num / 2, 256>>>(out0_p, (double*)out1_p, {values}, data["x0"], data["x1"]);'
     dtype = arrays[0].dtype
     data = {"x0": x[0], "x1": x[1]}
