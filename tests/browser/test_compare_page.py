@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from hposvc.fleet import problems
+from hposvc.fleet.problems import Description
+from hposvc.jobs.service import Jobs
+from hposvc.schema.job import JobResource
+from hposvc.schema.spec import JobSpec
 from tests.support.browser import Watch
-from tests.support.serving import RESULT, Server, curve, diverged, running, succeeded
+from tests.support.serving import RESULT, Server, Worker, curve, diverged, running, succeeded
 
 pytestmark = pytest.mark.browser
 
@@ -105,6 +110,30 @@ def test_the_best_is_marked_only_among_jobs_of_the_same_data_and_score(page: Pag
     expect(row).to_contain_text("99.00 %")
     expect(page.locator("#results .best")).to_have_count(0)
     expect(page.locator("#unlike")).to_contain_text("no value is marked as the best")
+
+
+def test_the_best_is_not_marked_among_jobs_that_optimize_different_things(page: Page, server: Server) -> None:
+    def own(problem: str, **parameters: int) -> JobResource:
+        spec = {"kind": "custom", "problem": problem, "parameters": parameters, "stop": {"iterations": 500}}
+        job = Jobs(server.engine).submit(JobSpec.model_validate(spec))
+        Worker(server.engine).take(job, "1.0.0").record(curve(1, 20 + len(job.spec.parameters or {})))
+        return job
+
+    problem = [Description(name, "1.0.0", "", {"type": "object"}, {}, None) for name in ("pack:one", "pack:two")]
+    problems.report(server.engine, problem)
+    one, two, three = own("pack:one"), own("pack:two"), own("pack:one", shots=3)
+    losses = [
+        running(server.engine, at, name=loss, kind="regularization_tuning", dataset={"id": "sklearn:diabetes"}, loss={"type": loss})
+        for at, loss in ((20, "squared_error"), (40, "huber"))
+    ]
+    for jobs, reason in (
+        ([one, two], "The jobs differ in problem,"),
+        ([one, three], "The jobs differ in parameters,"),
+        ([job for job, _ in losses], "The jobs differ in loss,"),
+    ):
+        page.goto(f"/compare?jobs={','.join(job.id for job in jobs)}")
+        expect(page.locator("#unlike")).to_have_text(f"{reason} so no value is marked as the best.")
+        expect(page.locator("#results .best")).to_have_count(0)
 
 
 def test_a_comparison_is_read_on_a_phone_without_moving_it_sideways(page: Page, server: Server) -> None:

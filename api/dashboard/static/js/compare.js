@@ -141,18 +141,20 @@ const heads = () =>
     return h("th", { scope: "col" }, h("span", { class: "key" }, swatch, h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, title(job))));
   });
 
-/** Whether the jobs learn from the same data and are scored alike: otherwise no value is better than another. */
-function comparable() {
+const DECIDING = { dataset: "data", loss: "loss", problem: "problem", parameters: "parameters" };
+
+/** In what the jobs differ so that no value is better than another: what they learn from, what is optimized, the score. */
+function unlike() {
   const scores = new Set(comparison.jobs.filter(({ result }) => result).map(({ result }) => result.score_name));
   const kinds = new Set(comparison.jobs.map(({ kind }) => kind));
-  const data = comparison.differences.some(({ field }) => field === "loss" || field.startsWith("loss.") || field.startsWith("dataset."));
-  return !data && scores.size < 2 && kinds.size < 2;
+  const parts = comparison.differences.map(({ field }) => DECIDING[field.split(".")[0]]).filter(Boolean);
+  return [...new Set([kinds.size > 1 && "kind", ...parts, scores.size > 1 && "score"].filter(Boolean))];
 }
 
 /** A row of the table of results. The best value is marked, if one is better than the others and they compare. */
 function line(label, values, show, better = null) {
   const known = values.filter((value) => value !== null && value !== undefined && Number.isFinite(toNumber(value))).map(toNumber);
-  const best = better && comparable() && new Set(known).size > 1 ? Math[better](...known) : null;
+  const best = better && !unlike().length && new Set(known).size > 1 ? Math[better](...known) : null;
   return h(
     "tr",
     {},
@@ -188,7 +190,8 @@ function results(drawn) {
     line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),
     h("tr", {}, h("th", { scope: "row" }, h("span", { class: "unseen" }, "Leave out")), all.map((job) => h("td", {}, h("button", { type: "button", class: "link", "aria-label": `Leave out ${title(job)}`, onclick: () => leaveOut(job.id) }, "Leave out")))),
   ];
-  $("#unlike").textContent = comparable() ? "" : "The jobs differ in data, loss or score, so no value is marked as the best.";
+  const apart = unlike();
+  $("#unlike").textContent = apart.length ? `The jobs differ in ${apart.join(" and ")}, so no value is marked as the best.` : "";
   keepFocus($("#results"), () => $("#results").replaceChildren(labelled(h("table", { class: "side" }, h("thead", {}, h("tr", {}, h("td", {}), heads())), h("tbody", {}, rows.filter(Boolean))))));
 }
 
