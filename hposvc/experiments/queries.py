@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.db.engine import read
-from hposvc.db.tables import DEFAULT_TENANT, DELETED, experiment_trials, experiments, jobs
+from hposvc.db.tables import DEFAULT_TENANT, DELETED, datasets, experiment_trials, experiments, jobs
 from hposvc.experiments import trials
 from hposvc.experiments.errors import ExperimentNotFound
 from hposvc.schema.experiment_spec import ExperimentSpec
@@ -128,7 +128,13 @@ def _trial(row: sa.RowMapping) -> TrialResource:
 def _with_best() -> sa.Select[Any]:
     table = experiment_trials
     best = sa.and_(table.c.experiment_id == experiments.c.id, table.c.number == experiments.c.best_trial)
-    columns = (table.c.job_id.label("best_job"), table.c.parameters.label("best_parameters"))
+    dataset = experiments.c.spec[("job", "dataset", "id")].as_string()
+    name = sa.select(datasets.c.name).where(datasets.c.id == dataset, datasets.c.tenant_id == experiments.c.tenant_id)
+    columns = (
+        table.c.job_id.label("best_job"),
+        table.c.parameters.label("best_parameters"),
+        name.correlate(experiments).scalar_subquery().label("dataset_name"),
+    )
     return sa.select(experiments, *columns).select_from(experiments.outerjoin(table, best))
 
 
@@ -150,6 +156,7 @@ def _resource(row: sa.RowMapping) -> ExperimentResource:
         id=row["id"],
         name=row["name"],
         tags=row["tags"],
+        dataset_name=row["dataset_name"],
         state=ExperimentState(row["state"]),
         version=row["version"],
         trials=TrialCounts(planned=row["planned"], made=row["made"], ended=row["ended"]),

@@ -51,6 +51,12 @@ Order = Literal[
 MOST_COUNTED = 10_000  # jobs: a list counts no further
 SPEC_BYTES = sa.func.coalesce(jobs.c.spec_bytes, sa.func.length(sa.cast(jobs.c.spec, sa.Text)))
 DATASET_ID = sa.func.coalesce(jobs.c.dataset_id, jobs.c.spec[("dataset", "id")].as_string())
+DATASET_NAME = (
+    sa.select(datasets.c.name)
+    .where(datasets.c.id == DATASET_ID, datasets.c.tenant_id == jobs.c.tenant_id)
+    .correlate(jobs)
+    .scalar_subquery()
+)
 _NO_LOSS = 1.7976931348623157e308  # jobs without a best loss, or without a gain (its negative), come last
 
 
@@ -77,7 +83,8 @@ def get(engine: sa.Engine, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobR
 
 def get_in(connection: sa.Connection, job_id: str, *, tenant: str = DEFAULT_TENANT) -> JobResource:
     """``get`` within a transaction of the caller."""
-    row = connection.execute(jobs.select().where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)).mappings().first()
+    query = sa.select(jobs, DATASET_NAME.label("dataset_name")).where(jobs.c.id == job_id, jobs.c.tenant_id == tenant)
+    row = connection.execute(query).mappings().first()
     if row is None:
         raise JobNotFound(job_id)
     return job_resource(row)
@@ -145,8 +152,8 @@ def list_(
         total = len(found) if whole_list else connection.execute(count).scalar_one()
         fitting = found[: min(limit, how_many_fit(row.size for row in found))]
         ids = [row[len(keys) - 1] for row in fitting]
-        whole = sa.select(*columns, sa.null().label("result")).where(jobs.c.id.in_(ids))
-        rows = {row["id"]: row for row in connection.execute(whole).mappings()}
+        whole = sa.select(*columns, DATASET_NAME.label("dataset_name"), sa.null().label("result"))
+        rows = {row["id"]: row for row in connection.execute(whole.where(jobs.c.id.in_(ids))).mappings()}
     return JobPage(
         total=total,
         items=[job_resource(rows[job_id]) for job_id in ids],
@@ -225,13 +232,14 @@ def workers(engine: sa.Engine, *, tenant: str = DEFAULT_TENANT) -> list[WorkerRe
 
 
 def job_resource(row: sa.RowMapping) -> JobResource:
-    """A row of ``jobs`` as a resource."""
+    """A row of ``jobs`` as a resource, with the name of its data set."""
     path = f"/v1/jobs/{row['id']}"
     return JobResource(
         id=row["id"],
         kind=row["kind"],
         name=row["name"],
         tags=row["tags"],
+        dataset_name=row["dataset_name"],
         state=State(row["state"]),
         attempt=row["attempt"],
         version=row["version"],
@@ -302,7 +310,7 @@ def _time(seconds: float) -> datetime:
 
 TEXTS: dict[str, sa.ColumnElement[str]] = {
     "name": sa.func.lower(sa.func.coalesce(jobs.c.name, jobs.c.kind)),
-    "dataset": sa.func.lower(DATASET_ID),
+    "dataset": sa.func.lower(sa.func.coalesce(DATASET_NAME, DATASET_ID)),
     "state": sa.cast(jobs.c.state, sa.String),
 }
 """What lists are ordered by that is text: from a to z."""

@@ -153,6 +153,8 @@ class ExperimentResource(Resource):
     """A name for people. null: none."""
     tags: list[str]
     """Short texts to find the experiment again by."""
+    dataset_name: str | None = None
+    """The name of the uploaded data set of its jobs. null: the data set comes along or is deleted, or they have none."""
     state: ExperimentState
     """Where it is in its life. `succeeded`: at least one trial did; `failed`: none did. `cancelling`: some of its jobs
     still have to stop.

@@ -144,6 +144,35 @@ def test_the_search_finds_names_tags_and_data_sets(client: httpx.Client, server:
     assert found("learn") == set()  # no job for the middle of what all have in common
 
 
+def test_jobs_and_experiments_name_their_data_set_and_jobs_are_ordered_by_it(
+    client: httpx.Client, server: Server
+) -> None:
+    def sent(name: str) -> str:
+        table = f"age,{name}\n" + "".join(f"{row},{row % 2}\n" for row in range(40))
+        params = {"name": f"{name}.csv", "label": name}
+        answer = client.post("/v1/datasets", params=params, content=table, headers={"Content-Type": "text/csv"})
+        return str(answer.json()["id"])
+
+    ids = {"zebras": sent("zebras"), "Apples": sent("Apples")}
+    for name, dataset in ids.items():
+        submit(server.engine, name=name, dataset={"id": dataset})
+    submit(server.engine, name="bundled", dataset={"id": "sklearn:iris"})
+    items = client.get("/v1/jobs", params={"order": "dataset"}).json()["items"]
+    assert [(job["name"], job["dataset_name"]) for job in items] == [
+        ("Apples", "Apples.csv"),
+        ("bundled", None),
+        ("zebras", "zebras.csv"),
+    ]
+    assert client.get(f"/v1/jobs/{items[0]['id']}").json()["dataset_name"] == "Apples.csv"
+    plan = {"type": "repeat", "repeats": 2}
+    for dataset in (ids["zebras"], "sklearn:iris"):
+        job = {"kind": "data_reweighting", "dataset": {"id": dataset}}
+        made = client.post("/v1/experiments", json={"job": job, "plan": plan})
+        assert made.json()["dataset_name"] == ("zebras.csv" if dataset == ids["zebras"] else None)
+    names = [found["dataset_name"] for found in client.get("/v1/experiments").json()["items"]]
+    assert names == [None, "zebras.csv"]
+
+
 @pytest.mark.parametrize("order", ["name", "dataset", "state", "progress", "upper_loss", "newest"])
 def test_every_order_goes_on_from_page_to_page_and_counts_all(client: httpx.Client, server: Server, order: str) -> None:
     for number in range(5):

@@ -94,23 +94,44 @@ def test_a_column_sorts_the_list_and_the_number_of_jobs_is_said(page: Page, serv
     submit(server.engine, name="banana", dataset={"id": "sklearn:wine"})
     submit(server.engine, name="apple", dataset={"id": "sklearn:iris"})
     running(server.engine, 300, name="cherry", dataset={"id": "sklearn:digits"})
+    diverged(server.engine, at=120, name="damson", dataset={"id": "sklearn:breast_cancer"})
     page.goto("/")
     names, head = page.locator("#jobs .name a"), page.locator("#jobs thead")
-    expect(page.locator("#total")).to_have_text("3")
-    expect(names).to_have_text(["cherry", "apple", "banana"])
+    expect(page.locator("#total")).to_have_text("4")
+    expect(names).to_have_text(["damson", "cherry", "apple", "banana"])
     for column, order, wanted in (
-        ("Job", "name", ["apple", "banana", "cherry"]),
-        ("Data set", "dataset", ["cherry", "apple", "banana"]),
-        ("Submitted", "", ["cherry", "apple", "banana"]),
-        ("Submitted", "oldest", ["banana", "apple", "cherry"]),
+        ("Job", "name", ["apple", "banana", "cherry", "damson"]),
+        ("Data set", "dataset", ["damson", "cherry", "apple", "banana"]),
+        ("State", "state", ["damson", "banana", "apple", "cherry"]),
+        ("Progress", "progress", ["cherry", "damson", "apple", "banana"]),
+        ("Best loss", "best_upper_loss", ["cherry", "damson", "banana", "apple"]),
+        ("Submitted", "", ["damson", "cherry", "apple", "banana"]),
+        ("Submitted", "oldest", ["banana", "apple", "cherry", "damson"]),
     ):
         head.get_by_role("button", name=column).click()
         expect(names).to_have_text(wanted)
         expect(page).to_have_url(f"/?order={order}" if order else "/")
         expect(head.locator("[aria-sort]")).to_have_count(1)
-    expect(names).to_have_text(["banana", "apple", "cherry"])
+    expect(names).to_have_text(["banana", "apple", "cherry", "damson"])
     page.get_by_label("Search by name").fill("iris")
     expect(page.locator("#total")).to_have_text("1")
+
+
+def test_an_uploaded_data_set_is_called_by_its_name(page: Page, server: Server) -> None:
+    table = "age,kind\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(40))
+    params = {"name": "customers.csv"}
+    sent = page.request.post("/v1/datasets", params=params, data=table, headers={"Content-Type": "text/csv"})
+    dataset = sent.json()["id"]
+    page.goto("/datasets")
+    page.get_by_role("button", name="Tune with customers.csv").click()
+    page.get_by_role("button", name="Tune", exact=True).click()
+    page.wait_for_url("**/jobs/job_*")
+    expect(page.locator("#name")).to_have_text("customers.csv")
+    expect(page.locator("#about").get_by_title(dataset)).to_have_text("customers.csv")
+    submit(server.engine, name=None, dataset={"id": dataset, "label": "kind"})
+    page.goto("/")
+    for name in ("customers.csv", "Data reweighting of customers.csv"):
+        expect(row(page, name).get_by_title(dataset)).to_have_text("customers.csv")
 
 
 def test_what_a_job_gained_stands_in_the_list_and_sorts_it(page: Page, server: Server) -> None:

@@ -22,8 +22,8 @@ export function fitting({ columns, rows }) {
 }
 
 /** The spec of a job as YAML, which is JSON for every name. */
-export function specOf({ dataset, kind, label, id, group, trusted }) {
-  const lines = [`kind: ${kind}`, "dataset:", `  id: ${dataset}`];
+export function specOf({ dataset, name, kind, label, id, group, trusted }) {
+  const lines = [`kind: ${kind}`, ...(name ? [`name: ${JSON.stringify(name)}`] : []), "dataset:", `  id: ${dataset}`];
   if (label) lines.push(`  label: ${JSON.stringify(label)}`);
   if (id) lines.push(`  id_column: ${JSON.stringify(id)}`);
   if (trusted) lines.push(`  trusted: ${trusted}`);
@@ -48,13 +48,13 @@ export async function offerColumns(section, dataset, explain) {
   const spec = () => {
     const [label, id, group] = ["label", "id_column", "group"].map((name) => form.elements[name].value);
     const kind = group || (column() && holdsClasses(column())) ? "data_reweighting" : "regularization_tuning";
-    return { dataset: dataset.id, kind, label, id, group, trusted: kind === "data_reweighting" && !group ? "unknown" : null };
+    return { dataset: dataset.id, name: dataset.name, kind, label, id, group, trusted: kind === "data_reweighting" && !group ? "unknown" : null };
   };
   const changed = () => {
     const { kind, label, id, group } = spec();
     const said = { data_reweighting: group ? "The job tunes a weight for each group of rows." : "The job looks for wrong labels.", regularization_tuning: "The job tunes how strongly a model of numbers is regularized." };
     $("#begin-said").textContent = column() ? `${said[kind]} The label ${label} has ${count(column().distinct)} different values.` : "";
-    $("#begin-edit").href = at(`/new?${new URLSearchParams(Object.entries({ dataset: dataset.id, kind, label, id_column: id, group, trusted: spec().trusted ?? "" }).filter(([, value]) => value))}`);
+    $("#begin-edit").href = at(`/new?${new URLSearchParams(Object.entries({ dataset: dataset.id, name: dataset.name, kind, label, id_column: id, group, trusted: spec().trusted ?? "" }).filter(([, value]) => value))}`);
     for (const cell of section.querySelectorAll("[data-column]")) cell.classList.toggle("chosen", [label, id, group].includes(cell.dataset.column));
   };
   form.onchange = changed;

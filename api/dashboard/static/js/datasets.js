@@ -44,7 +44,8 @@ function row(dataset) {
   const label = dataset.target === null || dataset.target === undefined ? "" : `&label=${encodeURIComponent(dataset.target)}`;
   const tools = [];
   if (uploaded(dataset) && dataset.columns) tools.push(h("button", { type: "button", class: "button small", "aria-label": `Tune with ${dataset.name}`, onclick: () => offerColumns($("#begin"), dataset, explain) }, "Tune"));
-  tools.push(h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${uploaded(dataset) ? label : ""}` }, "New job"));
+  const own = uploaded(dataset) ? `&name=${encodeURIComponent(dataset.name)}${label}` : "";
+  tools.push(h("a", { class: "button small", href: `/new?dataset=${encodeURIComponent(dataset.id)}&kind=${tune}${own}` }, "New job"));
   if (dataset.columns?.length) {
     const shown = open.has(dataset.id);
     tools.unshift(h("button", { type: "button", class: "button small", "aria-expanded": String(shown), "aria-label": `Columns of ${dataset.name}`, onclick: () => toggle(dataset.id) }, "Columns"));

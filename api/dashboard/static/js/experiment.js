@@ -3,7 +3,7 @@
 import { ApiProblem, call, get, getAgain } from "./api.js";
 import { $, ask, bar, h, icon, keepFocus, show } from "./dom.js";
 import { Figure, axis, css, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
-import { age, count, local, number, percent, score, subject, toNumber } from "./format.js";
+import { age, count, local, number, percent, score, subject, subjectId, toNumber } from "./format.js";
 import { parallel } from "./parallel.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
@@ -86,7 +86,7 @@ function header() {
   $("#about").replaceChildren(
     stateBadge(experiment),
     h("span", {}, question(experiment)),
-    h("span", {}, subject({ spec: spec.job })),
+    h("span", { title: subjectId({ ...experiment, spec: spec.job }) }, subject({ ...experiment, spec: spec.job })),
     ...tags.map((tag) => h("span", { class: "tag" }, tag)),
     h("time", { datetime: created, "data-age": true, title: local(created) }, age(created)),
   );

@@ -2,7 +2,7 @@
 
 import { getAgain } from "./api.js";
 import { $, h, keepFocus, show } from "./dom.js";
-import { age, count, local, number, subject } from "./format.js";
+import { age, count, local, number, subject, subjectId } from "./format.js";
 import { poll } from "./poll.js";
 import { question } from "./question.js";
 import { stateBadge } from "./states.js";
@@ -35,11 +35,12 @@ more.addEventListener("click", () => {
 
 function row(experiment) {
   const { ended, planned } = experiment.trials;
+  const job = { ...experiment, spec: experiment.spec.job };
   return h(
     "tr",
     {},
     h("td", {}, stateBadge(experiment)),
-    h("th", { scope: "row" }, h("a", { href: experiment.links.dashboard }, experiment.name ?? experiment.id), h("span", { class: "under block" }, subject({ spec: experiment.spec.job }), experiment.tags.flatMap((tag) => [" ", h("span", { class: "tag" }, tag)]))),
+    h("th", { scope: "row" }, h("a", { href: experiment.links.dashboard }, experiment.name ?? experiment.id), h("span", { class: "under block", title: subjectId(job) }, subject(job), experiment.tags.flatMap((tag) => [" ", h("span", { class: "tag" }, tag)]))),
     h("td", { "data-label": "Question" }, question(experiment)),
     h("td", { class: "figures", "data-label": "Trials" }, `${count(ended)} of ${count(planned)}`),
     h("td", { class: "right figures", "data-label": "Lowest loss" }, number(experiment.best?.value)),

@@ -63,8 +63,11 @@ export const local = (iso) => (iso ? new Date(iso).toLocaleString() : DASH);
 const KINDS = { data_reweighting: "Data reweighting", regularization_tuning: "Regularization tuning", custom: "Own problem" };
 export const kind = (value) => KINDS[value] ?? value;
 
-/** What a job is about: its data set, or the problem that is installed on the workers. */
-export const subject = ({ spec }) => spec.problem ?? spec.dataset.id;
+/** What a job is about: its data set by name, or the problem that is installed on the workers. */
+export const subject = ({ spec, dataset_name: name }) => spec.problem ?? name ?? spec.dataset.id;
+
+/** The id of the data set of a job where its name is shown, as a title. */
+export const subjectId = ({ spec, dataset_name: name }) => (name ? spec.dataset.id : null);
 
 /** What to call a job that may have no name. */
 export const jobName = (job) => job.name ?? (job.spec.problem ? subject(job) : `${kind(job.kind)} of ${subject(job)}`);

@@ -4,7 +4,7 @@ import { ApiProblem, Unreachable, call, get, jobPath } from "./api.js";
 import { Across } from "./across.js";
 import { Chart } from "./chart.js";
 import { $, ask, copyButton, h, icon, keepFocus, show } from "./dom.js";
-import { age, bytes, count, jobName, kind, local, subject } from "./format.js";
+import { age, bytes, count, jobName, kind, local, subject, subjectId } from "./format.js";
 import { plotlyReady } from "./figure.js";
 import { tiles } from "./glance.js";
 import { Lambda } from "./lambda.js";
@@ -168,7 +168,7 @@ function render() {
   $("#about").replaceChildren(
     stateBadge(job),
     h("span", {}, kind(job.kind)),
-    h("span", {}, job.problem_version ? `${subject(job)} ${job.problem_version}` : subject(job)),
+    h("span", { title: subjectId(job) }, job.problem_version ? `${subject(job)} ${job.problem_version}` : subject(job)),
     h("span", {}, [...(job.spec.problem ? [] : [job.spec.model.type]), job.spec.solver.estimator.replace("_", "-")].join(", ")),
     ...(job.experiment ? [h("a", { href: `/experiments/${encodeURIComponent(job.experiment)}` }, "Trial of an experiment")] : []),
     ...job.tags.map((tag) => h("span", { class: "tag" }, tag)),

@@ -2,7 +2,7 @@
 
 import { getAgain } from "./api.js";
 import { $, copyButton, h, keepFocus, show, svg } from "./dom.js";
-import { age, count, jobName, kind, local, number, subject, toNumber } from "./format.js";
+import { age, count, jobName, kind, local, number, subject, subjectId, toNumber } from "./format.js";
 import { Bulk } from "./bulk.js";
 import { gainOf } from "./gain.js";
 import { at } from "./place.js";
@@ -100,7 +100,7 @@ function jobRow(job) {
       h("a", { href: `/jobs/${encodeURIComponent(job.id)}` }, jobName(job)),
       h("span", { class: "under" }, kind(job.kind), job.tags.map((tag) => h("span", { class: "tag" }, tag))),
     ),
-    cell("Data set", { class: "dataset" }, subject(job)),
+    cell("Data set", { class: "dataset", title: subjectId(job) }, subject(job)),
     cell(
       "Progress",
       { class: "progress-cell" },

@@ -122,7 +122,7 @@ if (wanted.has("from")) {
   }
 } else if (wanted.has("dataset")) {
   const said = (name) => wanted.get(name);
-  text.value = specOf({ dataset: said("dataset"), kind: said("kind") ?? "data_reweighting", label: said("label"), id: said("id_column"), group: said("group"), trusted: said("trusted") });
+  text.value = specOf({ dataset: said("dataset"), name: said("name"), kind: said("kind") ?? "data_reweighting", label: said("label"), id: said("id_column"), group: said("group"), trusted: said("trusted") });
 } else {
   text.value = EXAMPLES["Find wrong labels"];
 }
