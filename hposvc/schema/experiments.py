@@ -154,7 +154,7 @@ class ExperimentResource(Resource):
     tags: list[str]
     """Short texts to find the experiment again by."""
     dataset_name: str | None = None
-    """The name of the uploaded data set of its jobs. null: the data set comes along or is deleted, or they have none."""
+    """The name of the uploaded data set of its jobs. null: it comes along or is deleted, or they have none."""
     state: ExperimentState
     """Where it is in its life. `succeeded`: at least one trial did; `failed`: none did. `cancelling`: some of its jobs
     still have to stop.

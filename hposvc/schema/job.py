@@ -102,7 +102,7 @@ class JobResource(Resource):
     tags: list[str]
     """Short texts to find the job again by."""
     dataset_name: str | None = None
-    """The name of the uploaded data set. null: the data set comes along or is deleted, or the job has none."""
+    """The name of the uploaded data set. null: it comes along or is deleted, or the job has none."""
     state: State
     """Where the job is in its life. `succeeded`, `failed` and `cancelled` are ends."""
     attempt: int

@@ -123,7 +123,9 @@ def test_the_best_is_not_marked_among_jobs_that_optimize_different_things(page: 
     problems.report(server.engine, problem)
     one, two, three = own("pack:one"), own("pack:two"), own("pack:one", shots=3)
     losses = [
-        running(server.engine, at, name=loss, kind="regularization_tuning", dataset={"id": "sklearn:diabetes"}, loss={"type": loss})
+        running(
+            server.engine, at, kind="regularization_tuning", dataset={"id": "sklearn:diabetes"}, loss={"type": loss}
+        )
         for at, loss in ((20, "squared_error"), (40, "huber"))
     ]
     for jobs, reason in (
