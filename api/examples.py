@@ -246,7 +246,7 @@ PREVIEW = {
     "total": 4000,
 }
 RESULT_IN_SHORT: dict[str, Any] = {
-    "sentence": "Test accuracy 0.794 → 0.956 against all rows as they came; trusted rows alone reach 0.942.",
+    "sentence": "Test accuracy 79.44 % → 95.56 % against all rows as they came; trusted rows alone reach 94.17 %.",
     "iterations": 500,
     "best_iteration": 487,
     "stopped_by": "iterations",

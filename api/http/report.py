@@ -6,6 +6,7 @@ import math
 
 from jinja2 import Environment, PackageLoader
 
+from hposvc.schema.figures import duration, number, percent, score
 from hposvc.schema.job import JobResource
 from hposvc.schema.result import Candidate, read_result
 
@@ -21,7 +22,7 @@ def render_report(job: JobResource) -> str:
     return environment.get_template("report.html").render(
         job=job,
         result=result,
-        score=SCORES.get(result.score_name or "", "score"),
+        called=SCORES.get(result.score_name or "", "score"),
         listed=LISTED,
         rows=list(zip(result.compared, _lengths(result.compared), strict=True)),
     )
@@ -29,13 +30,9 @@ def render_report(job: JobResource) -> str:
 
 def _lengths(models: list[Candidate]) -> list[float]:
     """The test scores as lengths in percent of the largest."""
-    scores = [0.0 if model.test_score is None or math.isnan(model.test_score) else model.test_score for model in models]
-    largest = max([score for score in scores if math.isfinite(score)] + [0.0]) or 1.0
-    return [round(100 * min(1.0, max(0.0, score / largest)), 1) for score in scores]
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}g}"
+    found = [0.0 if model.test_score is None or math.isnan(model.test_score) else model.test_score for model in models]
+    largest = max([each for each in found if math.isfinite(each)] + [0.0]) or 1.0
+    return [round(100 * min(1.0, max(0.0, each / largest)), 1) for each in found]
 
 
 def _count(value: int | None) -> str:
@@ -46,4 +43,11 @@ def _text(value: str | None) -> str:
     return "–" if value is None else value
 
 
-environment.filters |= {"number": _number, "count": _count, "text": _text}
+environment.filters |= {
+    "number": number,
+    "percent": percent,
+    "score": score,
+    "duration": duration,
+    "count": _count,
+    "text": _text,
+}

@@ -14,6 +14,7 @@ from hposvc.cli.jobs import read_document
 from hposvc.cli.naming import sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
+from hposvc.schema.figures import MINUS, fixed, number, score, signed
 
 if TYPE_CHECKING:
     from hposvc.client import Client
@@ -194,7 +195,7 @@ def _line(experiment: ExperimentResource) -> str:
     counts = experiment.trials
     line = f"{experiment.id} is {experiment.state}: {counts.ended} of {counts.planned} trials"
     if experiment.best is not None:
-        line += f", the lowest loss {experiment.best.value:.4g} in trial {experiment.best.number}"
+        line += f", the lowest loss {number(experiment.best.value)} in trial {experiment.best.number}"
     return line + (f" ({experiment.notice})" if experiment.notice else "")
 
 
@@ -214,18 +215,23 @@ def _show(client: Client, experiment: ExperimentResource) -> None:
         (trial for trial in client.experiments.trials(experiment.id) if trial.value is not None),
         key=lambda trial: (trial.value, trial.number),
     )
-    _trials(found[:SHOWN])
+    _trials(found[:SHOWN], _score_name(experiment, found))
 
 
-def _trials(found: list[TrialResource]) -> None:
-    from hposvc.cli.render import number
+def _score_name(experiment: ExperimentResource, found: list[TrialResource]) -> str:
+    """What the score of the trials is: R² where labels are numbers, which shows in the job or in a score below 0."""
+    data = experiment.spec.job.dataset
+    is_r2 = any(trial.test_score is not None and not 0 <= trial.test_score <= 1 for trial in found)
+    return "r2" if is_r2 or (data is not None and data.task == "regression") else "accuracy"
 
+
+def _trials(found: list[TrialResource], score_name: str) -> None:
     paths = list(dict.fromkeys(path for trial in found for path in trial.parameters))
     rows = [
         (
             trial.number,
             number(trial.value),
-            number(trial.test_score),
+            score(trial.test_score, score_name),
             *(_value(trial.parameters.get(path)) for path in paths),
             trial.job or "",
         )
@@ -236,18 +242,24 @@ def _trials(found: list[TrialResource]) -> None:
 
 def _rivals(repeated: Repeated) -> None:
     by = repeated.compared_by
+    in_points = by == "score" and repeated.score_name == "accuracy"
+    shown, unit = (_points, "points of accuracy") if in_points else (signed, f"test {by}")
     measured = [(rival, rival.loss if by == "loss" else rival.score) for rival in repeated.rivals]
     rows = [
         (
             rival.label,
             f"{rival.better} of {rival.repeats}",
-            f"{found.mean:+.4f}",
-            "all equal" if found.low is None else f"{found.low:+.4f} to {found.high:+.4f}",
+            shown(found.mean),
+            "all equal" if found.low is None or found.high is None else f"{shown(found.low)} to {shown(found.high)}",
         )
         for rival, found in measured
         if found is not None
     ]
-    _table(("against", "better in", f"mean difference in test {by}", "95 % interval"), rows, "")
+    _table(("against", "better in", f"mean difference in {unit}", "95 % interval"), rows, "")
+
+
+def _points(difference: float) -> str:
+    return f"{MINUS if difference < 0 else '+'}{fixed(100 * abs(difference), 2)}"
 
 
 def _value(value: Any) -> str:

@@ -16,6 +16,7 @@ from hposvc.cli.naming import JobId, JobIds, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.cli.terminal import visible
 from hposvc.faults import Exit, Fault
+from hposvc.schema.figures import plural, score
 
 if TYPE_CHECKING:
     from hposvc.client import Client
@@ -275,7 +276,8 @@ def predict(
     for warning in found.warnings:
         typer.echo(visible(f"! {warning}"), err=True)
     if found.score is not None:
-        typer.echo(f"{found.score_name} {found.score:.4f} on {len(found.labels):,} rows", err=True)
+        told = score(found.score, found.score_name)
+        typer.echo(f"{found.score_name} {told} on {plural(len(found.labels), 'row')}", err=True)
 
 
 def write_predictions(found: Predictions, output: Path | None, *, as_json: bool, spreadsheet: bool = False) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hposvc.cli.terminal import visible
 from hposvc.schema.datasets import DatasetResource
+from hposvc.schema.figures import number, percent, score
 from hposvc.schema.job import JobResource
 from hposvc.schema.problems import ProblemResource
 from hposvc.schema.result import GroupWeight, JobResult, Noise, OwnNumber, OwnTable, Strength, read_result
@@ -51,11 +52,6 @@ def console(*, stderr: bool = False) -> Console:
     """A console that gives tables room to breathe when nobody is looking (a pipe, a file, a log)."""
     plain = PlainConsole(stderr=stderr)
     return plain if plain.is_terminal else PlainConsole(stderr=stderr, width=max(plain.width, 110))
-
-
-def number(value: float | str | None, digits: int = 4) -> str:
-    """Significant digits for a person; an en dash for what is not known."""
-    return "–" if value is None else f"{float(value):.{digits}g}"
 
 
 def count(value: int | None) -> str:
@@ -248,17 +244,18 @@ def _own_table(own: OwnTable) -> Table:
 
 
 def _models(result: JobResult) -> Table:
-    score = {"accuracy": "test accuracy", "r2": "test R²"}.get(result.score_name or "", "test score")
+    heading = {"accuracy": "test accuracy", "r2": "test R²"}.get(result.score_name or "", "test score")
     table = Table(
         title="Trained from scratch, judged on the test rows", title_justify="left", title_style="dim", box=None
     )
     table.add_column("trained on")
-    for heading in (score, "test loss", "selection loss", "training loss"):
-        table.add_column(heading, justify="right")
+    for name in (heading, "test loss", "selection loss", "training loss"):
+        table.add_column(name, justify="right")
     for model in result.compared:
         table.add_row(
             model.label or model.name or "–",
-            *(number(value) for value in (model.test_score, model.test_loss, model.selection_loss, model.train_loss)),
+            score(model.test_score, result.score_name),
+            *(number(value) for value in (model.test_loss, model.selection_loss, model.train_loss)),
             style="bold" if model.name == "tuned" else "",
         )
     return table
@@ -278,19 +275,19 @@ def _suspects(result: JobResult, most: int) -> Table:
     for row in shown:
         table.add_row(
             row.row_id or "–",
-            number(row.probability_wrong if judged else row.weight, 2),
+            percent(row.probability_wrong) if judged else number(row.weight),
             row.label or "–",
             row.predicted or "–",
-            "–" if row.predicted_probability is None else f"{row.predicted_probability:.2f}",
+            percent(row.predicted_probability),
         )
     return table
 
 
 def _noise(noise: Noise) -> Text:
     return Text(
-        f"Finding the {count(noise.planted)} planted errors: F1 {number(noise.f1, 3)} "
-        f"({count(noise.flagged)} rows flagged, precision {number(noise.precision, 3)}, "
-        f"recall {number(noise.recall, 3)}, area under the ROC curve {number(noise.auc, 3)})."
+        f"Finding the {count(noise.planted)} planted errors: F1 {percent(noise.f1)} "
+        f"({count(noise.flagged)} rows flagged, precision {percent(noise.precision)}, "
+        f"recall {percent(noise.recall)}, area under the ROC curve {number(noise.auc)})."
     )
 
 
@@ -301,7 +298,7 @@ def _groups(groups: Sequence[GroupWeight], most: int) -> Table:
     for heading in ("rows", "weight"):
         table.add_column(heading, justify="right")
     for row in groups[:most]:
-        table.add_row(row.name or "–", count(row.rows), number(row.weight, 2))
+        table.add_row(row.name or "–", count(row.rows), number(row.weight))
     return table
 
 
@@ -311,5 +308,5 @@ def _strengths(strengths: Sequence[Strength], most: int) -> Table:
     table.add_column("penalty")
     table.add_column("strength", justify="right")
     for row in strengths[:most]:
-        table.add_row(row.name or "–", row.penalty or "l2", number(row.strength, 3))
+        table.add_row(row.name or "–", row.penalty or "l2", number(row.strength))
     return table

@@ -15,9 +15,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from hposvc.cli.render import STATE_STYLES, number
+from hposvc.cli.render import STATE_STYLES
 from hposvc.client import Client, ServerUnreachableError
 from hposvc.schema.capabilities import ANY, CLASSES
+from hposvc.schema.figures import number
 from hposvc.schema.job import JobResource
 from hposvc.schema.states import HELD, State
 from hposvc.schema.workers import WorkerResource

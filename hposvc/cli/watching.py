@@ -21,9 +21,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hposvc.cli.render import STATE_STYLES, PlainConsole, number, sparkline
+from hposvc.cli.render import STATE_STYLES, PlainConsole, sparkline
 from hposvc.client import Client, ProblemError, ServerUnreachableError
 from hposvc.schema.capabilities import unmet
+from hposvc.schema.figures import number
 from hposvc.schema.job import JobResource
 from hposvc.schema.states import TERMINAL, State
 from hposvc.schema.workers import WorkerResource

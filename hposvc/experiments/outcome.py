@@ -8,6 +8,7 @@ from hposvc.experiments import repeated
 from hposvc.experiments.trials import Trial
 from hposvc.schema.experiment_spec import ExperimentSpec, RepeatsPlan
 from hposvc.schema.experiments import BestTrial, ExperimentResult
+from hposvc.schema.figures import number, percent, plural
 
 
 def best_of(trials: Sequence[Trial]) -> Trial | None:
@@ -46,14 +47,16 @@ def _best_of_n(trials: Sequence[Trial], best: Trial | None, iterations: int, pla
         return "No trial succeeded."
     compared = sum(trial.value is not None for trial in trials)
     loss = best.summary.get("compared_by", "selection loss")
-    text = f"Trial {best.number} has the lowest {loss} of {compared}, {best.value:.4g}."
+    text = f"Trial {best.number} has the lowest {loss} of {compared}, {number(best.value)}."
     tuned = next((model for model in best.summary.get("models", []) if model["name"] == "tuned"), None)
     if compared > 1:
         text += f" Being the best of {compared}, it is partly luck"
         if tuned is not None and isinstance(tuned["test_loss"], int | float):
-            text += f": quote its test loss, {tuned['test_loss']:.4g}, on rows that did not choose it"
+            text += f": quote its test loss, {number(tuned['test_loss'])}, on rows that did not choose it"
         text += "."
     pruned = sum(trial.state == "pruned" for trial in trials)
     if pruned:
-        text += f" {pruned} were stopped early, which saved {1 - iterations / max(planned, 1):.0%} of the iterations."
+        saved = percent(1 - iterations / max(planned, 1), 0)
+        many = plural(pruned, "trial was", "trials were")
+        text += f" {many} stopped early, which saved {saved} of the iterations."
     return text

@@ -9,6 +9,7 @@ from typing import Any
 
 from hposvc.experiments.trials import Trial
 from hposvc.schema.experiments import Interval, Repeated, Rival, Spread
+from hposvc.schema.figures import fixed, number, plural, score
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-9  # differences that are closer than this share of their mean are equal
@@ -73,24 +74,31 @@ def sentence(repeated: Repeated) -> str:
     points = repeated.score_name == "accuracy" and not by_loss
     mean = repeated.loss if by_loss else repeated.score
     what = "test loss" if by_loss else f"test {_in_words(repeated.score_name)}"
-    head = f"Over {repeated.repeats} repeats"
+    head = f"Over {plural(repeated.repeats, 'repeat')}"
     if mean is not None:
-        head += f", the {what} is {mean.mean:.4g} ± {mean.sd:.2g} (mean and standard deviation)."
+        name = "loss" if by_loss else repeated.score_name
+        head += f", the {what} is {score(mean.mean, name)} ± {score(mean.sd, name)} (mean and standard deviation)."
     elif repeated.value is not None:
-        loss = repeated.value
-        head += f", the lowest loss of the iterations is {loss.mean:.4g} ± {loss.sd:.2g} (mean and standard deviation)."
+        low, sd = number(repeated.value.mean), number(repeated.value.sd)
+        head += f", the lowest loss of the iterations is {low} ± {sd} (mean and standard deviation)."
     rival = next(iter(repeated.rivals), None)
     difference = None if rival is None else (rival.loss if by_loss else rival.score)
     if rival is None or difference is None:
         return head
-    factor, unit = (100, " points") if points else (1, "")
     gain = -difference.mean if by_loss else difference.mean
     name = rival.label[:1].lower() + rival.label[1:]
     if difference.low is None or difference.high is None:
-        how = f"{factor * abs(gain):.2g}{unit} {'better' if gain > 0 else 'worse'} than" if gain else "as good as"
+        apart = f"{fixed(100 * abs(gain), 2)} points" if points else number(abs(gain))
+        how = f"{apart} {'better' if gain > 0 else 'worse'} than" if gain else "as good as"
         return f"{head} It is {how} the best rival, {name}, in each of {rival.repeats}: too alike for an interval."
     half = (difference.high - difference.low) / 2
-    by = f"by {factor * abs(gain):.2g} ± {factor * half:.2g}{unit} on average (95 % interval)"
+    gained, within = abs(gain), half
+    apart = (
+        f"{fixed(100 * gained, 2)} ± {fixed(100 * within, 2)} points"
+        if points
+        else f"{number(gained)} ± {number(within)}"
+    )
+    by = f"by {apart} on average (95 % interval)"
     if gain < 0:
         tail = f"It is worse than {name} {by}, and better in {rival.better} of {rival.repeats}"
     else:

@@ -32,6 +32,7 @@ from hposvc.run.outcome import Outcome
 from hposvc.run.record import RunRecord
 from hposvc.run.solving import Solving, flat, record_of, started, unpacked
 from hposvc.run.translation import config
+from hposvc.schema.figures import number
 from hposvc.schema.result import Ends, JobResult, LossEnds, OwnNumber, OwnTable
 from hposvc.schema.spec import JobSpec
 from hposvc.tables.defects import DataError, Defect
@@ -140,7 +141,7 @@ class OwnRun(Solving):
                 first=record.first["selection_loss"], last=record.last["selection_loss"], best=state.best_value
             ),
             sentence=own.sentence
-            or f"The upper loss went from {first:.4g} to {last:.4g} in {state.iteration} iterations.",
+            or f"The upper loss went from {number(first)} to {number(last)} in {state.iteration} iterations.",
             problem=self._name,
             numbers=[OwnNumber(name=name, value=float(value)) for name, value in own.numbers.items()],
             tables=_tables(own),

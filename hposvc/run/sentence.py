@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hposvc.schema import figures
 from hposvc.schema.result import Candidate, WrongRows
 
 Floats = NDArray[np.float64]
@@ -122,7 +123,7 @@ def compose_of_labels(
 
 def _told(models: Sequence[Candidate], name: str, score: str) -> str:
     model = next(model for model in models if model.name == name)
-    return f"{score} {model.test_score or 0:.3f} and loss {model.test_loss or 0:.3f}"
+    return f"{score} {figures.score(model.test_score or 0, score)} and loss {figures.number(model.test_loss or 0)}"
 
 
 def _verdict(models: Sequence[Candidate], rival: str, by: Literal["score", "loss"]) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from hposvc.schema.figures import number, percent
 from hposvc.schema.spec import JobSpec
 
 # λ is on a logarithmic scale: a step of 5 multiplies a strength by 150, and takes a weight from 1/2 to 0.007.
@@ -108,7 +109,7 @@ def of_selection(best_iteration: int, first: float, best: float, last: float) ->
     if last - best > max(RISE_OF_FALL * (first - best), RISE_OF_VALUE * abs(best)):
         yield (
             f"λ overfits the validation rows since iteration {best_iteration:,}: the selection loss rose from "
-            f"{best:.4g} to {last:.4g}. The tuned λ is that of iteration {best_iteration:,}. Fewer iterations "
+            f"{number(best)} to {number(last)}. The tuned λ is that of iteration {best_iteration:,}. Fewer iterations "
             "(stop.iterations) or more hyperparameters.shrinkage would give as much in less time."
         )
 
@@ -120,7 +121,7 @@ def of_run(spec: JobSpec, sizes: Sizes, seen: Seen, stopped_by: str | None) -> I
     yield from _of_steps(spec, sizes, seen)
     if seen.largest_error is not None and seen.largest_error > LARGEST_ERROR:
         yield (
-            f"The certificate found hypergradients that are off by up to {seen.largest_error:.0%}: "
+            f"The certificate found hypergradients that are off by up to {percent(seen.largest_error, 0)}: "
             + (
                 _better_numbers(spec)
                 if spec.solver.radius == "auto"
@@ -173,6 +174,6 @@ def _of_steps(spec: JobSpec, sizes: Sizes, seen: Seen) -> Iterator[str]:
             )
     if seen.last_upper_loss > seen.first_upper_loss:
         yield (
-            f"The upper loss rose from {seen.first_upper_loss:.4g} to {seen.last_upper_loss:.4g}: "
+            f"The upper loss rose from {number(seen.first_upper_loss)} to {number(seen.last_upper_loss)}: "
             "use a smaller solver.upper.learning_rate, or leave it automatic."
         )

@@ -6,7 +6,8 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from hposvc.schema.result import Candidate, read_result
+from hposvc.schema.figures import number, score
+from hposvc.schema.result import JobResult, read_result
 
 if TYPE_CHECKING:
     from hposvc.schema.job import JobResource, Sparkline
@@ -23,25 +24,27 @@ def job_html(job: JobResource) -> str:
         f'<br><span style="{MUTED}"><code>{escape(job.id)}</code> · {escape(job.spec.subject)}</span>',
     ]
     if job.latest.upper_loss is not None:
-        best = _number(job.best.upper_loss)
-        parts.append(f"<br>upper loss {_number(job.latest.upper_loss)}, best {best} {_curve(job.sparkline)}")
+        best = number(job.best.upper_loss)
+        parts.append(f"<br>upper loss {number(job.latest.upper_loss)}, best {best} {_curve(job.sparkline)}")
     if job.error is not None:
         at = "" if job.error.iteration is None else f" at iteration {job.error.iteration:,}"
         parts.append(f"<p>{escape(job.error.reason)}{at}: {escape(job.error.message)} {escape(job.error.remedy)}</p>")
     if job.result is not None:
         result = read_result(job.result)
-        parts.append(f"<p>{escape(result.sentence or '')}</p>{_candidates(result.compared)}")
+        parts.append(f"<p>{escape(result.sentence or '')}</p>{_candidates(result)}")
         parts += [f"<p>! {escape(warning)}</p>" for warning in result.warnings]
     return f"<div>{''.join(parts)}</div>"
 
 
-def _candidates(models: list[Candidate]) -> str:
+def _candidates(result: JobResult) -> str:
+    models, name = result.compared, result.score_name
     if not models:
         return ""
-    head = "".join(f"<th>{name}</th>" for name in ("trained on", "test score", "test loss"))
+    heading = {"accuracy": "test accuracy", "r2": "test R²"}.get(name or "", "test score")
+    head = "".join(f"<th>{text}</th>" for text in ("trained on", heading, "test loss"))
     rows = "".join(
         f"<tr><td>{escape(model.label or model.name or '–')}</td>"
-        f"<td>{_number(model.test_score)}</td><td>{_number(model.test_loss)}</td></tr>"
+        f"<td>{score(model.test_score, name)}</td><td>{number(model.test_loss)}</td></tr>"
         for model in models
     )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
@@ -59,11 +62,7 @@ def _curve(points: Sparkline) -> str:
         for at, value in finite
     )
     return (
-        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="Upper loss from {_number(finite[0][1])} to '
-        f'{_number(finite[-1][1])}" style="vertical-align:middle;overflow:visible"><polyline points="{placed}" '
+        f'<svg width="{WIDTH}" height="{HEIGHT}" role="img" aria-label="Upper loss from {number(finite[0][1])} to '
+        f'{number(finite[-1][1])}" style="vertical-align:middle;overflow:visible"><polyline points="{placed}" '
         'fill="none" stroke="currentColor"/></svg>'
     )
-
-
-def _number(value: float | str | None) -> str:
-    return "–" if value is None else f"{float(value):.4g}"

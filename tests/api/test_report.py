@@ -39,7 +39,7 @@ def page(client: httpx.Client, server: Server, result: dict[str, Any]) -> str:
 def test_a_whole_result_is_shown_whole(client: httpx.Client, server: Server, result: dict[str, Any]) -> None:
     text = page(client, server, result)
     assert result["sentence"] in text
-    assert "0.9556" in text or "0.9737" in text
+    assert "95.56 %" in text or "97.37 %" in text
     assert "500, the result is that of iteration 487; ended by iterations" in text
     assert "lacks" not in text
     assert "–" not in text.split("<body>")[1]

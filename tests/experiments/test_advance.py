@@ -207,7 +207,7 @@ def test_poor_trials_are_stopped(lab: Laboratory) -> None:
     ended = lab.get(begun.id)
     assert [trial.state for trial in lab.trials(begun.id)] == ["succeeded", *["pruned"] * 5]
     assert ended.result is not None
-    assert "5 were stopped early, which saved 56% of the iterations" in ended.result.sentence
+    assert "5 trials were stopped early, which saved 56 % of the iterations" in ended.result.sentence
 
 
 def test_what_died_before_a_poor_trial_was_stopped_stops_it_later(

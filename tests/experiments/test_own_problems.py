@@ -87,7 +87,7 @@ def test_a_grid_over_parameters_keeps_the_defaults_of_the_problem(lab: Laborator
     assert ended.best is not None
     assert ended.best.parameters["parameters.shots"] == 1
     assert ended.result is not None
-    assert ended.result.sentence.startswith("Trial 0 has the lowest upper loss of 2, 0.1.")
+    assert ended.result.sentence.startswith("Trial 0 has the lowest upper loss of 2, 0.1000.")
 
 
 def test_repeats_show_the_loss_that_they_are_compared_by(lab: Laboratory) -> None:
@@ -98,7 +98,7 @@ def test_repeats_show_the_loss_that_they_are_compared_by(lab: Laboratory) -> Non
     assert together is not None
     assert together.value is not None
     assert (together.repeats, together.value.mean) == (3, pytest.approx(0.51))
-    assert "Over 3 repeats, the lowest loss of the iterations is 0.51 ± 0.01" in ended.result.sentence
+    assert "Over 3 repeats, the lowest loss of the iterations is 0.5100 ± 0.0100" in ended.result.sentence
 
 
 @pytest.mark.parametrize(

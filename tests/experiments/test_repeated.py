@@ -40,8 +40,8 @@ def test_the_interval_is_that_of_a_paired_t_test() -> None:
     assert (rival.name, rival.better, rival.repeats, found.repeats) == ("trusted_only", 5, 5, 5)
     assert found.rivals[1].name == "all_rows"
     assert repeated.sentence(found) == (
-        "Over 5 repeats, the test accuracy is 0.947 ± 0.012 (mean and standard deviation). It is better than the best "
-        "rival, trusted rows only, in 5 of 5, by 1.2 ± 0.71 points on average (95 % interval)."
+        "Over 5 repeats, the test accuracy is 94.70 % ± 1.20 % (mean and standard deviation). It is better than the "
+        "best rival, trusted rows only, in 5 of 5, by 1.20 ± 0.71 points on average (95 % interval)."
     )
 
 
@@ -50,7 +50,7 @@ def test_chance_and_worse_are_said() -> None:
     assert close.endswith("on average (95 % interval): that may be chance.")
     worse = repeated.sentence(repeated.together(trials(THEIRS, OURS)))
     assert (
-        "It is worse than trusted rows only by 1.2 ± 0.71 points on average (95 % interval), and better in 0" in worse
+        "It is worse than trusted rows only by 1.20 ± 0.71 points on average (95 % interval), and better in 0" in worse
     )
     by_loss = repeated.together(trials([0.2, 0.21, 0.2], [0.3, 0.32, 0.3], by_loss=True))
     assert (by_loss.compared_by, by_loss.rivals[0].better) == ("loss", 3)
@@ -63,5 +63,5 @@ def test_chance_and_worse_are_said() -> None:
         "It is as good as the best rival, trusted rows only, in each of 2: too alike for an interval."
     )
     ahead = repeated.sentence(repeated.together(trials([0.9, 0.92, 0.95], [0.8, 0.82, 0.85])))
-    assert "It is 10 points better than the best rival, trusted rows only, in each of 3: too alike" in ahead
+    assert "It is 10.00 points better than the best rival, trusted rows only, in each of 3: too alike" in ahead
     assert repeated.sentence(repeated.together([])) == "No repeat succeeded."

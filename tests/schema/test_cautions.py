@@ -40,8 +40,8 @@ CONSTANT = [Record(1 / k, 0.5) for k in range(1, 21)]
         ({"lower": {"learning_rate": 0.1}}, ENOUGH, seen(*CHANGING, largest_stable_rate=0.01), "largest stable step"),
         ({"upper": {"learning_rate": 6}}, ENOUGH, seen(*CHANGING), "with adam, 6 moves λ by up to 6"),
         ({"upper": {"learning_rate": 600, "optimizer": "sgd"}}, ENOUGH, seen(*CHANGING), "moved λ by 1.1e+02"),
-        ({"upper": {"learning_rate": 0.1}}, ENOUGH, seen(Record(1.0), Record(2.0)), "rose from 1 to 2"),
-        ({"radius": 3.0}, ENOUGH, seen(Record(fd_relative_error=0.3)), "off by up to 30%: solver.radius 3"),
+        ({"upper": {"learning_rate": 0.1}}, ENOUGH, seen(Record(1.0), Record(2.0)), "rose from 1.0000 to 2.0000"),
+        ({"radius": 3.0}, ENOUGH, seen(Record(fd_relative_error=0.3)), "off by up to 30 %: solver.radius 3"),
         ({}, ENOUGH, seen(Record(fd_relative_error=0.3)), "use float64"),
         ({}, ENOUGH, seen(*CONSTANT), "the same in all 20 iterations"),
         ({}, ENOUGH, seen(Record(hypergradient_norm=0.0)), "no influence on the validation loss"),
@@ -65,7 +65,7 @@ def test_a_learning_rate_of_a_thousand_is_doubted_before_the_job_runs(level: str
 def test_a_selection_loss_that_rose_is_overfitting_and_one_that_trembles_is_not() -> None:
     (sentence,) = of_selection(22, 0.5, 0.4, 0.6)
     assert "since iteration 22" in sentence
-    assert "rose from 0.4 to 0.6" in sentence
+    assert "rose from 0.4000 to 0.6000" in sentence
     assert not list(of_selection(495, 0.5, 0.4, 0.401))
     assert not list(of_selection(22, 0.4001, 0.4, 0.4002))
 

@@ -27,7 +27,9 @@ export const count = (value) => COUNT.format(value);
 
 export function percent(value, digits = 1) {
   const x = toNumber(value);
-  return x === null || !Number.isFinite(x) ? number(value) : `${(100 * x).toFixed(digits)} %`;
+  if (x === null || !Number.isFinite(x)) return number(value);
+  const size = (100 * Math.abs(x)).toFixed(digits);
+  return `${x < 0 && Number(size) ? "−" : ""}${size} %`;
 }
 
 /** A score in its own unit: accuracy in percent, R² as a number. */

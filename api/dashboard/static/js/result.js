@@ -101,7 +101,7 @@ function noise(scores) {
     ["Flagged", "rows with low weight", count(scores.flagged)],
     ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
     ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
-    ["F1", "of precision and recall", number(scores.f1)],
+    ["F1", "of precision and recall", percent(scores.f1)],
     ["Area under ROC", "of the ranking by weight", number(scores.auc)],
   ];
   $("dl", card).replaceChildren(
