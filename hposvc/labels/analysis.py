@@ -220,13 +220,13 @@ def trusted_alone(
     """The penalty of a model of the trusted rows alone, by folds, and the probabilities of held-out ones, (m, k)."""
     m, exact = len(labels.trusted), one_hot(labels.trusted, labels.classes)
     folds = np.random.default_rng(labels.seed).permutation(m) % min(10, m)
+    kept = folds != np.arange(folds.max() + 1 if m > 1 else 0)[:, None]
     best: tuple[float, float, Floats] | None = None
     for penalty in penalties:
         q = np.full((m, labels.classes), 1 / labels.classes)
-        for fold in range(folds.max() + 1 if m > 1 else 0):
-            kept = folds != fold
-            model = classifier.fit(labels.trusted_features[kept], soft(exact[kept]), penalty, steps=steps)
-            q[~kept] = classifier.predict(model, labels.trusted_features[~kept])
+        models = classifier.fit_folds(labels.trusted_features, soft(exact), kept, penalty, steps=steps)
+        for model, seen in zip(models, kept, strict=True):
+            q[~seen] = classifier.predict(model, labels.trusted_features[~seen])
         value = float(np.log(q[np.arange(m), labels.trusted] + TINY).sum())
         if best is None or value > best[0]:
             best = value, penalty, q

@@ -11,11 +11,13 @@ The second is forward correction (Patrini et al., 2017, "Making Deep Neural Netw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+
+from hposvc.labels.lbfgs import minimize_each
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -23,6 +25,7 @@ Parameters = list[Floats]
 """Weight matrices and biases by turns, as in ``hposvc.bilevel.models``."""
 
 TINY = 1e-12
+SMALLEST = 1e-30
 
 
 class Classifier(Protocol):
@@ -39,6 +42,18 @@ class Classifier(Protocol):
     ) -> Parameters:
         """Minimize the sum of all rows' losses plus ``penalty`` / 2 · ‖W‖², from ``start``, in ``steps`` steps."""
 
+    def fit_folds(
+        self,
+        features: Floats,
+        rows: RowLosses,
+        kept: NDArray[np.bool_],
+        penalty: float,
+        *,
+        starts: Sequence[Parameters] | None = None,
+        steps: int = 30,
+    ) -> list[Parameters]:
+        """A model for each fold, as :meth:`fit` makes it of the rows that ``kept`` (folds, n) says."""
+
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """Probabilities (n, k)."""
 
@@ -51,6 +66,10 @@ class RowLosses:
     def __init__(self, values: Floats, noisy: NDArray[np.bool_]) -> None:
         self.values = values
         self.noisy = noisy
+
+    def of(self, rows: NDArray[np.bool_]) -> RowLosses:
+        """Only these rows."""
+        return RowLosses(self.values[rows], self.noisy[rows])
 
     def __call__(self, q: Floats) -> tuple[float, Floats]:
         """The summed loss at probabilities ``q`` (n, k), and the soft labels t whose q − t is its gradient by the
@@ -87,7 +106,7 @@ def one_hot(labels: Integers, classes: int) -> Floats:
 
 
 class SoftmaxRegression:
-    """Multinomial logistic regression by L-BFGS (Nocedal, 1980), in float64. The biases are not penalized."""
+    """Multinomial logistic regression by L-BFGS (Nocedal, 1980), with rows in float32. The biases are not penalized."""
 
     def fit(
         self,
@@ -99,21 +118,60 @@ class SoftmaxRegression:
         steps: int = 30,
     ) -> Parameters:
         """See :class:`Classifier`."""
-        n, d = features.shape
-        k = rows.values.shape[1]
+        everything = np.ones((1, len(features)), dtype=bool)
+        starts = None if start is None else [start]
+        return self.fit_folds(features, rows, everything, penalty, starts=starts, steps=steps)[0]
 
-        def objective(flat: Floats) -> tuple[float, Floats]:
-            v = flat.reshape(d + 1, k)
-            q = softmax(features @ v[:d] + v[d])
-            loss, targets = rows(q)
-            residual = (q - targets) / n
-            gradient = np.vstack([features.T @ residual + (penalty / n) * v[:d], residual.sum(0)])
-            return loss / n + 0.5 * (penalty / n) * float((v[:d] ** 2).sum()), gradient.ravel()
+    def fit_folds(
+        self,
+        features: Floats,
+        rows: RowLosses,
+        kept: NDArray[np.bool_],
+        penalty: float | Floats,
+        *,
+        starts: Sequence[Parameters] | None = None,
+        steps: int = 30,
+    ) -> list[Parameters]:
+        """See :class:`Classifier`; ``penalty`` may be one for each fold, (folds,).
 
-        flat = np.zeros((d + 1) * k) if start is None else np.vstack([start[0], start[1]]).ravel()
-        options = {"maxiter": steps, "gtol": 1e-4, "ftol": 1e-8}
-        found = minimize(objective, flat, jac=True, method="L-BFGS-B", options=options).x.reshape(d + 1, k)
-        return [found[:d], found[d]]
+        One product with all rows serves all folds.
+        """
+        (n, d), k, folds = features.shape, rows.values.shape[1], len(kept)
+        counts = kept.sum(1)
+        x, values = features.astype(np.float32), np.ascontiguousarray(rows.values.T, dtype=np.float32)
+        shares = (kept / counts[:, None]).astype(np.float32)
+        decay = (penalty / counts)[:, None, None]
+        any_noisy = bool(rows.noisy.any())
+
+        def objective(flat: Floats) -> tuple[Floats, Floats]:
+            v = flat.reshape(folds, k, d + 1)
+            w = v[:, :, :d]
+            logits = (w.reshape(folds * k, d).astype(np.float32) @ x.T).reshape(folds, k, n)
+            logits += v[:, :, d:].astype(np.float32)
+            logits -= logits.max(1, keepdims=True)
+            powers = np.exp(logits)
+            total = powers.sum(1)
+            if any_noisy:
+                joint = powers * values
+                likely = np.maximum(joint.sum(1), SMALLEST)
+                of_label = np.where(rows.noisy, np.log(likely), (values * logits).sum(1))
+                targets = np.where(rows.noisy, joint / likely[:, None], values)
+            else:
+                of_label, targets = (values * logits).sum(1), values
+            residual = powers / total[:, None]
+            residual -= targets
+            residual *= shares[:, None]
+            gradient = np.empty_like(v)
+            gradient[:, :, :d] = (residual.reshape(folds * k, n) @ x).reshape(folds, k, d) + decay * w
+            gradient[:, :, d] = residual.sum(2)
+            losses = (shares * (np.log(total) - of_label)).sum(1, dtype=np.float64) + 0.5 * (decay * w * w).sum((1, 2))
+            return losses, gradient.reshape(folds, -1)
+
+        start = np.zeros((folds, k * (d + 1)))
+        if starts is not None:
+            start = np.array([np.vstack([weights, bias]).T.ravel() for weights, bias in starts])
+        found = minimize_each(objective, start, steps=steps, gtol=1e-4, ftol=1e-8).reshape(folds, k, d + 1)
+        return [[v[:, :d].T, v[:, d]] for v in found]
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """See :class:`Classifier`."""

@@ -117,19 +117,16 @@ def cross_fit(
     steps: int = 30,
 ) -> Opinion:
     """Train on all folds of unchecked and of trusted rows but one, and ask about that one."""
-    exact = one_hot(labels.trusted, labels.classes)
-    q, q_trusted = np.empty((len(labels.given), labels.classes)), np.empty_like(exact)
-    models = []
-    for fold in range(FOLDS):
-        kept, kept_trusted = labels.folds != fold, labels.trusted_folds != fold
-        features = np.vstack([labels.features[kept], labels.trusted_features[kept_trusted]])
-        rows = join(RowLosses(unchecked.values[kept], unchecked.noisy[kept]), soft(exact[kept_trusted]))
-        model = classifier.fit(features, rows, penalty, start=None if starts is None else starts[fold], steps=steps)
-        q[~kept] = classifier.predict(model, labels.features[~kept])
-        if not kept_trusted.all():
-            q_trusted[~kept_trusted] = classifier.predict(model, labels.trusted_features[~kept_trusted])
-        models.append(model)
-    return Opinion(q, q_trusted, models)
+    n, m = len(labels.given), len(labels.trusted)
+    features = np.vstack([labels.features, labels.trusted_features])
+    rows = join(unchecked, soft(one_hot(labels.trusted, labels.classes)))
+    kept = np.concatenate([labels.folds, labels.trusted_folds]) != np.arange(FOLDS)[:, None]
+    models = classifier.fit_folds(features, rows, kept, penalty, starts=starts, steps=steps)
+    q = np.empty((n + m, labels.classes))
+    for model, seen in zip(models, kept, strict=True):
+        if not seen.all():
+            q[~seen] = classifier.predict(model, features[~seen])
+    return Opinion(q[:n], q[n:], models)
 
 
 def best_penalty(

@@ -266,6 +266,23 @@ class NetworkClassifier:
             iterations=steps,
         ).w
 
+    def fit_folds(
+        self,
+        features: Floats,
+        rows: RowLosses,
+        kept: NDArray[np.bool_],
+        penalty: float,
+        *,
+        starts: Sequence[Parameters] | None = None,
+        steps: int = 30,
+    ) -> list[Parameters]:
+        """See :class:`hposvc.labels.classifiers.Classifier`: one after the other."""
+        firsts = [None] * len(kept) if starts is None else starts
+        return [
+            self.fit(features[seen], rows.of(seen), penalty, start=start, steps=steps)
+            for seen, start in zip(kept, firsts, strict=True)
+        ]
+
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """See :class:`hposvc.labels.classifiers.Classifier`."""
         return predict(self.network, parameters, features, self.dtype)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from hposvc.labels import networks
@@ -25,6 +28,19 @@ class Quadratic:
     ) -> Parameters:
         self.rows.append(len(features))
         return self.linear.fit(self._expanded(features), rows, penalty, start=start, steps=steps)
+
+    def fit_folds(
+        self,
+        features: Floats,
+        rows: RowLosses,
+        kept: NDArray[np.bool_],
+        penalty: float,
+        *,
+        starts: Sequence[Parameters] | None = None,
+        steps: int = 30,
+    ) -> list[Parameters]:
+        self.rows += kept.sum(1).tolist()
+        return self.linear.fit_folds(self._expanded(features), rows, kept, penalty, starts=starts, steps=steps)
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         return self.linear.predict(parameters, self._expanded(features))
