@@ -17,9 +17,10 @@ from hposvc.labels.cross_fit import Labels, Opinion
 
 Floats32 = NDArray[np.float32]
 
-TREES = 75
+TREES = 100
 LEAF = 3  # rows in a leaf, at least
 SAMPLE = 5000  # rows of a tree, at most
+SHARE = 1 - np.exp(-1)  # of all rows that a tree sees: as many different ones as a bootstrap sample has
 
 
 class Forest:
@@ -42,11 +43,11 @@ class Forest:
 def _out_of_sample(features: Floats32, targets: Floats, seed: int) -> Floats:
     """The mean over the trees that have not seen the row, (n, k).
 
-    Trees one by one, as what ``RandomForestRegressor`` checks of each takes longer than the tree does; from halves of
-    the rows instead of bootstrap samples, because then nothing has a weight and more trees speak of each row.
+    Trees one by one, as what ``RandomForestRegressor`` checks of each takes longer than the tree does; from rows
+    drawn without replacement, so that none needs a weight.
     """
     n, rng = len(features), np.random.default_rng(seed)
-    size = min(SAMPLE, (n + 1) // 2)
+    size = min(SAMPLE, int(SHARE * n) + 1)
     total, voters = np.zeros(targets.shape), np.zeros((n, 1))
     with config_context(skip_parameter_validation=True, assume_finite=True):
         for tree_seed in range(TREES):
