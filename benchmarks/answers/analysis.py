@@ -1,6 +1,6 @@
 """How good is the analysis of the labels alone? The cells of the benchmark without a job and without rivals.
 
-Takes a second or two for each cell: for whoever changes ``hposvc.labels`` and wants to see what it does, on tables of
+Takes about a second for each cell: for whoever changes ``hposvc.labels`` and wants to see what it does, on tables of
 many kinds. Run it before and after the change, and compare the two.
 
 python -m benchmarks.answers.analysis [--seeds 1] [--tables oj,chile]

@@ -57,4 +57,5 @@ def _out_of_sample(features: Floats32, targets: Floats, seed: int) -> Floats:
             tree.fit(features[seen], targets[seen], check_input=False)
             total[unseen] += tree.predict(features[unseen], check_input=False).reshape(len(unseen), -1)
             voters[unseen] += 1
-    return total / np.maximum(voters, 1)
+    mean: Floats = total / np.maximum(voters, 1)
+    return mean
