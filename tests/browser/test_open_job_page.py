@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from hposvc.fleet import problems
+from hposvc.fleet.problems import Description
 from hposvc.jobs import attempt as attempts
+from hposvc.jobs.service import Jobs
+from hposvc.schema.spec import JobSpec
 from tests.support.browser import Watch
 from tests.support.serving import (
     GROUPS,
@@ -17,11 +21,11 @@ from tests.support.serving import (
     STRENGTHS,
     Server,
     Worker,
+    answer,
     curve,
     running,
     spread,
     strengths,
-    submit,
     take_lambda,
     watch_lambda,
     weights_of_groups,
@@ -52,19 +56,57 @@ def penalties(attempt: attempts.Attempt, at: Sequence[int]) -> None:
         take_lambda(attempt, iteration, spread(iteration, 12), {"l2": 6, "l1": 6}, "log")
 
 
+def starts(attempt: attempts.Attempt, at: Sequence[int]) -> None:
+    for iteration in at:
+        take_lambda(attempt, iteration, spread(iteration, 40), {"start.in": 30, "start.out": 10}, "linear")
+
+
+def values_of_starts(folder: Path) -> attempts.StoredFile:
+    """λ of an own problem, as a worker leaves it."""
+    return answer(folder, {"name": [f"start {place}" for place in range(40)], "lambda": spread(500, 40)})
+
+
+def weights(per: str) -> dict[str, Any]:
+    return {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "hyperparameters": {"per": per}}
+
+
+def penalized(**hyperparameters: Any) -> dict[str, Any]:
+    return {
+        "kind": "regularization_tuning",
+        "dataset": {"id": "sklearn:iris"},
+        "hyperparameters": hyperparameters,
+    }
+
+
+OWN = {"kind": "custom", "problem": "pack:starts", "name": "an own problem"}
+OWN_RESULT: dict[str, Any] = {
+    "problem": "pack:starts",
+    "stopped_by": "iterations",
+    "iterations": 500,
+    "best_iteration": 500,
+    "seconds": 4.2,
+    "sentence": "The error on new tasks is half of that from a random start.",
+    "upper_loss": {"first": 2.1, "last": 0.2, "best": 0.2},
+    "hypergradient_norm": {"first": 0.2, "last": 0.01},
+    "numbers": [{"name": "error on new tasks", "value": 0.412}],
+    "tables": [],
+    "warnings": [],
+}
+
+
 @pytest.mark.parametrize(
-    ("kind", "hyperparameters", "report", "result", "left", "values"),
+    ("spec", "report", "result", "left", "values"),
     [
-        ("data_reweighting", {"per": "row"}, rows, RESULT, weights_of_rows, "1,079 weights"),
-        ("data_reweighting", {"per": "class"}, groups, GROUPS, weights_of_groups, "2 weights"),
-        ("regularization_tuning", {}, features, STRENGTHS, strengths, "6 strengths"),
-        ("regularization_tuning", {"penalty": "elastic_net"}, penalties, STRENGTHS, strengths, "6 strengths"),
+        (weights("row"), rows, RESULT, weights_of_rows, "1,079 weights"),
+        (weights("class"), groups, GROUPS, weights_of_groups, "2 weights"),
+        (penalized(), features, STRENGTHS, strengths, "6 strengths"),
+        (penalized(penalty="elastic_net"), penalties, STRENGTHS, strengths, "6 strengths"),
+        (OWN, starts, OWN_RESULT, values_of_starts, "30 values of λ"),
     ],
-    ids=["rows", "groups", "features", "two penalties"],
+    ids=["rows", "groups", "features", "two penalties", "own problem"],
 )
 def test_a_page_that_is_open_from_the_start_follows_the_job_to_its_end(
-    kind: str,
-    hyperparameters: dict[str, Any],
+    spec: dict[str, Any],
     report: Report,
     result: dict[str, Any],
     left: Left,
@@ -73,12 +115,16 @@ def test_a_page_that_is_open_from_the_start_follows_the_job_to_its_end(
     server: Server,
     tmp_path: Path,
 ) -> None:
-    job = submit(server.engine, kind=kind, hyperparameters=hyperparameters, name="open all the time")
+    version = None
+    if "problem" in spec:
+        version = "1.0.0"
+        problems.report(server.engine, [Description(spec["problem"], version, "", {"type": "object"}, {}, None)])
+    job = Jobs(server.engine).submit(JobSpec.model_validate(spec | {"stop": {"iterations": 500}}))
     page.goto(f"/jobs/{job.id}")
     about, tiles = page.locator("#about"), page.locator("#tiles")
     expect(about).to_contain_text("Queued")
     expect(page.locator("#notice")).to_contain_text("No worker is connected")
-    attempt = Worker(server.engine).take(job)
+    attempt = Worker(server.engine).take(job, version)
     attempt.phase("solving")
     expect(about).to_contain_text("Running")
     report(attempt, [0])
