@@ -6,22 +6,33 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from hposvc.datasets.service import Datasets
 from hposvc.fleet.workers import Fleet, WorkerReport
+from hposvc.reviews.service import By, Reviews
+from hposvc.schema.reviews import RowDecision
+from hposvc.storage.store import Store
 from tests.support.browser import Watch, set_hidden
+from tests.support.experimenting import SEARCH, Laboratory, by_decay, experiment
+from tests.support.reviewing import judged_job
 from tests.support.screenshots import stage
 from tests.support.serving import Server, curve, running
 
 pytestmark = pytest.mark.browser
 
-LIVE = pytest.mark.parametrize("name", ["jobs", "job", "compare", "workers"])
+LIVE = pytest.mark.parametrize("name", ["jobs", "job", "compare", "workers", "experiments", "experiment", "review"])
 News = Callable[[int], None]
 
 
 def a_live_page(name: str, page: Page, server: Server) -> tuple[str, Callable[[int], str], News]:
     """The path of a page about something that runs, how it says that it is at a number, and what brings it there."""
+    if name in ("experiments", "experiment"):
+        return a_live_experiment(name, server)
+    if name == "review":
+        return a_review(server)
     job, attempt = running(server.engine, 10, name="live")
 
     def report(number: int) -> None:
@@ -36,6 +47,38 @@ def a_live_page(name: str, page: Page, server: Server) -> tuple[str, Callable[[i
     paths = {"jobs": "/", "job": f"/jobs/{job.id}", "compare": f"/compare?jobs={job.id}"}
     said = {"jobs": "{} / 500", "job": "{} / 500", "compare": "points: {0} of {0}"}
     return paths[name], said[name].format, record
+
+
+def a_live_experiment(name: str, server: Server) -> tuple[str, Callable[[int], str], News]:
+    """One trial ends for every ten of the number."""
+    lab = Laboratory(server.engine)
+    begun = lab.experiments.submit(experiment(SEARCH, name="live", at_once=8))
+
+    lab.advancing.advance()
+
+    def bring(number: int) -> None:
+        while len(lab.waiting(begun.id)) > 8 - number // 10:
+            lab.play(lab.waiting(begun.id)[0], by_decay)
+
+    bring(10)
+    path = "/experiments" if name == "experiments" else f"/experiments/{begun.id}"
+    return path, lambda number: f"{number // 10} of 8", bring
+
+
+def a_review(server: Server) -> tuple[str, Callable[[int], str], News]:
+    """Somebody else decides as many rows as the number."""
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        job = judged_job(server, client)
+        dataset = client.get(f"/v1/jobs/{job}").json()["spec"]["dataset"]["id"]
+    store = Store(server.settings.store_url)
+    reviews = Reviews(server.engine, Datasets(server.engine, store, server.settings.data_dir / "uploads"))
+
+    def bring(number: int) -> None:
+        rows = [RowDecision(row=f"f-{row:02d}", decision="right") for row in range(number)]
+        reviews.decide(dataset, rows, By())
+
+    bring(10)
+    return f"/jobs/{job}/review", "{} of 60 decided".format, bring
 
 
 @LIVE

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.browser import Watch, faults
-from tests.support.reviewing import judged_images, judged_job, judged_numbers, judged_texts
+from tests.support.reviewing import decide, judged_images, judged_job, judged_numbers, judged_texts, relabel, right
 from tests.support.reviews_of_products import GOOD, OTHERS
 from tests.support.serving import Server, succeeded
 
@@ -209,6 +209,17 @@ def test_a_version_is_made_and_the_next_job_trusts_its_rows(page: Page, flowers:
     line = page.locator(f"#datasets tr[data-dataset={version['id']}]")
     expect(line).to_contain_text(f"version 2 of {flowers.dataset}1 relabelled, 0 dropped")
     assert faults(page) == []
+
+
+def test_the_rounds_stand_side_by_side_with_what_each_found(page: Page, flowers: Reviewed, server: Server) -> None:
+    decide(flowers.client, f"/v1/datasets/{flowers.dataset}", relabel("f-03", "setosa"), right("f-10"))
+    made = flowers.client.post(f"/v1/datasets/{flowers.dataset}/versions").json()
+    again = judged_job(server, flowers.client, dataset=made["id"])
+    page.goto(f"/jobs/{again}/review")
+    shows(page, "f-03")
+    lines = page.locator("#rounds tbody tr")
+    expect(lines.nth(0)).to_have_text("flowers.csv600––495.56 % accuracy")
+    expect(lines.nth(1)).to_have_text("flowers v2.csv60210495.56 % accuracy")
 
 
 def test_the_job_leads_to_the_review_and_others_say_why_not(

@@ -54,9 +54,18 @@ def relabel(row: str, to: str, **more: Any) -> dict[str, Any]:
     return {"row": row, "decision": "relabel", "relabelled_to": to, **more}
 
 
-def judged_job(server: Server, client: httpx.Client, rows: int = 60, wrong: tuple[int, ...] = (3, 10, 17, 31)) -> str:
-    """A finished job about flowers of which some are labelled wrong, as a worker leaves it; returns its id."""
-    dataset = add_flowers(client, flowers_csv(rows, wrong)).rpartition("/")[2]
+def judged_job(
+    server: Server,
+    client: httpx.Client,
+    rows: int = 60,
+    wrong: tuple[int, ...] = (3, 10, 17, 31),
+    dataset: str | None = None,
+) -> str:
+    """A finished job about flowers of which some are labelled wrong, as a worker leaves it; returns its id.
+
+    They are uploaded, or are those of ``dataset``.
+    """
+    dataset = dataset or add_flowers(client, flowers_csv(rows, wrong)).rpartition("/")[2]
     table = list(csv.DictReader(flowers_csv(rows, wrong).decode().splitlines()))
     order = sorted(range(rows), key=lambda i: (i not in wrong, i % 7, i))
     probability = [0.99 - 0.01 * rank if i in wrong else 0.4 * 0.9**rank for rank, i in enumerate(order)]

@@ -75,7 +75,7 @@ async function load() {
   offer({ job, dataset, decisions, say });
   go(rows.find(({ row_id: row }) => row === chosen("row"))?.row_id ?? next());
   card.focus({ preventScroll: true });
-  rounds($("#rounds"), dataset).catch(() => show($("#rounds"), false)); // they are news, not needed here
+  await rounds($("#rounds"), dataset).catch(() => show($("#rounds"), false)); // they are news, not needed here
 }
 
 async function part(name, order, offset) {

@@ -1,6 +1,6 @@
 // The rounds of a review side by side: a data set, its versions, and the newest finished job of each.
 
-import { get } from "./api.js";
+import { get, jobPath } from "./api.js";
 import { h, show } from "./dom.js";
 import { count, score, scoreName } from "./format.js";
 
@@ -8,11 +8,15 @@ const MOST = 12;
 
 /** Draws what led to `dataset`; nothing if it has no parent. */
 export async function rounds(card, dataset) {
+  if (!dataset.parent) return show(card, false);
   const line = [dataset];
   while (line[0].parent && line.length < MOST) line.unshift(await get(`/v1/datasets/${encodeURIComponent(line[0].parent)}`));
   const jobs = [];
-  for (const { id } of line) jobs.push((await get(`/v1/jobs?state=succeeded&limit=1&text=${encodeURIComponent(id)}`)).items[0] ?? null);
-  show(card, line.length > 1);
+  for (const { id } of line) {
+    const [newest] = (await get(`/v1/jobs?state=succeeded&limit=1&text=${encodeURIComponent(id)}`)).items;
+    jobs.push(newest ? await get(jobPath(newest.id)) : null); // a list has no results
+  }
+  show(card);
   const head = (text, right = true) => h("th", { scope: "col", class: right ? "right" : null }, text);
   const figure = (text) => h("td", { class: "right figures" }, text);
   let checked = 0;
