@@ -14,7 +14,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,14 +142,15 @@ class Datasets:
     ) -> tuple[DatasetResource, bool]:
         """Check the file that came in, and keep it; returns the data set and whether it is new.
 
-        The same content of one tenant, read alike, is one data set. Raises DataError: what is wrong with the file or
-        what was said about it; DatasetConflict.
+        The same content of one tenant, read alike, is one data set. A label or column of ids that it lacks is given to
+        it, unless jobs name it already: theirs is the data set as it was. Raises DataError: what is wrong with the file
+        or what was said about it; DatasetConflict.
         """
         check_name(name)
         identity = _identity(sha256, options.reading)
         known = self._known(identity, tenant, options)
         if known is not None:
-            return known, False
+            return self._completed(known, incoming, tenant, options), False
         target = incoming.directory / "data.parquet"
         description = ingest(incoming.path, target, options)
         failpoint("dataset.checked")
@@ -219,11 +220,43 @@ class Datasets:
         differences = [
             f"{'label' if name == 'target' else name} {getattr(found, name)!r}"
             for name, value in asked.items()
-            if value is not None and value != getattr(found, name)
+            if None not in (value, getattr(found, name)) and value != getattr(found, name)
         ]
         if differences:
             raise DatasetConflict(found.id, " and ".join(differences))
         return found
+
+    def _completed(
+        self, found: DatasetResource, incoming: Incoming, tenant: str, options: UploadOptions
+    ) -> DatasetResource:
+        """``found`` with the label or column of ids that it lacks and ``options`` name, checked against the file.
+
+        Roles are no content: the stored file stays as it is. Raises DataError, DatasetConflict.
+        """
+        if not ((options.label and not found.target) or (options.id_column and not found.id_column)):
+            return found
+        before = self._row(found.id, tenant)["description"]
+        asked = replace(
+            options,
+            label=options.label or found.target,
+            id_column=options.id_column or found.id_column,
+            task=options.task or (found.task if before.get("task_was_said") else None),
+            unlabelled=options.unlabelled if found.target is None else before.get("unlabelled", "refuse"),
+        )
+        said = ingest(incoming.path, incoming.directory / "data.parquet", asked)
+        described, columns = len(json.dumps(said)), said.pop("columns")
+        mine = (datasets.c.id == found.id, datasets.c.tenant_id == tenant)
+        with write(self._engine) as connection:
+            row = connection.execute(datasets.select().where(*mine).with_for_update()).mappings().first()
+            if row is None:
+                raise DatasetNotFound(found.id)
+            if row["description"] != before:
+                raise DatasetConflict(found.id, "roles that somebody gave it at the same time")
+            if _users(connection, found.id, tenant, also_ended=True):
+                return found
+            changed = {"columns": columns, "description": dict(before) | said, "description_bytes": described}
+            update = datasets.update().where(*mine).values(changed).returning(datasets)
+            return resource(connection.execute(update).mappings().one())
 
     def get(self, dataset_id: str, *, tenant: str = DEFAULT_TENANT) -> DatasetResource:
         """One data set, bundled or uploaded. Raises DatasetNotFound."""
@@ -373,13 +406,13 @@ def _folder(dataset_id: str) -> str:
     return f"datasets/{dataset_id}"
 
 
-def _users(connection: sa.Connection, dataset_id: str, tenant: str) -> list[str]:
-    """The jobs that are not over and name the data set."""
+def _users(connection: sa.Connection, dataset_id: str, tenant: str, *, also_ended: bool = False) -> list[str]:
+    """The jobs that name the data set and are not over, or ``also_ended``."""
     named = jobs.c.spec["dataset"]
     places = (named["id"], named["split"]["validation"], named["split"]["test"])
     query = sa.select(jobs.c.id).where(
         jobs.c.tenant_id == tenant,
-        jobs.c.state.not_in(TERMINAL),
+        sa.true() if also_ended else jobs.c.state.not_in(TERMINAL),
         sa.or_(*(place.as_string() == dataset_id for place in places)),
     )
     return list(connection.execute(query.order_by(jobs.c.id)).scalars())

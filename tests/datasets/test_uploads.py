@@ -151,6 +151,41 @@ def test_the_same_content_is_one_data_set(client: httpx.Client, server: Server) 
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_label_that_was_not_said_at_first_is_given_later(client: httpx.Client, server: Server) -> None:
+    content, headers = people(), {"Content-Type": CSV}
+    first = send(client, content)
+    assert first["target"] is None
+
+    def again(**roles: str) -> httpx.Response:
+        return client.post("/v1/datasets", params=roles, content=content, headers=headers)
+
+    assert problem(again(label="height"), 422, "invalid-dataset")["errors"][0]["field"] == "label"
+    labelled = again(label="churned")
+    assert (labelled.status_code, labelled.json()["id"]) == (200, first["id"])
+    assert (labelled.json()["target"], labelled.json()["classes"]) == ("churned", ["no", "yes"])
+    named = again(id_column="customer").json()
+    roles = {column["name"]: column["role"] for column in named["columns"]}
+    assert (roles["churned"], roles["customer"], named["task"]) == ("label", "id", "classification")
+    assert client.get(first["links"]["self"]).json() == named
+    assert named["content_sha256"] == first["content_sha256"]
+    job = client.post("/v1/jobs", json={"kind": "data_reweighting", "dataset": {"id": first["id"]}})
+    assert job.json()["spec"]["dataset"]["label"] == "churned"
+    problem(again(label="city"), 409, "dataset-conflict")
+    with server.engine.connect() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(datasets)).scalar() == 1
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_job_keeps_its_data_set_as_it_was_when_the_file_comes_again_with_a_label(client: httpx.Client) -> None:
+    """A default label is no feature: the job on another label would lose one."""
+    content = people()
+    first = send(client, content)
+    dataset = {"id": first["id"], "label": "city"}
+    assert client.post("/v1/jobs", json={"kind": "data_reweighting", "dataset": dataset}).status_code == 202
+    assert send(client, content, label="churned") == first
+
+
+@pytest.mark.usefixtures("clean")
 def test_pages_show_every_upload_once_and_the_bundled_ones_last(client: httpx.Client) -> None:
     sent = [send(client, people(20 + i))["id"] for i in range(5)]
     seen, page = [], None
