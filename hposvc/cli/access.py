@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hposvc.cli.field_help import Command, of_field
+from hposvc.cli.naming import Yes, sure
 from hposvc.cli.support import Json, Url, client_of, engine_of, print_json, settings
 from hposvc.faults import Exit, Fault
 
@@ -92,10 +93,12 @@ def keys_list(
 @keys.command("revoke")
 def keys_revoke(
     key_id: Annotated[str, typer.Argument(metavar="KEY_ID", help="As `hposvc keys list` shows it.")],
+    yes: Yes = False,
 ) -> None:
     """Make a key open nothing any more. Processes that just saw it believe it for five seconds more."""
     from hposvc.access import keys as access
 
+    sure(f"Revoke {key_id} for good?", yes=yes, done="revoked")
     with engine_of(settings()) as engine:
         try:
             revoked = access.Keys(engine).revoke(key_id)
@@ -240,8 +243,9 @@ def webhooks_deliveries(webhook_id: WebhookId, url: Url = None, as_json: Json = 
 
 
 @webhooks.command("rm")
-def webhooks_rm(webhook_id: WebhookId, url: Url = None) -> None:
+def webhooks_rm(webhook_id: WebhookId, yes: Yes = False, url: Url = None) -> None:
     """Remove a webhook; what waits for it is not told any more."""
+    sure(f"Remove {webhook_id} for good?", yes=yes, done="removed")
     with client_of(url) as client:
         client.remove_webhook(webhook_id)
     typer.echo(f"{webhook_id} is removed")
@@ -271,16 +275,9 @@ def _when(moment: Any) -> str:
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[Any, ...]], empty: str) -> None:
-    from rich.table import Table
+    from hposvc.cli.render import console, plain_table
 
-    from hposvc.cli.render import console
-
-    if not rows:
+    if rows:
+        console().print(plain_table(headings, rows))
+    else:
         typer.echo(empty)
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in headings:
-        table.add_column(heading, no_wrap=heading in ("id", "message", "about"), overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console().print(table)

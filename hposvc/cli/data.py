@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hposvc.cli.naming import DatasetId, dataset_of, sure
+from hposvc.cli.naming import DatasetId, Yes, dataset_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
 
@@ -136,7 +136,7 @@ def show(dataset_id: DatasetId, url: Url = None, as_json: Json = False) -> None:
 @commands.command()
 def rm(
     dataset_id: DatasetId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: Yes = False,
     url: Url = None,
 ) -> None:
     """Remove an uploaded data set; finished jobs keep their results."""

@@ -11,9 +11,9 @@ import typer
 
 from hposvc.cli.field_help import of_field
 from hposvc.cli.jobs import read_document
-from hposvc.cli.naming import sure
+from hposvc.cli.naming import ExperimentId, Yes, experiment_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
-from hposvc.faults import Exit, Fault
+from hposvc.faults import Exit
 from hposvc.schema.figures import MINUS, fixed, number, score, signed
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ INTERVAL = 0.5  # seconds between two looks
 SHOWN = 10  # trials, the best first
 
 commands = typer.Typer(no_args_is_help=True, help="Repeats of jobs, and sweeps over their settings.")
-ExperimentId = Annotated[str, typer.Argument(metavar="EXPERIMENT", help="The experiment's id, its beginning, or last.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end and show what it found.")]
 
 
@@ -96,7 +95,7 @@ def list_(
 def show(experiment_id: ExperimentId, url: Url = None, as_json: Json = False) -> None:
     """Show how an experiment stands, or what it found."""
     with client_of(url) as client:
-        experiment = client.experiments.get(_experiment_of(client, experiment_id))
+        experiment = client.experiments.get(experiment_of(client, experiment_id))
         print_json(experiment) if as_json else _show(client, experiment)
 
 
@@ -104,14 +103,14 @@ def show(experiment_id: ExperimentId, url: Url = None, as_json: Json = False) ->
 def watch(experiment_id: ExperimentId, url: Url = None, as_json: Json = False) -> None:
     """Follow an experiment to its end, and show what it found."""
     with client_of(url) as client:
-        _follow(client, _experiment_of(client, experiment_id), as_json=as_json)
+        _follow(client, experiment_of(client, experiment_id), as_json=as_json)
 
 
 @commands.command()
 def trials(experiment_id: ExperimentId, url: Url = None) -> None:
     """Print all trials as JSON."""
     with client_of(url) as client:
-        found = client.experiments.trials(_experiment_of(client, experiment_id))
+        found = client.experiments.trials(experiment_of(client, experiment_id))
         print_json([trial.model_dump(mode="json") for trial in found])
 
 
@@ -119,47 +118,35 @@ def trials(experiment_id: ExperimentId, url: Url = None) -> None:
 def pause(experiment_id: ExperimentId, url: Url = None) -> None:
     """Make no more trials, and pause those that run."""
     with client_of(url) as client:
-        _say(client.experiments.pause(_experiment_of(client, experiment_id)))
+        _say(client.experiments.pause(experiment_of(client, experiment_id)))
 
 
 @commands.command()
 def resume(experiment_id: ExperimentId, url: Url = None) -> None:
     """Go on after a pause."""
     with client_of(url) as client:
-        _say(client.experiments.resume(_experiment_of(client, experiment_id)))
+        _say(client.experiments.resume(experiment_of(client, experiment_id)))
 
 
 @commands.command()
 def cancel(experiment_id: ExperimentId, url: Url = None) -> None:
     """Stop an experiment for good, with its jobs; what was found so far is kept."""
     with client_of(url) as client:
-        _say(client.experiments.cancel(_experiment_of(client, experiment_id)))
+        _say(client.experiments.cancel(experiment_of(client, experiment_id)))
 
 
 @commands.command()
 def rm(
     experiment_id: ExperimentId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: Yes = False,
     url: Url = None,
 ) -> None:
     """Delete an experiment that has ended, with its jobs and all that they left."""
     with client_of(url) as client:
-        doomed = _experiment_of(client, experiment_id)
+        doomed = experiment_of(client, experiment_id)
         sure(f"Delete {doomed} with its jobs for good?", yes=yes)
         client.experiments.delete(doomed)
         typer.echo(f"{doomed} is deleted")
-
-
-def _experiment_of(client: Client, given: str) -> str:
-    """The id of the experiment that is meant. Raises Fault: there is none, or several."""
-    known = [experiment.id for experiment in client.experiments.list()]
-    found = known[:1] if given == "last" else [id_ for id_ in known if id_.startswith((given, f"exp_{given}"))]
-    if not found:
-        remedy = "`hposvc experiments list` lists them."
-        raise Fault(f"there is no experiment {given}", remedy, code=Exit.REFUSED)
-    if len(found) > 1:
-        raise Fault(f"{given} is the beginning of several ids", "Type more of it.", code=Exit.USAGE)
-    return found[0]
 
 
 def _begun(client: Client, experiment: ExperimentResource, *, watch: bool, as_json: bool) -> None:
@@ -174,21 +161,36 @@ def _begun(client: Client, experiment: ExperimentResource, *, watch: bool, as_js
 
 def _follow(client: Client, experiment_id: str, *, as_json: bool) -> None:
     """Say how it stands whenever that changes; then what it found. Raises typer.Exit unless it succeeded."""
+    from hposvc.schema.experiments import ExperimentState
+
+    try:
+        experiment = _ended(client, experiment_id, quiet=as_json)
+    except KeyboardInterrupt:
+        typer.echo(
+            f"\n{experiment_id} goes on without you. Follow it again: hposvc experiments watch {experiment_id}   "
+            f"Stop it: hposvc experiments cancel {experiment_id}",
+            err=True,
+        )
+        raise
+    print_json(experiment) if as_json else _show(client, experiment)
+    if experiment.state in (ExperimentState.FAILED, ExperimentState.CANCELLED):
+        raise typer.Exit(Exit.FAILED)
+
+
+def _ended(client: Client, experiment_id: str, *, quiet: bool) -> ExperimentResource:
+    """The experiment once it has ended or is paused."""
     from hposvc.schema.experiments import ENDED, ExperimentState
 
     said = ""
     while True:
         experiment = client.experiments.get(experiment_id)
         line = _line(experiment)
-        if line != said and not as_json:
+        if line != said and not quiet:
             typer.echo(line, err=True)
             said = line
         if experiment.state in ENDED or experiment.state is ExperimentState.PAUSED:
-            break
+            return experiment
         time.sleep(INTERVAL)
-    print_json(experiment) if as_json else _show(client, experiment)
-    if experiment.state in (ExperimentState.FAILED, ExperimentState.CANCELLED):
-        raise typer.Exit(Exit.FAILED)
 
 
 def _line(experiment: ExperimentResource) -> str:
@@ -267,16 +269,9 @@ def _value(value: Any) -> str:
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[Any, ...]], empty: str) -> None:
-    from rich.table import Table
+    from hposvc.cli.render import console, plain_table
 
-    from hposvc.cli.render import console
-
-    if not rows:
+    if rows:
+        console().print(plain_table(heads, rows))
+    else:
         typer.echo(empty, err=True)
-        return
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    for row in rows:
-        table.add_row(*map(str, row))
-    console().print(table)

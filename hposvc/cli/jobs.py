@@ -12,7 +12,7 @@ import typer
 
 from hposvc.cli.data import DataFile, Encoding, require_file
 from hposvc.cli.field_help import of_field
-from hposvc.cli.naming import JobId, JobIds, job_of, sure
+from hposvc.cli.naming import JobId, JobIds, Yes, job_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.cli.terminal import visible
 from hposvc.faults import Exit, Fault
@@ -213,7 +213,7 @@ def edit(
 
 def rm(
     job_ids: JobIds,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: Yes = False,
     url: Url = None,
 ) -> None:
     """Delete jobs that have ended, with their iterations, history and files."""

@@ -1,4 +1,4 @@
-"""Which job or data set a person means: by its whole id, the beginning of the id, or ``last``."""
+"""Which job, experiment or data set a person means: by its whole id, the beginning of the id, or ``last``."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from hposvc.client import Client
 
 LAST = "last"
-JOB, DATASET = "job_", "ds_"
+JOB, EXPERIMENT, DATASET = "job_", "exp_", "ds_"
 WHOLE = re.compile(r"job_[0-9a-f]{20}")
 LOOKED_AT = 1000  # jobs that are looked through for a beginning
+COMPLETED = 50  # the newest, which the shell is told
 NAMED = 5  # ids that the error of an ambiguous beginning lists
 
 
@@ -35,6 +36,18 @@ def job_of(client: Client, given: str) -> str:
     begin = given if given.startswith(JOB) else JOB + given
     found = [job.id for job in islice(client.jobs(text=begin), LOOKED_AT) if job.id.startswith(begin)]
     return _only(found, given, "job", "hposvc jobs")
+
+
+def experiment_of(client: Client, given: str) -> str:
+    """The id of the experiment that is meant. Raises Fault: there is none, or several."""
+    if given == LAST:
+        newest = next(iter(client.experiments.list()), None)
+        if newest is None:
+            raise Fault("there is no experiment yet", "Submit one: hposvc sweep FILE", code=Exit.REFUSED)
+        return newest.id
+    begin = given if given.startswith(EXPERIMENT) else EXPERIMENT + given
+    found = [item.id for item in islice(client.experiments.list(), LOOKED_AT) if item.id.startswith(begin)]
+    return _only(found, given, "experiment", "hposvc experiments list")
 
 
 def dataset_of(client: Client, given: str) -> str:
@@ -58,27 +71,33 @@ def _only(found: Sequence[str], given: str, what: str, listing: str) -> str:
     return found[0]
 
 
-def sure(question: str, *, yes: bool) -> None:
-    """Ask before something is gone for good. Raises Fault: there is no terminal to ask on, and ``yes`` is not given."""
+def sure(question: str, *, yes: bool, done: str = "deleted") -> None:
+    """Ask before something is ``done`` that cannot be undone.
+
+    Raises Fault: there is no terminal to ask on, and ``yes`` is not given.
+    """
     if yes:
         return
     if not sys.stdin.isatty():
         raise Fault(
-            "nothing is deleted: there is no terminal to ask on", "Add --yes to delete without asking.", code=Exit.USAGE
+            f"nothing is {done}: there is no terminal to ask on", "Add --yes to do it without asking.", code=Exit.USAGE
         )
     typer.confirm(question, abort=True, err=True)
 
 
-def _complete(ctx: typer.Context, incomplete: str, *, datasets: bool) -> list[tuple[str, str]]:
+def _complete(ctx: typer.Context, incomplete: str, prefix: str) -> list[tuple[str, str]]:
     """Ids that begin so, newest first, with what they are; nothing where the service does not respond."""
-    prefix = DATASET if datasets else JOB
     begin = incomplete if incomplete.startswith(prefix[: len(incomplete)]) else prefix + incomplete
     try:
         with client_of(ctx.params.get("url")) as client:
-            if datasets:
+            if prefix == DATASET:
                 found = [(item.id, item.name) for item in client.datasets()]
+            elif prefix == EXPERIMENT:
+                experiments = islice(client.experiments.list(), COMPLETED)
+                found = [(item.id, f"{item.state} {item.name or item.spec.plan.type}") for item in experiments]
             else:
-                found = [(job.id, f"{job.state} {job.name or job.kind}") for job in islice(client.jobs(), 50)]
+                jobs = islice(client.jobs(), COMPLETED)
+                found = [(job.id, f"{job.state} {job.name or job.kind}") for job in jobs]
     except Fault:
         return []
     named = [(id_, what) for id_, what in found if id_.startswith(begin)]
@@ -87,12 +106,17 @@ def _complete(ctx: typer.Context, incomplete: str, *, datasets: bool) -> list[tu
 
 def complete_jobs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The jobs that begin so, for the shell."""
-    return _complete(ctx, incomplete, datasets=False)
+    return _complete(ctx, incomplete, JOB)
+
+
+def complete_experiments(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """The experiments that begin so, for the shell."""
+    return _complete(ctx, incomplete, EXPERIMENT)
 
 
 def complete_datasets(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """The data sets that begin so, for the shell."""
-    return _complete(ctx, incomplete, datasets=True)
+    return _complete(ctx, incomplete, DATASET)
 
 
 JobId = Annotated[
@@ -107,6 +131,15 @@ JobIds = Annotated[
     list[str],
     typer.Argument(
         metavar="JOB...", help="Jobs that have ended: ids, their beginnings, or last.", autocompletion=complete_jobs
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
+ExperimentId = Annotated[
+    str,
+    typer.Argument(
+        metavar="EXPERIMENT",
+        help="The experiment's id, as `hposvc experiments list` shows it; its beginning; or last.",
+        autocompletion=complete_experiments,
     ),
 ]
 DatasetId = Annotated[

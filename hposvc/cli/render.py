@@ -73,6 +73,19 @@ def sparkline(values: Sequence[float], width: int) -> str:
     )
 
 
+IDS = frozenset({"id", "job", "experiment", "trial", "key", "tenant", "webhook", "message", "about"})
+
+
+def plain_table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    """A line a row. Ids stay on one line: one in two pieces cannot be copied."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in headings:
+        table.add_column(heading, no_wrap=heading in IDS, overflow="fold", min_width=4)
+    for row in rows:
+        table.add_row(*map(str, row))
+    return table
+
+
 def workers_table(workers: Iterable[WorkerResource]) -> RenderableType:
     """A line a worker."""
     workers = list(workers)

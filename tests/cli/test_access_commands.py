@@ -68,8 +68,10 @@ def test_from_no_key_to_tenants_that_do_not_see_each_other(own: ServerProcess, m
     assert run("tenants", "set", "acme", "--queued-jobs", "default").exit_code == 0
     assert run("submit", "-", input=SPEC).exit_code == 0
 
-    assert run("keys", "revoke", other["id"]).exit_code == 0
-    assert run("keys", "revoke", "key_nothing").exit_code == Exit.REFUSED
+    kept = run("keys", "revoke", other["id"])
+    assert (kept.exit_code, "nothing is revoked" in kept.stderr, "--yes" in kept.stderr) == (Exit.USAGE, True, True)
+    assert run("keys", "revoke", other["id"], "--yes").exit_code == 0
+    assert run("keys", "revoke", "key_nothing", "--yes").exit_code == Exit.REFUSED
     until(lambda: run("jobs").exit_code == Exit.DENIED, "the revocation")  # five seconds at most
     by_name = {item["name"]: item for item in json.loads(run("keys", "list", "--json").stdout)}
     assert by_name["theirs"]["revoked_at"]
@@ -102,8 +104,10 @@ def test_webhooks() -> None:
     (delivery,) = json.loads(run("webhooks", "deliveries", hook["id"], "--json").stdout)
     assert (delivery["type"], delivery["job_id"]) == ("job.cancelled", job_id)
     assert job_id in run("webhooks", "deliveries", hook["id"]).output
-    assert run("webhooks", "rm", hook["id"]).exit_code == 0
-    assert run("webhooks", "rm", hook["id"]).exit_code == Exit.REFUSED
+    kept = run("webhooks", "rm", hook["id"])
+    assert (kept.exit_code, "nothing is removed" in kept.stderr, "--yes" in kept.stderr) == (Exit.USAGE, True, True)
+    assert run("webhooks", "rm", hook["id"], "--yes").exit_code == 0
+    assert run("webhooks", "rm", hook["id"], "--yes").exit_code == Exit.REFUSED
     wrong = run("webhooks", "add", "ftp://example.org")
     assert wrong.exit_code == Exit.USAGE
     assert "url" in wrong.stderr

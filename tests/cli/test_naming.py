@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hposvc.cli.render import PlainConsole, plain_table
 from hposvc.client import Client
 from hposvc.faults import Exit
 from tests.support.browser import people
@@ -84,21 +85,81 @@ def test_the_shell_completes_ids(tmp_path: Path, at: ServerProcess) -> None:
     assert job_id in complete("hposvc watch job_", at.url)
     assert complete(f"hposvc watch {job_id[:20]}", at.url) == [job_id]
     assert complete("hposvc results las", at.url) == ["last"]
+    made = swept()
+    assert complete(f"hposvc experiments watch {made[:20]}", at.url) == [made]
     assert "sklearn:iris" not in complete("hposvc data show ds_", at.url)
     assert complete("hposvc watch job_", "http://127.0.0.1:9") == []  # no server, and no noise in the shell
 
 
-def test_ids_stay_on_one_line_in_a_terminal_of_80_columns(at: ServerProcess) -> None:
-    spec = SPEC.replace("three wines", "a name that is much longer than what is left of a line of a terminal")
-    job_id = json.loads(run("submit", "-", "--json", input=spec).stdout)["id"]
+LONG = "a name that is much longer than what is left of a line of a terminal"
+
+
+def swept() -> str:
+    """The id of a new experiment, whose name is long."""
+    job = {"kind": "data_reweighting", "dataset": {"id": "sklearn:iris"}, "stop": {"iterations": 5}}
+    document = {"name": LONG, "job": job, "plan": {"type": "repeat", "repeats": 2}}
+    return str(json.loads(run("sweep", "-", "--json", input=json.dumps(document)).stdout)["id"])
+
+
+@pytest.mark.parametrize("words", [["jobs", "--limit", "3"], ["experiments", "list"]], ids=" ".join)
+def test_ids_stay_on_one_line_in_a_terminal_of_80_columns(at: ServerProcess, words: list[str]) -> None:
+    if words[0] == "jobs":
+        made = json.loads(run("submit", "-", "--json", input=SPEC.replace("three wines", LONG)).stdout)["id"]
+    else:
+        made = swept()
     main, terminal = pty.openpty()
     environment = without_settings(HPOSVC_URL=at.url, COLUMNS="80", TERM="xterm", NO_COLOR="1")
-    subprocess.run([HPOSVC, "jobs", "--limit", "3"], env=environment, stdout=terminal, check=True, timeout=SECONDS)
+    subprocess.run([HPOSVC, *words], env=environment, stdout=terminal, check=True, timeout=SECONDS)
     os.close(terminal)
     shown = re.sub(r"\x1b\[[0-9;]*m", "", os.read(main, 100_000).decode())  # without colours
     os.close(main)
-    assert job_id in shown
+    assert made in shown
     assert max(len(line) for line in shown.splitlines()) <= 80
+
+
+HEADINGS = [
+    ("trial", "loss", "test score", "model", "solver.lower.weight_decay", "solver.upper.learning_rate", "job"),
+    ("message", "type", "about", "state", "attempts", "answer", "made"),
+    ("key", "tenant", "name", "scope", "made", "last used", "revoked"),
+    ("webhook", "url", "made"),
+]
+
+
+@pytest.mark.parametrize("headings", HEADINGS, ids=lambda headings: headings[0])
+def test_a_table_folds_everything_but_ids(headings: tuple[str, ...]) -> None:
+    ids = {"job", "message", "about", "key", "webhook"}
+    short = {"trial": "17", "tenant": "acme"}
+    row = [f"{name:_<24}" if name in ids else short.get(name, f"{LONG} {LONG}") for name in headings]
+    console = PlainConsole(width=80)
+    with console.capture() as shown:
+        console.print(plain_table(headings, [row]))
+    for name, cell in zip(headings, row, strict=True):
+        assert name not in ids or cell in shown.get()
+    assert max(len(line.rstrip()) for line in shown.get().splitlines()) <= 80
+
+
+@pytest.mark.parametrize("words", [["experiments", "watch", "last"], ["repeat", "FILE", "-w"]], ids=" ".join)
+def test_leaving_an_experiment_says_that_it_goes_on(at: ServerProcess, tmp_path: Path, words: list[str]) -> None:
+    file = tmp_path / "job.yaml"
+    file.write_text(SPEC)
+    made = swept()
+    watching = subprocess.Popen(
+        [HPOSVC, *(str(file) if word == "FILE" else word for word in words)],
+        env=without_settings(HPOSVC_URL=at.url),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert watching.stderr is not None
+    watched = watching.stderr.readline().split()[0]  # it watches
+    assert (watched == made) is (words[0] == "experiments")
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=SECONDS)
+    assert watching.returncode == Exit.INTERRUPTED
+    assert f"{watched} goes on without you" in said
+    assert f"hposvc experiments watch {watched}" in said
+    assert f"hposvc experiments cancel {watched}" in said
+    assert "Traceback" not in said
 
 
 def test_leaving_a_watch_says_that_the_job_goes_on(at: ServerProcess) -> None:
