@@ -14,25 +14,24 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from hposvc.access.tenants import Quotas, assert_room
-from hposvc.datasets import confined_reading, previews
+from hposvc.datasets import confined_reading, previews, roles
 from hposvc.datasets.errors import DatasetConflict, DatasetInUse, DatasetNotFound
 from hposvc.datasets.resources import DESCRIPTION_BYTES, bundled_resource, resource, without_many_columns
-from hposvc.datasets.stored import StoredDataset, find
+from hposvc.datasets.stored import StoredDataset, find, users_of
 from hposvc.db.engine import read, write
-from hposvc.db.tables import DEFAULT_TENANT, datasets, jobs
+from hposvc.db.tables import DEFAULT_TENANT, datasets
 from hposvc.failpoints import failpoint
 from hposvc.files.durable import sha256_of
 from hposvc.schema.datasets import DatasetPage, DatasetResource, RowsPreview
 from hposvc.schema.paging import InvalidPageToken, decode_page, encode_page, how_many_fit
 from hposvc.schema.spec import JobSpec
-from hposvc.schema.states import TERMINAL
 from hposvc.storage.store import Store
 from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.ingest import ingest
@@ -216,14 +215,7 @@ class Datasets:
         if row is None:
             return None
         found = resource(row)
-        asked = {"target": options.label, "id_column": options.id_column, "task": options.task}
-        differences = [
-            f"{'label' if name == 'target' else name} {getattr(found, name)!r}"
-            for name, value in asked.items()
-            if None not in (value, getattr(found, name)) and value != getattr(found, name)
-        ]
-        if differences:
-            raise DatasetConflict(found.id, " and ".join(differences))
+        roles.assert_agree(found, options)
         return found
 
     def _completed(
@@ -233,17 +225,10 @@ class Datasets:
 
         Roles are no content: the stored file stays as it is. Raises DataError, DatasetConflict.
         """
-        if not ((options.label and not found.target) or (options.id_column and not found.id_column)):
+        if not roles.lacks(found, options):
             return found
         before = self._row(found.id, tenant)["description"]
-        asked = replace(
-            options,
-            label=options.label or found.target,
-            id_column=options.id_column or found.id_column,
-            task=options.task or (found.task if before.get("task_was_said") else None),
-            unlabelled=options.unlabelled if found.target is None else before.get("unlabelled", "refuse"),
-        )
-        said = ingest(incoming.path, incoming.directory / "data.parquet", asked)
+        said = ingest(incoming.path, incoming.directory / "data.parquet", roles.together(found, before, options))
         described, columns = len(json.dumps(said)), said.pop("columns")
         mine = (datasets.c.id == found.id, datasets.c.tenant_id == tenant)
         with write(self._engine) as connection:
@@ -252,7 +237,7 @@ class Datasets:
                 raise DatasetNotFound(found.id)
             if row["description"] != before:
                 raise DatasetConflict(found.id, "roles that somebody gave it at the same time")
-            if _users(connection, found.id, tenant, also_ended=True):
+            if users_of(connection, found.id, tenant, also_ended=True):
                 return found
             changed = {"columns": columns, "description": dict(before) | said, "description_bytes": described}
             update = datasets.update().where(*mine).values(changed).returning(datasets)
@@ -294,7 +279,7 @@ class Datasets:
                 row = connection.execute(datasets.select().where(*mine).with_for_update()).first()
                 if row is None:
                     raise DatasetNotFound(dataset_id)
-                users = _users(connection, dataset_id, tenant)
+                users = users_of(connection, dataset_id, tenant)
                 if users:
                     raise DatasetInUse(dataset_id, users)
                 connection.execute(datasets.delete().where(*mine))
@@ -404,15 +389,3 @@ def _keys_of_page(token: str) -> tuple[float, str]:
 
 def _folder(dataset_id: str) -> str:
     return f"datasets/{dataset_id}"
-
-
-def _users(connection: sa.Connection, dataset_id: str, tenant: str, *, also_ended: bool = False) -> list[str]:
-    """The jobs that name the data set and are not over, or ``also_ended``."""
-    named = jobs.c.spec["dataset"]
-    places = (named["id"], named["split"]["validation"], named["split"]["test"])
-    query = sa.select(jobs.c.id).where(
-        jobs.c.tenant_id == tenant,
-        sa.true() if also_ended else jobs.c.state.not_in(TERMINAL),
-        sa.or_(*(place.as_string() == dataset_id for place in places)),
-    )
-    return list(connection.execute(query.order_by(jobs.c.id)).scalars())

@@ -8,8 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from hposvc.db.tables import datasets
+from hposvc.db.tables import datasets, jobs
 from hposvc.schema.spec import JobSpec
+from hposvc.schema.states import TERMINAL
 from hposvc.tables.defects import DataError, Defect
 
 
@@ -42,3 +43,15 @@ def hold(connection: sa.Connection, spec: JobSpec, tenant: str) -> None:
     gone = uploaded - {item.id for item in find(connection, uploaded, tenant, hold=True)} if uploaded else set()
     if gone:
         raise DataError([Defect("dataset.id", f"there is no data set {min(gone)!r} any more", "upload it again")])
+
+
+def users_of(connection: sa.Connection, dataset_id: str, tenant: str, *, also_ended: bool = False) -> list[str]:
+    """The jobs that name the data set and are not over, or ``also_ended``."""
+    named = jobs.c.spec["dataset"]
+    places = (named["id"], named["split"]["validation"], named["split"]["test"])
+    query = sa.select(jobs.c.id).where(
+        jobs.c.tenant_id == tenant,
+        sa.true() if also_ended else jobs.c.state.not_in(TERMINAL),
+        sa.or_(*(place.as_string() == dataset_id for place in places)),
+    )
+    return list(connection.execute(query.order_by(jobs.c.id)).scalars())
