@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.support.serving import Server, curve, running
+from tests.support.serving import RESULT, Server, curve, running, watch_lambda, weights_of_rows
 
 pytestmark = pytest.mark.browser
 
@@ -43,6 +44,26 @@ def test_charts_run_across_log_iterations_or_seconds_and_the_address_holds_it(pa
         f"Plotly.relayout({PLOT}, {{'xaxis.range[0]': {100 * 0.0083 - 1e-4}, 'xaxis.range[1]': {200 * 0.0083 + 1e-4}}})"
     )
     expect(page.locator(CAPTION)).to_have_text("101 points · iterations 100 to 200")
+
+
+def test_lambda_runs_across_the_same_as_the_other_charts(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 500)
+    watch_lambda(attempt, range(0, 501, 100))
+    attempt.succeed(RESULT | {"best_iteration": 300}, [weights_of_rows(server.settings.data_dir)])
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#history .caption")).to_contain_text("6 iterations")
+    chart = "document.querySelector('#history .plot')"
+    line = f"{chart}.data.find(trace => trace.name === 'median').x"
+    mark = f"{chart}.layout.shapes[0].x0"
+    assert (page.evaluate(line), page.evaluate(mark)) == (list(range(0, 501, 100)), 300)
+    across = page.get_by_label("Across")
+    across.select_option(label="Iterations, log")
+    assert page.evaluate(f"{chart}.layout.xaxis.type") == "log"
+    assert page.evaluate(f"{chart}.layout.annotations[0].x") == pytest.approx(math.log10(300))
+    across.select_option(label="Seconds of solving")
+    assert page.evaluate(f"{chart}.layout.xaxis.title.text") == "seconds of solving"
+    assert page.evaluate(line) == pytest.approx([number * 0.0083 for number in range(0, 501, 100)])
+    assert page.evaluate(mark) == pytest.approx(300 * 0.0083)
 
 
 def test_a_noisy_line_is_smoothed_and_stays_in_sight(page: Page, server: Server) -> None:

@@ -85,6 +85,39 @@ def test_zooming_shows_finer_points(page: Page, server: Server) -> None:
     expect(page.locator("#lines .caption")).to_contain_text("500 of 20,000")
 
 
+def test_lines_are_smoothed_run_across_log_iterations_and_no_spike_flattens_them(page: Page, server: Server) -> None:
+    spiky, attempt = running(server.engine, 0, name="spiky")
+    rows = curve(1, 500)
+    for row in rows:
+        row["upper_loss"] = 1 + 0.5 * (-1) ** int(row["iteration"] or 0)
+    rows[300]["upper_loss"] = 90.0
+    attempt.record(rows)
+    short, attempt = running(server.engine, 0, name="short")
+    attempt.record([row | {"upper_loss": 4.0} for row in curve(1, 4)])
+    address = f"/compare?jobs={spiky.id},{short.id}"
+    page.goto(address)
+    caption = page.locator("#lines .caption")
+    expect(caption).to_contain_text("1 value up to 90.0000 is above the chart: Log scale shows it")
+    plot = "document.querySelector('#lines .plot')"
+    assert 4 < page.evaluate(f"{plot}.layout.yaxis.range[1]") < 6  # the short line is in sight
+    page.get_by_label("Smooth").check()
+    expect(page).to_have_url(f"{address}&smooth=1")
+    raw, smooth = page.evaluate(f"{plot}.data.slice(0, 2).map(({{ y }}) => y[100] - y[101])")
+    assert abs(raw) == pytest.approx(1)
+    assert abs(smooth) < 0.2
+    page.locator("select[name=by]").select_option("log")
+    expect(page).to_have_url(f"{address}&by=log&smooth=1")
+    expect(caption).to_contain_text("points: 500 of 500")
+    assert page.evaluate(f"{plot}.layout.xaxis.type") == "log"
+    page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range[0]': 1, 'xaxis.range[1]': 2}})")
+    expect(caption).to_contain_text("iterations 10 to 100")
+    page.reload()
+    expect(caption).to_contain_text("iterations 10 to 100")
+    expect(page.get_by_label("Smooth")).to_be_checked()
+    page.get_by_label("Log scale").check()
+    expect(caption).not_to_contain_text("above the chart")
+
+
 def test_what_cannot_be_compared_is_said(page: Page, server: Server, watch: Watch) -> None:
     page.goto("/compare")
     expect(page.get_by_role("heading", name="Nothing to compare yet")).to_be_visible()

@@ -1,12 +1,23 @@
-// What the charts of a job run across: iterations, their logarithm, or seconds of solving; and whether lines are smoothed.
+// What charts run across: iterations, their logarithm, or seconds of solving; and whether lines are smoothed.
 
 import { h } from "./dom.js";
+import { count, number } from "./format.js";
 import { choose, chosen } from "./view.js";
 
 const CHOICES = { iteration: "Iterations", log: "Iterations, log", seconds: "Seconds of solving" };
 const WINDOW = 0.04; // of all points: what a smoothed point is the mean of
 const SPIKE = 4; // so many times the height of nearly all values
 const NEARLY_ALL = 0.99;
+
+export const titleOf = (by) => (by === "seconds" ? "seconds of solving" : "iteration");
+
+/** The axis that shows `range`, which is of iterations, or all. */
+export function axisOf(by, range) {
+  if (by === "seconds") return { rangemode: "tozero", hoverformat: ".3~f" };
+  const log = by === "log";
+  const ends = range?.map((end) => (log ? Math.log10(Math.max(1, end)) : end));
+  return { type: log ? "log" : "linear", tickformat: ",d", hoverformat: ",d", rangemode: log ? "normal" : "tozero", range: ends };
+}
 
 export class Across {
   /** The controls are put into `form`; `changed()` is called when a person uses them. */
@@ -28,15 +39,11 @@ export class Across {
   }
 
   get title() {
-    return this.by === "seconds" ? "seconds of solving" : "iteration";
+    return titleOf(this.by);
   }
 
-  /** The axis that shows `range`, which is of iterations, or all. */
   axis(range) {
-    if (this.by === "seconds") return { rangemode: "tozero", hoverformat: ".3~f" };
-    const log = this.by === "log";
-    const ends = range?.map((end) => (log ? Math.log10(Math.max(1, end)) : end));
-    return { type: log ? "log" : "linear", tickformat: ",d", hoverformat: ",d", rangemode: log ? "normal" : "tozero", range: ends };
+    return axisOf(this.by, range);
   }
 
   /** Where the points of a view are. */
@@ -84,4 +91,22 @@ export function withoutSpikes(values) {
   if (most <= low || high - low <= SPIKE * (most - low)) return null;
   const top = most + 0.1 * (most - low);
   return { range: [low - 0.05 * (most - low), top], above: finite.filter((value) => value > top).length, high };
+}
+
+/** The same for several lines together: what is usual in any of them stays in sight, however short that one is. */
+export function withoutSpikesOf(lines) {
+  const found = lines.map(withoutSpikes);
+  if (found.every((each) => each === null)) return null;
+  const finite = lines.map((values) => values.filter((value) => value !== null && Number.isFinite(value)));
+  const all = finite.flat();
+  const low = Math.min(...all);
+  const top = Math.max(...found.map((each, place) => each?.range[1] ?? Math.max(...finite[place])));
+  const above = all.filter((value) => value > top).length;
+  return above ? { range: [low - 0.05 * (top - low), top + 0.05 * (top - low)], above, high: Math.max(...all) } : null;
+}
+
+/** What is not seen of spikes, and the control that shows it. */
+export function ofSpikes({ above, high }, control) {
+  const [values, are, them] = above === 1 ? ["1 value", "is", "it"] : [`${count(above)} values`, "are", "them"];
+  return `${values} up to ${number(high)} ${are} above the chart: ${control} shows ${them}`;
 }

@@ -1,9 +1,9 @@
 // One live line chart of the iterations of a job.
 
-import { smoothed, withoutSpikes } from "./across.js";
+import { ofSpikes, smoothed, withoutSpikes } from "./across.js";
 import { h, show } from "./dom.js";
 import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from "./figure.js";
-import { count, number } from "./format.js";
+import { count } from "./format.js";
 import { choose, chosen } from "./view.js";
 
 /** Space for text above the plot, where no line crosses it. */
@@ -198,7 +198,7 @@ export class Chart {
     else parts.push(`${count(view.iteration.length)} ${view.iteration.length === 1 ? "point" : "points"}`);
     if (range) parts.push(`iterations ${count(range[0])} to ${count(range[1])}`);
     const spikes = this.log === true ? null : this.#spikes();
-    if (spikes) parts.push(`${spikes.above === 1 ? "1 value" : `${count(spikes.above)} values`} up to ${number(spikes.high)} ${spikes.above === 1 ? "is above the chart: Log shows it" : "are above the chart: Log shows them"}`);
+    if (spikes) parts.push(ofSpikes(spikes, "Log"));
     for (const [label, { at }] of broken) parts.push(`${label.toLowerCase()} is NaN or infinite from iteration ${count(at[0])}`);
     const note = this.note(this.series);
     if (note) parts.push(note);

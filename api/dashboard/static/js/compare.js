@@ -1,5 +1,6 @@
 // Up to eight jobs side by side: one metric of each, their results, and the fields of their specs that differ.
 
+import { axisOf, ofSpikes, smoothed, titleOf, withoutSpikesOf } from "./across.js";
 import { ApiProblem, get } from "./api.js";
 import { $, h, icon, keepFocus, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
@@ -20,7 +21,7 @@ if (!(range[0] >= 0 && range[1] > range[0])) range = null;
 let comparison = null;
 
 for (const name of ["metric", "by"]) if (address.has(name)) form.elements[name].value = address.get(name);
-form.elements.log.checked = address.get("log") === "1";
+for (const name of ["log", "smooth"]) form.elements[name].checked = address.get(name) === "1";
 let chosenScale = address.has("log"); // or else by what the values need
 if (form.elements.metric.value === "") form.elements.metric.value = "upper_loss";
 if (form.elements.by.value === "") form.elements.by.value = "iteration";
@@ -32,11 +33,12 @@ show(reset, false);
 chart.prepend(reset);
 
 function writeUrl() {
-  const { metric, by, log } = form.elements;
+  const { metric, by, log, smooth } = form.elements;
   const wanted = [`jobs=${jobs.map(encodeURIComponent).join(",")}`];
   if (metric.value !== "upper_loss") wanted.push(`metric=${metric.value}`);
   if (by.value !== "iteration") wanted.push(`by=${by.value}`);
   if (chosenScale) wanted.push(`log=${log.checked ? 1 : 0}`);
+  if (smooth.checked) wanted.push("smooth=1");
   if (range) wanted.push(`from=${range[0]}`, `to=${range[1]}`);
   history.replaceState(null, "", jobs.length ? `?${wanted.join("&")}` : location.pathname);
 }
@@ -48,7 +50,7 @@ async function refresh() {
   const { metric, by } = form.elements;
   const stretch = range ? `&from=${range[0]}&to=${range[1]}` : "";
   try {
-    const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value}&max_points=500${stretch}`);
+    const answer = get(`/v1/compare?jobs=${jobs.map(encodeURIComponent).join(",")}&metric=${metric.value}&by=${by.value === "seconds" ? "seconds" : "iteration"}&max_points=500${stretch}`);
     plotlyReady().catch(() => {}); // it loads while the service responds; below, a failure is said
     comparison = await answer;
   } catch (error) {
@@ -67,7 +69,7 @@ const colour = (place) => `--line-${place + 1}`;
 
 function draw() {
   if (!comparison) return;
-  const { metric, by, log } = form.elements;
+  const { metric, by, log, smooth } = form.elements;
   const bySeconds = comparison.by === "seconds";
   $("#lines-title").textContent = metric.selectedOptions[0].text;
   const traces = [];
@@ -81,9 +83,11 @@ function draw() {
     }
     const sparse = job.y.filter((value) => value !== null).length < job.y.length / 2;
     const y = sparse ? job.max.map(toNumber) : job.y;
+    const smoother = smooth.checked && !sparse && y.length > 2;
+    if (smoother) traces.push({ x: job.x, y: y.map(plottable), mode: "lines", line: { color: faded(line, 0.3), width: 1, simplify: false }, hoverinfo: "skip", showlegend: false });
     traces.push({
       x: sparse ? job.x.filter((_, index) => y[index] !== null) : job.x,
-      y: (sparse ? y.filter((value) => value !== null) : y).map(plottable),
+      y: (sparse ? y.filter((value) => value !== null) : smoother ? smoothed(y) : y).map(plottable),
       name: escapeName(title(job)),
       mode: sparse || job.y.length === 1 ? "lines+markers" : "lines",
       line: { color: line, width: 1.75, dash: DASHES[place], simplify: false },
@@ -94,17 +98,18 @@ function draw() {
   const values = drawn.flatMap(({ y }) => y).filter((value) => value > 0 && Number.isFinite(value));
   const extent = [Math.min(...values), Math.max(...values)];
   if (!chosenScale) log.checked = extent[1] > 1e3 * extent[0];
+  const spikes = log.checked ? null : withoutSpikesOf(drawn.map((job) => [...job.y, ...(job.downsampled ? job.max.map(toNumber) : [])]));
   const thinned = drawn.filter((job) => job.downsampled);
   const points = drawn.map((job) => `${count(job.iteration.length)} of ${count(job.total)}`);
   const first = chart.render({
     traces,
     layout: layout(
-      horizontal(bySeconds ? "seconds of solving" : "iteration", bySeconds ? { rangemode: "tozero" } : { tickformat: ",d", hoverformat: ",d", range: range ?? undefined, rangemode: "tozero" }),
-      axis("", { type: log.checked ? "log" : "linear", tickformat: "~g", dtick: log.checked ? decades(...extent) : undefined }),
+      horizontal(titleOf(by.value), axisOf(by.value, range ?? undefined)),
+      axis("", { type: log.checked ? "log" : "linear", tickformat: "~g", dtick: log.checked ? decades(...extent) : undefined, range: spikes?.range }),
       { height: 360 },
     ),
     legend: drawn.map((job, place) => ({ label: job.total ? title(job) : `${title(job)}: no iterations yet`, colour: colour(place), dash: DASHES[place] })),
-    caption: [`points: ${points.join(", ")}`, thinned.length && "bands are min to max", range && `iterations ${count(range[0])} to ${count(range[1])}`].filter(Boolean).join(" · "),
+    caption: [`points: ${points.join(", ")}`, thinned.length && "bands are min to max", range && `iterations ${count(range[0])} to ${count(range[1])}`, spikes && ofSpikes(spikes, "Log scale")].filter(Boolean).join(" · "),
     columns: [
       { key: "job", label: "Job", text: true },
       { key: "iteration", label: "Iteration", whole: true },
@@ -117,7 +122,8 @@ function draw() {
     chart.on("plotly_relayout", (change) => {
       const [from, to] = [change["xaxis.range[0]"], change["xaxis.range[1]"]];
       if (from === undefined) return;
-      if (comparison.by === "iteration") zoom([Math.max(0, Math.floor(from)), Math.max(1, Math.ceil(to))]);
+      const [first, last] = form.elements.by.value === "log" ? [10 ** from, 10 ** to] : [from, to];
+      if (comparison.by === "iteration") zoom([Math.max(0, Math.floor(first)), Math.max(1, Math.ceil(last))]);
       else show(reset);
     });
     chart.on("plotly_doubleclick", () => zoom(null));
@@ -229,10 +235,11 @@ const escapeName = (name) => name.replaceAll("&", "&amp;").replaceAll("<", "&lt;
 
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("change", (event) => {
-  chosenScale = event.target.name === "log";
-  if (!chosenScale) range = null;
+  const { name } = event.target;
+  if (name === "log") chosenScale = true;
+  if (["metric", "by"].includes(name)) [chosenScale, range] = [false, null];
   writeUrl();
-  return chosenScale ? draw() : askNow();
+  return ["log", "smooth"].includes(name) ? draw() : askNow();
 });
 
 writeUrl();

@@ -21,14 +21,17 @@ import { choose, chosen } from "./view.js";
 const root = $("#job");
 const id = root.dataset.job;
 const series = new Series(id);
-const lambda = new Lambda(id);
 const notes = new Notes($("#notes"), id);
 let job = null;
 let etag = null;
 let lastEvent = 0;
 const undrawn = { series: false, lambda: false }; // what came, and could not be drawn yet
 
-const across = new Across($("#across"), () => draw());
+const across = new Across($("#across"), () => {
+  draw();
+  lambda.redraw();
+});
+const lambda = new Lambda(id, across, (at) => series.secondsAt(at));
 const charts = [
   new Chart(
     $("#losses"),

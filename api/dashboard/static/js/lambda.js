@@ -37,8 +37,11 @@ class Walk {
 }
 
 export class Lambda {
-  constructor(jobId) {
+  /** `across` is what its chart runs across, and `secondsAt(iteration)` when the solver was there. */
+  constructor(jobId, across, secondsAt) {
     this.jobId = jobId;
+    this.across = across;
+    this.secondsAt = secondsAt;
     this.now = null; // the newest values in short
     this.past = null; // their history
     this.group = 0;
@@ -120,8 +123,14 @@ export class Lambda {
     await this.#drawEntries();
   }
 
+  /** Draws over time once more, after what it runs across has changed. */
+  redraw() {
+    if (this.now?.size && this.past.iteration.length) this.#drawHistory();
+  }
+
   #drawHistory() {
     const { iteration, probabilities, groups } = this.past;
+    const x = this.across.values({ iteration, seconds: iteration.map(this.secondsAt) });
     const group = groups[this.group];
     const log = this.past.scale === "log";
     const begin = groups.slice(0, this.group).reduce((sum, { size }) => sum + size, 0);
@@ -138,7 +147,7 @@ export class Lambda {
       const order = lines.map((line, place) => [toNumber(line.at(-1)), place]).sort(([a], [b]) => a - b);
       const rank = new Map(order.map(([, place], index) => [place, index / Math.max(1, order.length - 1)]));
       traces = lines.map((line, place) => ({
-        x: iteration,
+        x,
         y: line.map(toNumber).map(plottable),
         name: names[place],
         mode,
@@ -150,18 +159,18 @@ export class Lambda {
         { label: "lowest", colour: "--lower" },
       ];
     } else {
-      const edge = { x: iteration, mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" };
+      const edge = { x, mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip" };
       const band = (low, high, opacity) => [
         { ...edge, y: quantile(low) },
         { ...edge, y: quantile(high), fill: "tonexty", fillcolor: faded(colour, opacity) },
       ];
-      const end = (place, name) => ({ x: iteration, y: quantile(place), name, mode, line: { color: css("--muted"), width: 1, dash: "dot" }, hovertemplate: "%{y:.4g}" });
+      const end = (place, name) => ({ x, y: quantile(place), name, mode, line: { color: css("--muted"), width: 1, dash: "dot" }, hovertemplate: "%{y:.4g}" });
       traces = [
         ...band(1, 5, 0.16),
         ...band(2, 4, 0.26),
         end(0, "lowest"),
         end(6, "highest"),
-        { x: iteration, y: quantile(3), name: "median", mode, line: { color: colour, width: 2 }, hovertemplate: "%{y:.4g}" },
+        { x, y: quantile(3), name: "median", mode, line: { color: colour, width: 2 }, hovertemplate: "%{y:.4g}" },
       ];
       legend = [
         { label: "Median", colour: "--upper" },
@@ -172,17 +181,20 @@ export class Lambda {
     }
     const columns = lines ? names.map((name) => ({ key: name, label: name })) : probabilities.map((p) => ({ key: `quantile_${p}`, label: `${Math.round(p * 100)} %` }));
     const values = lines ?? group.value;
-    const answer = this.now.final ? this.now.iteration : null;
+    const { iteration: found } = this.now;
+    const answer = this.now.final && found !== null && (found > 0 || this.across.by !== "log") ? found : null;
+    const there = { iteration: [answer], seconds: [this.secondsAt(answer)] };
+    const spot = this.across.place(there, answer);
     this.history.render({
       traces,
       layout: layout(
-        horizontal("iteration", { tickformat: ",d", hoverformat: ",d", rangemode: "tozero" }),
+        horizontal(this.across.title, this.across.axis()),
         axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: this.past.scale === "logistic" ? [0, 1] : undefined }),
         {
           hovermode: lines ? "closest" : "x unified",
           ...(answer === null ? {} : ROOM_ABOVE),
-          shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: answer, x1: answer, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
-          annotations: answer === null ? [] : [{ x: answer, y: 1, yref: "paper", text: "the result", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
+          shapes: answer === null ? [] : [{ type: "line", yref: "paper", x0: spot, x1: spot, y0: 0, y1: 1, line: { color: css("--good"), width: 1.5, dash: "dash" } }],
+          annotations: answer === null ? [] : [{ x: this.across.text(there, answer), y: 1, yref: "paper", text: "the result", showarrow: false, xanchor: answer > iteration.at(-1) / 2 ? "right" : "left", yanchor: "bottom", font: { color: css("--good"), size: 12 } }],
         },
       ),
       legend,

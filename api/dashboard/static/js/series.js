@@ -48,6 +48,16 @@ export class Series {
     return toNumber(bucket?.first[0] ?? this.whole[metric][0]);
   }
 
+  /** When the solver was at an iteration, between the points that are held. */
+  secondsAt(wanted) {
+    if (!this.whole?.iteration.length || !wanted) return 0;
+    const { iteration, seconds } = this.whole;
+    const after = iteration.findIndex((each) => each >= wanted);
+    if (after < 0) return seconds.at(-1);
+    const [from, began] = after ? [iteration[after - 1], seconds[after - 1]] : [0, 0];
+    return began + ((seconds[after] - began) * (wanted - from)) / (iteration[after] - from);
+  }
+
   /** The errors of the hypergradient, the largest of each bucket; in the whole run, or in a view. */
   certificates({ buckets, fd_relative_error: errors } = this.whole) {
     return (buckets?.fd_relative_error.max ?? errors).filter((value) => value !== null);
