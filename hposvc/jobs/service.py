@@ -85,7 +85,9 @@ class Jobs:
         Raises hposvc.training_data.DataError.
         """
         if spec.problem is not None:
-            return own_problems.checked(spec, known(self._engine)), ()
+            from hposvc.schema import cautions  # here: it loads what a process that only reads need not
+
+            return own_problems.checked(spec, known(self._engine)), tuple(cautions.of_own_problem(spec))
         return self._datasets.check(spec, tenant=tenant)
 
     def submit(

@@ -18,6 +18,9 @@ LARGEST_STEP = 5.0
 # Features are standardized, so the curvature of the lower loss is about 1, and the largest stable step about 2.
 LARGEST_LOWER_RATE = 100.0
 
+# Per row, a hypergradient is small: 0.1 divided by its largest entry, which is what `auto` takes, may well be 100.
+LARGEST_PLAIN_RATE = 100.0
+
 # An error of so much of the hypergradient is more than its direction can be trusted with.
 LARGEST_ERROR = 0.05
 
@@ -84,6 +87,36 @@ class Seen:
 
 def of_spec(spec: JobSpec, sizes: Sizes) -> Iterator[str]:
     """What can be seen before a job has run."""
+    yield from _of_settings(spec, sizes)
+    upper = spec.solver.upper
+    if upper.learning_rate != "auto" and _is_unbounded(spec) and upper.learning_rate > LARGEST_PLAIN_RATE:
+        yield (
+            f"solver.upper.learning_rate: with {upper.optimizer}, {upper.learning_rate:g} moves λ by "
+            f"{upper.learning_rate:g} times the hypergradient, whose size is not known yet, and λ is on a logarithmic "
+            "scale; set solver.upper.clip_norm, or leave it automatic."
+        )
+
+
+def of_own_problem(spec: JobSpec) -> Iterator[str]:
+    """What can be seen of a job of kind custom: of those settings that the job names, not of its problem's defaults."""
+    lower, upper = spec.solver.lower.learning_rate, spec.solver.upper.learning_rate
+    for level, moved, rate, most in (
+        ("upper", "λ", upper, LARGEST_PLAIN_RATE),
+        ("lower", "w", lower, LARGEST_LOWER_RATE),
+    ):
+        if rate != "auto" and rate > most:
+            yield (
+                f"solver.{level}.learning_rate: {rate:g} is far above the usual; unless {moved} of this problem is "
+                "very large, or its gradients are very small, the job will probably diverge. Leave it automatic."
+            )
+
+
+def _is_unbounded(spec: JobSpec) -> bool:
+    """Whether nothing bounds an upper step: it is as long as the hypergradient makes it."""
+    return spec.solver.upper.optimizer != "adam" and spec.solver.upper.clip_norm is None
+
+
+def _of_settings(spec: JobSpec, sizes: Sizes) -> Iterator[str]:
     rate, optimizer = spec.solver.upper.learning_rate, spec.solver.upper.optimizer
     if optimizer == "adam" and rate != "auto" and rate > LARGEST_STEP:
         yield (
@@ -115,8 +148,8 @@ def of_selection(best_iteration: int, first: float, best: float, last: float) ->
 
 
 def of_run(spec: JobSpec, sizes: Sizes, seen: Seen, stopped_by: str | None) -> Iterator[str]:
-    """What a job that ran has shown, after what could be seen before."""
-    yield from of_spec(spec, sizes)
+    """What a job that ran has shown, after what could be seen before, and was not measured since."""
+    yield from _of_settings(spec, sizes)
     yield from _of_influence(spec, seen, stopped_by)
     yield from _of_steps(spec, sizes, seen)
     if seen.largest_error is not None and seen.largest_error > LARGEST_ERROR:

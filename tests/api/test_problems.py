@@ -53,3 +53,15 @@ def test_the_document_has_the_parameters_of_installed_problems(server: Server, c
     for wrong in ({"layers": [{"units": 0}]}, {"depth": 1}):
         with pytest.raises(jsonschema.ValidationError):
             jobs.validate(job(wrong))
+
+
+def test_what_is_doubtful_of_a_job_of_an_own_problem_is_said_before_it_runs(
+    server: Server, client: httpx.Client
+) -> None:
+    """Of what the job says itself: its problem knows why its own settings are unusual."""
+    unusual = {"solver": {"lower": {"learning_rate": 500}}}
+    problems.report(server.engine, [Description("mine:net", "1.0", "Learns.", {}, unusual)])
+    job: dict[str, Any] = {"kind": "custom", "problem": "mine:net"}
+    assert "learning_rate" not in client.post("/v1/jobs", json=job).json()["notice"]
+    doubtful = job | {"solver": {"upper": {"learning_rate": 1000}}}
+    assert "solver.upper.learning_rate: 1000" in client.post("/v1/jobs", json=doubtful).json()["notice"]

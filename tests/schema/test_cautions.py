@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from hposvc.schema.cautions import Seen, Sizes, of_run, of_selection, of_spec
+from hposvc.schema.cautions import Seen, Sizes, of_own_problem, of_run, of_selection, of_spec
 from hposvc.schema.spec import JobSpec
 
 ENOUGH = Sizes(upper_rows=100, hyperparameters=30)
@@ -60,6 +60,31 @@ def test_a_learning_rate_of_a_thousand_is_doubted_before_the_job_runs(level: str
     assert "1000" in sentence
     again = list(of_run(doubtful, ENOUGH, seen(*CHANGING, largest_stable_rate=0.5), "iterations"))
     assert again == [sentence]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum"])
+def test_steps_that_nothing_bounds_are_doubted_before_the_job_runs_and_measured_after(optimizer: str) -> None:
+    steps = {"learning_rate": 1000, "optimizer": optimizer}
+    (sentence,) = of_spec(spec(solver={"upper": steps}), ENOUGH)
+    assert f"solver.upper.learning_rate: with {optimizer}, 1000 moves λ by 1000 times the hypergradient" in sentence
+    assert "clip_norm" in sentence
+    assert not list(of_spec(spec(solver={"upper": steps | {"clip_norm": 0.001}}), ENOUGH))
+    assert not list(of_spec(spec(solver={"upper": steps | {"learning_rate": "auto"}}), ENOUGH))
+    tiny = [Record(1 / k, 1e-4 / k) for k in range(1, 21)]
+    assert not list(of_run(spec(solver={"upper": steps}), ENOUGH, seen(*tiny), "iterations"))
+
+
+@pytest.mark.parametrize("level", ["lower", "upper"])
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_learning_rate_of_a_thousand_is_doubted_for_an_own_problem_too(level: str, optimizer: str) -> None:
+    def custom(rate: float) -> JobSpec:
+        levels = {"upper": {"optimizer": optimizer}, "lower": {}}
+        solver = levels | {level: levels[level] | {"learning_rate": rate}}
+        return JobSpec.model_validate({"kind": "custom", "problem": "mine:curve", "solver": solver})
+
+    (sentence,) = of_own_problem(custom(1000))
+    assert f"solver.{level}.learning_rate: 1000" in sentence
+    assert not list(of_own_problem(custom(0.1)))
 
 
 def test_a_selection_loss_that_rose_is_overfitting_and_one_that_trembles_is_not() -> None:
