@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hposvc.cli import next_steps
 from hposvc.cli.naming import DatasetId, Yes, dataset_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
@@ -118,6 +119,7 @@ def add(
         print_json(added)
     else:
         console().print(dataset(added))
+        next_steps.say(next_steps.after_upload(file, added, said))
 
 
 @commands.command()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hposvc.cli import next_steps
 from hposvc.cli.data import DataFile, Encoding, require_file
 from hposvc.cli.field_help import of_field
 from hposvc.cli.naming import JobId, JobIds, Yes, job_of, sure
@@ -149,7 +150,7 @@ def results(
             )
         _show_outcome(job, as_json=as_json, suspects=suspects)
         if not as_json:
-            say_next(job)
+            _say_next(job)
         if save is not None:
             with downloading() as show:
                 for path in client.download_artifacts(job_id, save, progress=show):
@@ -323,7 +324,7 @@ def follow_to_end(client: Client, job_id: str, *, as_json: bool, then_results: b
         typer.echo(f"{job_id} is paused; it goes on with: hposvc resume {job_id}")
     elif then_results or job.error is not None:
         _show_outcome(job, as_json=False)
-        say_next(job)
+        _say_next(job)
     elif job.state == "succeeded":
         typer.echo(f"Show what it found: hposvc results {job_id}", err=True)
     _exit_like(job)
@@ -341,16 +342,9 @@ def _show_outcome(job: JobResource, *, as_json: bool, suspects: int = 10) -> Non
         console().print(failure(job))
 
 
-def say_next(job: JobResource) -> None:
-    """What to do with the results of a job that has some."""
-    if job.result is None:
-        return
-    steps = [f"Keep its files: hposvc results {job.id} --save ."]
-    if job.spec.kind != "custom":
-        steps.insert(0, f"Predict other rows: hposvc predict {job.id} FILE")
-    if job.result.get("suspects"):
-        steps.insert(0, "Check the labels of the rows above, the most suspicious first.")
-    typer.echo("\nWhat to do next:\n" + "\n".join(f"  {step}" for step in steps), err=True)
+def _say_next(job: JobResource) -> None:
+    if job.result is not None:
+        next_steps.say(next_steps.after_job(job))
 
 
 def _exit_like(job: JobResource) -> None:

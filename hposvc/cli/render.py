@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hposvc.cli.terminal import visible
 from hposvc.schema.datasets import DatasetResource
-from hposvc.schema.figures import number, percent, score
+from hposvc.schema.figures import number, percent, plural, score
 from hposvc.schema.job import JobResource
 from hposvc.schema.problems import ProblemResource
 from hposvc.schema.result import GroupWeight, JobResult, Noise, OwnNumber, OwnTable, Strength, read_result
@@ -141,7 +141,11 @@ def problems_table(found: Sequence[ProblemResource]) -> RenderableType:
         return Text("No worker has a problem installed; docs/own-problems.md says how to bring one.")
     parts: list[RenderableType] = []
     for item in found:
-        where = item.fault or (f"{item.workers} live workers have it" if item.workers else "no live worker has it")
+        where = item.fault or (
+            f"{plural(item.workers, 'live worker has', 'live workers have')} it"
+            if item.workers
+            else "no live worker has it"
+        )
         parts += [Text(f"{item.name} {item.version}", "bold"), Text(item.summary), Text(where, "dim")]
         table = Table(box=None, header_style="dim")
         for heading in ("parameter", "default", "meaning"):
@@ -168,7 +172,7 @@ def decisions_table(found: Iterable[Decision]) -> RenderableType:
 
 def dataset(found: DatasetResource) -> RenderableType:
     """A data set column by column."""
-    title = f"{found.id}  {found.name}: {found.rows:,} rows"
+    title = f"{found.id}  {found.name}: {plural(found.rows, 'row')}"
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for heading in ("column", "holds", "missing", "part", "before a model sees it"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "missing" else "left")
@@ -217,6 +221,7 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
         parts += [_models(result)]
     if result.suspects:
         parts += [Text(), _suspects(result, suspects)]
+        parts += [Text(f"Predicted by {result.opinion}.", "dim")] if result.opinion else []
     if result.check_next:
         named = ", ".join(result.check_next[:10])
         parts += [Text(), Text(f"Checking these rows by hand would tell most: {named}.")]
@@ -277,8 +282,8 @@ def _models(result: JobResult) -> Table:
 def _suspects(result: JobResult, most: int) -> Table:
     shown = (result.suspects or [])[:most]
     title = (
-        f"The {len(shown)} rows to look at first, of {count(result.suspects_total)} suspects in "
-        f"{count(result.rows)} rows"
+        f"The {plural(len(shown), 'row')} to look at first, of {_many(result.suspects_total, 'suspect')} in "
+        f"{_many(result.rows, 'row')}"
     )
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
     judged = any(row.probability_wrong is not None for row in shown)
@@ -296,10 +301,14 @@ def _suspects(result: JobResult, most: int) -> Table:
     return table
 
 
+def _many(known: int | None, one: str) -> str:
+    return f"– {one}s" if known is None else plural(known, one)
+
+
 def _noise(noise: Noise) -> Text:
     return Text(
-        f"Finding the {count(noise.planted)} planted errors: F1 {percent(noise.f1)} "
-        f"({count(noise.flagged)} rows flagged, precision {percent(noise.precision)}, "
+        f"Finding the {_many(noise.planted, 'planted error')}: F1 {percent(noise.f1)} "
+        f"({_many(noise.flagged, 'row')} flagged, precision {percent(noise.precision)}, "
         f"recall {percent(noise.recall)}, area under the ROC curve {number(noise.auc)})."
     )
 

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hposvc.cli import next_steps
 from hposvc.cli.field_help import Command, of_field
 from hposvc.cli.naming import DatasetId, complete_jobs, dataset_of, job_of
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit, Fault
+from hposvc.schema.figures import plural
 
 if TYPE_CHECKING:
     from hposvc.client import Client
@@ -83,8 +85,9 @@ def undo(
     if as_json:
         print_json(done)
     else:
-        left = f"; {done.kept:,} were replaced by newer ones, and stay" if done.kept else ""
-        typer.echo(f"{done.undone:,} decisions are undone{left}")
+        left = plural(done.kept, "was replaced by a newer one, and stays", "were replaced by newer ones, and stay")
+        undone = plural(done.undone, "decision is", "decisions are")
+        typer.echo(f"{undone} undone{f'; {left}' if done.kept else ''}")
 
 
 @commands.command("export", cls=Command)
@@ -141,9 +144,11 @@ def import_(
     if as_json:
         print_json([item.model_dump(mode="json") for item in kept])
         return
-    typer.echo(f"{len(made):,} decisions are kept")
+    typer.echo(f"{plural(len(made), 'decision is', 'decisions are')} kept")
     for each in kept:
         typer.echo(_how_to_undo(dataset_id, each.batch))
+    if made:
+        next_steps.say(next_steps.after_review(dataset_id, label))
 
 
 @commands.command(cls=Command)
@@ -166,7 +171,7 @@ def version(
     if as_json:
         print_json(made)
         return
-    typer.echo(f"{made.id}  {made.name}: {made.rows:,} rows, {_done(made)}")
+    typer.echo(f"{made.id}  {made.name}: {plural(made.rows, 'row')}, {_done(made)}")
     typer.echo(f"To tune again: hposvc tune --reviewed {made.parent}")
 
 

@@ -27,6 +27,7 @@ from hposvc.cli.jobs import follow_to_end, say_submitted, warn
 from hposvc.cli.naming import complete_datasets, dataset_of
 from hposvc.cli.support import Json, Url, client_of
 from hposvc.faults import Exit, Fault
+from hposvc.schema.figures import plural
 
 if TYPE_CHECKING:
     from hposvc.client import Client
@@ -140,5 +141,5 @@ def _say_left_out(added: DatasetResource) -> None:
     left = [f"{column.name} ({column.treatment})" for column in added.columns or [] if column.role == "ignored"]
     if left:
         more = f", and {len(left) - MOST_LEFT_OUT:,} more" if len(left) > MOST_LEFT_OUT else ""
-        many = "1 column is" if len(left) == 1 else f"{len(left):,} columns are"
+        many = plural(len(left), "column is", "columns are")
         warn(f"{many} left out: {', '.join(left[:MOST_LEFT_OUT])}{more}. All columns: hposvc data show {added.id}")

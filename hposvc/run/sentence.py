@@ -100,7 +100,7 @@ def compose_of_labels(
     else:
         found = (
             f"About {expected:,} of {wrong.rows:,} labels are wrong ({low:,} to {high:,} with 90 % confidence); "
-            f"{suspects:,} rows are suspects."
+            f"{figures.plural(suspects, 'row is a suspect', 'rows are suspects')}."
         )
     if chosen not in OURS:
         model = (

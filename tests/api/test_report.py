@@ -45,6 +45,12 @@ def test_a_whole_result_is_shown_whole(client: httpx.Client, server: Server, res
     assert "–" not in text.split("<body>")[1]
 
 
+def test_the_list_of_suspects_names_the_model_that_predicts_them(client: httpx.Client, server: Server) -> None:
+    said = "the most suspicious first. Predicted by models that have not seen the row.</caption>"
+    assert said in page(client, server, RESULT | {"opinion": "models that have not seen the row"})
+    assert "Predicted by" not in page(client, server, RESULT)
+
+
 def test_an_empty_result_is_a_page_that_says_so(client: httpx.Client, server: Server) -> None:
     text = page(client, server, {})
     assert "lacks its sentence, what it was compared with, how many iterations it took: another release" in text

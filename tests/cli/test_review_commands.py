@@ -35,7 +35,7 @@ def test_a_row_is_decided_listed_and_undone(flowers: str) -> None:
     assert "f-03: relabel to virginica" in said.output
     assert "virginica" in run("review", "list", flowers).output
     undo = said.output.splitlines()[1].removeprefix("To undo: hposvc ").split()
-    assert "1 decisions are undone" in run(*undo).output
+    assert "1 decision is undone" in run(*undo).output
     assert decided(flowers) == {}
 
 
@@ -48,6 +48,7 @@ def test_decisions_go_out_to_a_spreadsheet_and_come_back(flowers: str, tmp_path:
     file.write_text("row,decision,relabelled_to,remark\nf-03,right,,looked\nf-04,,,\nf-05,relabel,setosa,\n")
     said = run("review", "import", flowers, file)
     assert "2 decisions are kept" in said.output, said.output
+    assert f"hposvc tune --reviewed {flowers}\n" in said.output
     assert decided(flowers) == {"f-03": "right", "f-05": "relabel"}
 
 
