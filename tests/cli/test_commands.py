@@ -9,17 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from hposvc.cli.jobs import say_next
 from hposvc.db import migrate
 from hposvc.faults import Exit
-from hposvc.jobs import queries
-from hposvc.schema.spec import JobSpec
-from tests.support import serving
 from tests.support.commands import SPEC, ServerProcess, run
 from tests.support.environment import without_settings
-from tests.support.harness import UncheckedJobs
 
 
 @pytest.fixture
@@ -294,16 +288,3 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     command = [sys.executable, "-P", "-m", "hposvc", "--version"]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=without_settings())
     assert result.stdout.startswith("hposvc ")
-
-
-def test_what_to_do_next_proposes_no_prediction_where_there_is_no_model(
-    engine: sa.Engine, capsys: pytest.CaptureFixture[str]
-) -> None:
-    custom = JobSpec.model_validate({"kind": "custom", "problem": "package:name", "stop": {"iterations": 10}})
-    for spec, predicts in ((JobSpec.model_validate(serving.SPEC), True), (custom, False)):
-        job = UncheckedJobs(engine).submit(spec)
-        serving.Worker(engine).take(job, "1.0").succeed(serving.RESULT, [])
-        say_next(queries.get(engine, job.id))
-        said = capsys.readouterr().err
-        assert f"hposvc results {job.id} --save ." in said
-        assert ("hposvc predict" in said) == predicts

@@ -47,6 +47,12 @@ def test_what_cannot_be_reviewed_is_not_said_to_be() -> None:
     assert [words[0] for words in bundled] == [words[0] for words in clean] == ["predict", "results"]
 
 
+def test_no_prediction_is_proposed_where_there_is_no_model() -> None:
+    custom = {"kind": "custom", "problem": "package:name", "stop": {"iterations": 10}}
+    job = JobResource.model_validate(JOB | {"state": "succeeded", "kind": "custom", "result": RESULT, "spec": custom})
+    assert commands(after_job(job)) == [["results", job.id, "--save", "."]]
+
+
 @pytest.mark.parametrize(
     ("target", "said", "expected"),
     [
