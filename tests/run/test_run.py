@@ -212,6 +212,23 @@ def test_the_list_of_suspects_and_the_table_of_rows_say_the_same(dataset: str) -
     spec = spec.model_copy(update={"dataset": spec.dataset.model_copy(update=changes)})
     outcome = solved(spec)[0].finish()
     assert outcome.result["opinion"].startswith("the model that is handed over")
+    agree(outcome)
+
+
+@pytest.mark.parametrize("trusted", [None, "unknown"])
+def test_suspects_by_models_that_have_not_seen_the_row_are_those_of_the_table(trusted: str | None) -> None:
+    """What the default kind of λ says, and a job that trusts no row."""
+    dataset: dict[str, Any] = {"id": "sklearn:iris", "label_noise": {"rate": 0.3}, "trusted": trusted}
+    if trusted is None:
+        del dataset["trusted"]
+    spec = JobSpec.model_validate({"kind": "data_reweighting", "dataset": dataset, "stop": {"iterations": 5}})
+    outcome = solved(spec)[0].finish()
+    assert outcome.result["opinion"] == "models that have not seen the row"
+    agree(outcome)
+
+
+def agree(outcome: Outcome) -> None:
+    """Assert that the suspects of a result are there, and that rows.parquet says the same of them."""
     table = pq.read_table(io.BytesIO(outcome.artifacts["rows.parquet"])).to_pydict()
     said = {
         str(row): (predicted, probability)
