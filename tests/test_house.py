@@ -13,6 +13,7 @@ CODE = [
     file for folder in ("hposvc", "api", "workers", "migrations") for file in sorted(ROOT.glob(f"{folder}/**/*.py"))
 ]
 TESTS = [file for folder in ("tests", "benchmarks") for file in sorted(ROOT.glob(f"{folder}/**/*.py"))]
+SCREENS = [*sorted(ROOT.glob("api/dashboard/static/js/*.js")), *sorted(ROOT.glob("api/dashboard/templates/*.html"))]
 PAGES = [*ROOT.glob("*.md"), *sorted(ROOT.glob("docs/**/*.md"))]
 
 PATH = re.compile(r"(?<![\w./-])(?:hposvc|api|workers|tests|benchmarks|deploy|migrations|docs|examples)/[\w./-]*\w")
@@ -96,7 +97,9 @@ def test_pages_and_docstrings_use_the_words_of_the_glossary() -> None:
     pattern = re.compile(rf"(?<![\w`.])(?:{'|'.join(unwanted)})(?!\w)", re.IGNORECASE)
     found = {file: pattern.findall("\n".join(docstrings(file))) for file in [*CODE, *TESTS]}
     found |= {
-        page: pattern.findall(page.read_text()) for page in PAGES if page.name not in {"CHANGELOG.md", "glossary.md"}
+        page: pattern.findall(page.read_text())
+        for page in [*PAGES, *SCREENS]
+        if page.name not in {"CHANGELOG.md", "glossary.md"}
     }
     assert {file.relative_to(ROOT).as_posix(): words for file, words in found.items() if words} == {}
 

@@ -1,4 +1,4 @@
-"""What the tuned model of a job gained over the best other candidate, in one number."""
+"""What the tuned model of a job gained over the best rival, in one number."""
 
 from __future__ import annotations
 

@@ -173,7 +173,7 @@ def _of_influence(spec: JobSpec, seen: Seen, stopped_by: str | None) -> Iterator
     if seen.last_norm == 0:
         ended = f"The run was ended at iteration {seen.iterations}, because the" if stopped_by == ZERO else "The"
         yield (
-            f"{ended} hypergradient is exactly zero: λ has no influence on the validation loss. "
+            f"{ended} hypergradient is exactly zero: λ has no influence on the upper loss. "
             "Likely causes: a λ so far out that weights or strengths are zero or one to rounding "
             "(hyperparameters.initial, solver.upper.bounds), a solver.lower.learning_rate so small that the model does "
             "not move, or validation rows that the model predicts without error."

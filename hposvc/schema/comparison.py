@@ -52,8 +52,8 @@ class ComparedJob(Resource):
     """The highest finite value of the metric among the iterations that the point stands for; null where there is none.
     """
     result: dict[str, Any] | None
-    """The figures of the result that can be compared: sentence, tuned candidate, best other candidate and others. null:
-    there is no result yet.
+    """The figures of the result that can be compared: sentence, tuned candidate, best rival and others. null: there is
+    no result yet.
     """
     error: JobError | None
     """Why the job failed. null: it did not."""

@@ -54,13 +54,13 @@ class Sparkline(Resource):
 
 
 class Gain(Resource):
-    """What the tuned model gained over the best other candidate, on the test rows."""
+    """What the tuned model gained over the best rival, on the test rows."""
 
     value: float
     """Above 0 for an improvement. 0: nothing was gained."""
     of: Literal["score", "loss"]
-    """What is compared. `score`: the difference of the accuracies, 0.01 for a point. `loss`: the share of the other
-    candidate's test loss that was saved.
+    """What is compared. `score`: the difference of the accuracies, 0.01 for a point. `loss`: the share of the
+    rival's test loss that was saved.
     """
 
 

@@ -66,6 +66,14 @@ def test_lambda_runs_across_the_same_as_the_other_charts(page: Page, server: Ser
     assert page.evaluate(mark) == pytest.approx(300 * 0.0083)
 
 
+def test_one_of_a_thing_is_said_in_the_singular(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 1)
+    watch_lambda(attempt, [0])
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator(CAPTION)).to_have_text("1 point")
+    expect(page.locator("#history .caption")).to_have_text("1,079 weights at 1 iteration")
+
+
 def test_a_noisy_line_is_smoothed_and_stays_in_sight(page: Page, server: Server) -> None:
     job, attempt = running(server.engine, 0)
     rows = curve(1, 300)

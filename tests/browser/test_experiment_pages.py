@@ -51,6 +51,9 @@ def test_a_search_is_shown_from_its_answer_to_its_trials(page: Page, server: Ser
     steps = page.evaluate("document.querySelector('#best .plot').data[1].y")
     assert steps == sorted(steps, reverse=True)
     assert steps[-1] == best.value
+    steps = page.locator("#next li")
+    expect(steps.first.get_by_role("link")).to_have_attribute("href", f"/jobs/{best.job}")
+    expect(steps.last.get_by_role("link")).to_have_attribute("href", f"/new?from={best.job}")
     with page.expect_download() as download:
         page.locator("#trial-tools").get_by_role("button", name="CSV").click()
     download.value.save_as(tmp_path / "trials.csv")
@@ -63,6 +66,8 @@ def test_a_search_is_shown_from_its_answer_to_its_trials(page: Page, server: Ser
     expect(page.locator("#curves .legend")).to_contain_text("mean of 5 repeats")
     expect(page.locator(".trials thead")).to_contain_text("split seed")
     expect(page.locator("#parallel")).to_be_hidden()
+    expect(page.locator("#next li").first).to_contain_text("a suspect in most repeats")
+    expect(page.locator("#next").get_by_role("link", name="Start another job like these")).to_be_visible()
 
 
 def test_an_experiment_grows_and_is_steered(page: Page, server: Server, watch: Watch) -> None:
@@ -71,6 +76,7 @@ def test_an_experiment_grows_and_is_steered(page: Page, server: Server, watch: W
     page.goto(f"/experiments/{begun.id}")
     expect(page.get_by_role("heading", name="<b>live</b>")).to_be_visible()
     expect(page.locator(".trials tbody tr")).to_have_count(2)
+    expect(page.locator("#next")).to_be_hidden()
     lab.play(lab.waiting(begun.id)[0], by_decay)
     expect(page.locator(".tile", has_text="Trials")).to_contain_text("1 of 8")
     page.get_by_role("button", name="Pause").click()

@@ -6,13 +6,16 @@ import json
 import re
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
 from hposvc.access import keys
 from hposvc.jobs import queries
 from tests.support.browser import Watch, faults
+from tests.support.experimenting import staged
 from tests.support.predicting import job_with_model
+from tests.support.reviewing import judged_job
 from tests.support.reviews_of_products import reviews_csv
 from tests.support.serving import RESULT, Server, running, submit, succeeded
 
@@ -116,6 +119,7 @@ def test_a_result_says_what_to_do_next(page: Page, server: Server) -> None:
     page.goto(f"/jobs/{job.id}")
     steps = page.locator("#next")
     expect(steps).to_contain_text("A check of these rows would tell most: 7, 12.")
+    expect(steps.get_by_role("link", name="Predict other rows")).to_have_attribute("href", "#predict")
     steps.get_by_role("button", name="Copy").click()
     expect(steps.get_by_role("button", name="Copied")).to_be_visible()
     assert page.evaluate("navigator.clipboard.readText()") == f"hposvc predict {job.id} FILE"
@@ -195,8 +199,22 @@ def test_every_link_to_a_word_leads_to_its_meaning(page: Page, server: Server) -
     job, _ = running(server.engine, 20)
     page.goto(f"/jobs/{job.id}")
     expect(page.locator("#losses .caption")).to_have_text("20 points")
-    for link in page.locator("a.term").all():
-        assert (link.get_attribute("href") or "").removeprefix("/glossary#") in known
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+        judged = judged_job(server, client)
+    search, repeats = staged(server.engine, 4)
+    for path, said, words in (
+        ("/", "#words", {"upper-loss", "gain", "rival"}),
+        (f"/compare?jobs={job.id},{judged}", "#results table", {"rival", "gain", "suspect"}),
+        (f"/jobs/{judged}/review", "#row .verdict", {"opinion"}),
+        (f"/experiments/{search}", "#tiles .tile", {"selection-loss", "trial"}),
+        (f"/experiments/{repeats}", "#rivals table", {"rival"}),
+        (f"/jobs/{job.id}", "#losses svg", {"upper-loss", "gain"}),
+    ):
+        page.goto(path)
+        expect(page.locator(said).first).to_be_visible()
+        links = page.locator("a.term").all()
+        found = {(link.get_attribute("href") or "").removeprefix("/glossary#") for link in links}
+        assert words <= found <= known, path
     page.locator("#tiles").get_by_role("link", name="Upper loss").click()
     expect(page.locator("#upper-loss + dd")).to_contain_text("λ moves to reduce it")
     expect(page.locator("#upper-loss")).to_be_in_viewport()

@@ -52,6 +52,7 @@ def test_rows_are_decided_by_keyboard_alone(page: Page, flowers: Reviewed) -> No
     card = shows(page, "f-03")
     expect(card).to_be_focused()
     expect(card.locator(".verdict")).to_contain_text("99.0 %")
+    expect(card).to_contain_text("The opinion is that of models that have not seen the row.")
     expect(card.locator("tr.against")).to_have_count(2)  # length and width; a text that no other row has says nothing
     page.keyboard.press("s")  # one letter tells setosa from the others
     shows(page, "f-10")

@@ -283,7 +283,7 @@ def test_a_run_without_influence_ends_and_says_why() -> None:
     assert len(iterations) < 400
     result = run.finish().result
     assert result["stopped_by"] == "zero_hypergradient"
-    assert any("no influence on the validation loss" in warning for warning in result["warnings"])
+    assert any("no influence on the upper loss" in warning for warning in result["warnings"])
 
 
 def test_a_lower_step_beyond_the_stable_one_is_said_after_a_resume_too() -> None:

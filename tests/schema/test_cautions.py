@@ -44,7 +44,7 @@ CONSTANT = [Record(1 / k, 0.5) for k in range(1, 21)]
         ({"radius": 3.0}, ENOUGH, seen(Record(fd_relative_error=0.3)), "off by up to 30 %: solver.radius 3"),
         ({}, ENOUGH, seen(Record(fd_relative_error=0.3)), "use float64"),
         ({}, ENOUGH, seen(*CONSTANT), "the same in all 20 iterations"),
-        ({}, ENOUGH, seen(Record(hypergradient_norm=0.0)), "no influence on the validation loss"),
+        ({}, ENOUGH, seen(Record(hypergradient_norm=0.0)), "no influence on the upper loss"),
     ],
 )
 def test_what_can_be_seen_is_said(settings: dict[str, Any], sizes: Sizes, what_was_seen: Seen, said: str) -> None:

@@ -86,6 +86,7 @@ def judged_job(
     suspects = [{name: files[name][rank] for name in listed} for rank in range(len(wrong))]
     suspects = [suspect | {"predicted_probability": 0.97} for suspect in suspects]
     result = RESULT | {"noise": None, "wrong_rows": wrong_rows, "suspects": suspects, "suspects_total": len(wrong)}
+    result |= {"opinion": "models that have not seen the row"}
     kept = answer(server.settings.data_dir, files, "rows")
     of_file = {"id": dataset, "label": "kind", "id_column": "id", "trusted": "unknown"}
     return succeeded(server.engine, result, [kept], name="flowers", dataset=of_file).id

@@ -3,7 +3,7 @@
 import { ofSpikes, smoothed, withoutSpikes } from "./across.js";
 import { h, show } from "./dom.js";
 import { Figure, css, decades, faded, horizontal, axis, layout, plottable } from "./figure.js";
-import { count } from "./format.js";
+import { count, counted } from "./format.js";
 import { choose, chosen } from "./view.js";
 
 /** Space for text above the plot, where no line crosses it. */
@@ -193,9 +193,9 @@ export class Chart {
     const { view, total, range } = this.series;
     const broken = present.map(({ metric, label }) => [label, this.series.nonFinite(metric)]).filter(([, { at }]) => at.length);
     const parts = [];
-    if (present.every(({ points }) => points)) parts.push(`checked at ${count(this.series.certificates(view).length)} of ${count(view.iteration.length)} points`);
-    else if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${count(total)} points; the band is min to max`);
-    else parts.push(`${count(view.iteration.length)} ${view.iteration.length === 1 ? "point" : "points"}`);
+    if (present.every(({ points }) => points)) parts.push(`checked at ${count(this.series.certificates(view).length)} of ${counted(view.iteration.length, "point")}`);
+    else if (view.downsampled) parts.push(`${count(view.iteration.length)} of ${counted(total, "point")}; the band is min to max`);
+    else parts.push(counted(view.iteration.length, "point"));
     if (range) parts.push(`iterations ${count(range[0])} to ${count(range[1])}`);
     const spikes = this.log === true ? null : this.#spikes();
     if (spikes) parts.push(ofSpikes(spikes, "Log"));

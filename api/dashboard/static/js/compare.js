@@ -2,7 +2,7 @@
 
 import { axisOf, ofSpikes, smoothed, titleOf, withoutSpikesOf } from "./across.js";
 import { ApiProblem, get } from "./api.js";
-import { $, h, icon, keepFocus, show } from "./dom.js";
+import { $, h, icon, keepFocus, show, term } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
 import { count, duration, number, percent, score, scoreName, toNumber } from "./format.js";
 import { byLoss, gain } from "./gain.js";
@@ -169,7 +169,7 @@ function line(label, values, show, better = null) {
   );
 }
 
-/** What the tuned model gained over the best other candidate. No job is marked: gains on different data cannot be compared. */
+/** What the tuned model gained over the best rival. No job is marked: gains on different data cannot be compared. */
 function gained({ kind, result }) {
   if (!result?.tuned || !result.best_rival) return h("td", {}, "–");
   const { text, good } = gain(result.tuned, result.best_rival, kind, result.score_name);
@@ -184,13 +184,13 @@ function results(drawn) {
   const rows = [
     h("tr", {}, h("th", { scope: "row" }, "State"), all.map((job) => h("td", {}, stateBadge(job)))),
     line("Iterations", all.map((job) => job.progress.iteration), (value) => count(value)),
-    line("Best upper loss", all.map((job) => job.best.upper_loss), number, "min"),
+    line(term("Best upper loss", "upper-loss"), all.map((job) => job.best.upper_loss), number, "min"),
     line(`${metric.selectedOptions[0].text} now`, drawn.map((job) => job.y.filter((value) => value !== null).at(-1) ?? null), number, HIGHER_IS_BETTER.has(comparison.metric) ? "max" : "min"),
     line(`Test ${scoreName(name)}, tuned`, of(({ tuned }) => tuned?.test_score ?? null), (value) => score(value, name), "max"),
     line("Test loss, tuned", of(({ tuned }) => tuned?.test_loss ?? null), number, "min"),
-    line("Best other candidate", all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
-    h("tr", {}, h("th", { scope: "row" }, "Gain over it"), all.map(gained)),
-    line("Suspects", of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
+    line(term("Best rival", "rival"), all.map(({ kind, result }) => result?.best_rival && `${byLoss(kind, result.score_name) ? `loss ${number(result.best_rival.test_loss)}` : score(result.best_rival.test_score, result.score_name)}: ${result.best_rival.label}`), (value) => value),
+    h("tr", {}, h("th", { scope: "row" }, term("Gain over it", "gain")), all.map(gained)),
+    line(term("Suspects", "suspect"), of(({ suspects_total: total, rows }) => (rows && total !== null ? `${count(total)} of ${count(rows)}` : null)), (value) => value),
     all.some((job) => job.result?.f1 !== null && job.result) && line("F1 of planted errors", of(({ f1 }) => f1), (value) => percent(value), "max"),
     line("Seconds of solving", of(({ seconds }) => seconds), duration, "min"),
     line("Stopped by", of(({ stopped_by: by }) => by), (value) => value.replaceAll("_", " ")),

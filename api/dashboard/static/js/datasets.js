@@ -3,7 +3,7 @@
 import { ApiProblem, Unreachable, call, get } from "./api.js";
 import { offerColumns } from "./begin.js";
 import { $, ask, h, icon, keepFocus, show } from "./dom.js";
-import { age, bytes, count, local } from "./format.js";
+import { age, bytes, count, counted, local } from "./format.js";
 import { at, here } from "./place.js";
 import { poll } from "./poll.js";
 import { choose, chosen } from "./view.js";
@@ -189,7 +189,7 @@ form.addEventListener("submit", async (event) => {
     const dataset = await sending.done;
     if (dataset === null) say("warn", "slash", "Stopped", h("p", {}, "Nothing was stored."));
     else {
-      say("good", "check", `${dataset.name}: ${count(dataset.rows)} rows`, h("p", {}, "Its id for a job: ", h("code", {}, dataset.id), "."));
+      say("good", "check", `${dataset.name}: ${counted(dataset.rows, "row")}`, h("p", {}, "Its id for a job: ", h("code", {}, dataset.id), "."));
       open.add(dataset.id);
       noteOpen();
       form.reset();

@@ -16,6 +16,9 @@ export function h(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** A word that leads to its meaning in the glossary. */
+export const term = (text, word) => h("a", { class: "term", href: `/glossary#${word}` }, text);
+
 /** An element of a drawing: like `h`, of attributes alone. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS(SVG, tag);

@@ -1,9 +1,9 @@
 // The page of an experiment: what it found, its trials as curves, as a table, and by their settings.
 
 import { ApiProblem, call, get, getAgain } from "./api.js";
-import { $, ask, bar, h, icon, keepFocus, show } from "./dom.js";
+import { $, ask, bar, h, icon, keepFocus, show, term } from "./dom.js";
 import { Figure, axis, css, faded, horizontal, layout, plotlyReady, plottable } from "./figure.js";
-import { age, count, local, number, percent, score, subject, subjectId, toNumber } from "./format.js";
+import { age, count, counted, local, number, percent, score, subject, subjectId, toNumber } from "./format.js";
 import { parallel } from "./parallel.js";
 import { at } from "./place.js";
 import { poll } from "./poll.js";
@@ -91,6 +91,8 @@ function header() {
     h("time", { datetime: created, "data-age": true, title: local(created) }, age(created)),
   );
   show($("#answer"), Boolean(result || notice));
+  show($("#next"), Boolean(result));
+  $("#next ul").replaceChildren(...steps().map((parts) => h("li", {}, ...parts)));
   $("#sentence").textContent = result?.sentence ?? "";
   show($("#sentence"), Boolean(result));
   $("#notice").textContent = notice ?? "";
@@ -114,9 +116,21 @@ function header() {
   actions();
 }
 
+/** What a person may want to do with the result. */
+function steps() {
+  const { result, best: leading, spec } = experiment;
+  if (!result) return [];
+  const job = leading?.job ?? trials.find(({ state, job }) => job && state === "succeeded")?.job;
+  const again = job && [h("a", { href: `/new?from=${encodeURIComponent(job)}` }, leading ? "Start another job from the best trial" : "Start another job like these"), ", with other settings or more iterations."];
+  if (leading) return [leading.job && [h("a", { href: `/jobs/${encodeURIComponent(leading.job)}` }, "Use the model of the best trial"), ": the page of its job predicts other rows and has its report."], again].filter(Boolean);
+  const checked = spec.job.kind === "data_reweighting" && ["Check the labels of the rows that are a suspect in most repeats, if there are any below."];
+  return [checked, again].filter(Boolean);
+}
+
+const TERMS = { "Lowest loss": "selection-loss", Trials: "trial" };
 const tiles = [];
 function tile(label, value, under, tone = "") {
-  tiles.push(h("div", { class: "tile" }, h("span", { class: "label" }, label), h("span", { class: `value figures ${value === "–" ? "" : tone}` }, value), h("span", { class: "under" }, under)));
+  tiles.push(h("div", { class: "tile" }, h("span", { class: "label" }, TERMS[label] ? term(label, TERMS[label]) : label), h("span", { class: `value figures ${value === "–" ? "" : tone}` }, value), h("span", { class: "under" }, under)));
 }
 
 function actions() {
@@ -187,7 +201,7 @@ function manyAndBest(drawn) {
     traces.push({ ...points(leading), mode: "lines", line: { color: css("--line-1"), width: 2.5 }, hovertemplate: `trial ${leading.number}: %{y:.4g}<extra></extra>` });
     legend.push({ label: `the best, trial ${leading.number}`, colour: "--line-1" });
   }
-  return [traces, legend, `the lowest selection loss so far (upper loss without selection rows) of ${count(drawn.length)} trials`];
+  return [traces, legend, `the lowest selection loss so far (upper loss without selection rows) of ${counted(drawn.length, "trial")}`];
 }
 
 function meanAndBand(drawn) {
@@ -203,7 +217,7 @@ function meanAndBand(drawn) {
     { ...edge, y: means.map((mean, place) => plottable(mean + deviations[place])), fill: "tonexty", fillcolor: faded(line, 0.2) },
     { x, y: means.map(plottable), mode: "lines", line: { color: line, width: 2 }, hovertemplate: "%{y:.4g}<extra></extra>" },
   ];
-  const legend = [{ label: `mean of ${drawn.length} repeats`, colour: "--line-1" }, { label: "± one standard deviation", colour: "--line-1", dash: "band" }];
+  const legend = [{ label: `mean of ${counted(drawn.length, "repeat")}`, colour: "--line-1" }, { label: "± one standard deviation", colour: "--line-1", dash: "band" }];
   return [traces, legend, "the lowest selection loss so far (upper loss without selection rows)"];
 }
 
@@ -221,7 +235,7 @@ function drawBest() {
     ],
     layout: layout(horizontal("trial", { tickformat: ",d" }), axis("", { tickformat: "~g" }), { hovermode: "closest" }),
     legend: [{ label: "loss of a trial", colour: "--line-2", dash: "dot" }, { label: "lowest so far", colour: "--line-1" }],
-    caption: `${count(ended.length)} trials with a loss`,
+    caption: `${counted(ended.length, "trial")} with a loss`,
     columns: [{ key: "trial", label: "Trial", whole: true }, { key: "loss", label: "Loss" }, { key: "lowest", label: "Lowest so far" }],
     rows: () => ended.map((trial, place) => [trial.number, trial.value, lowest[place]]),
   });

@@ -25,6 +25,9 @@ export const sentenceCase = (text) => text.replace(/^[a-z]/, (letter) => letter.
 
 export const count = (value) => COUNT.format(value);
 
+/** A number of things: "1 row", "2 rows". */
+export const counted = (many, one) => `${count(many)} ${one}${many === 1 ? "" : "s"}`;
+
 export function percent(value, digits = 1) {
   const x = toNumber(value);
   if (x === null || !Number.isFinite(x)) return number(value);

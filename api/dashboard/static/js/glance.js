@@ -1,12 +1,12 @@
 // A job at a glance: does it converge, how large is the error of its hypergradient, what is λ, what was gained.
 
-import { h } from "./dom.js";
+import { h, term } from "./dom.js";
 import { age, count, duration, number, percent, sentenceCase, toNumber } from "./format.js";
 import { bestCandidate, byLoss, gain } from "./gain.js";
 import { hardlyMoved } from "./lambda.js";
 import { TERMINAL, progressBar } from "./states.js";
 
-const WORDS = { "Upper loss": "upper-loss", "Hypergradient norm": "hypergradient", "Hypergradient error": "certificate", λ: "hyperparameters", "Gain over the best other candidate": "candidate" };
+const WORDS = { "Upper loss": "upper-loss", "Hypergradient norm": "hypergradient", "Hypergradient error": "certificate", λ: "hyperparameters", "Gain over the best rival": "gain" };
 const BROKEN = new Set(["NaN", "∞", "−∞"]);
 const rate3 = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
@@ -19,14 +19,11 @@ export function tiles(job, series, lambda) {
   return [progress(job, series), loss(job, series), norm(job, series), certificate(job, series), hyperparameters(lambda, TERMINAL.has(job.state)), gained(job)];
 }
 
-/** Where the glossary says what a word means. */
-const meaning = (word) => `/glossary#${word}`;
-
 const tile = (label, value, under, tone = "", word = WORDS[label]) =>
   h(
     "div",
     { class: "tile" },
-    h("span", { class: "label" }, word ? h("a", { class: "term", href: meaning(word) }, label) : label),
+    h("span", { class: "label" }, word ? term(label, word) : label),
     h("span", { class: `value figures ${BROKEN.has(value) ? "broken" : tone}` }, value),
     h("span", { class: "under figures" }, ...[under].flat()),
   );
@@ -85,7 +82,7 @@ function certificate(job, series) {
   const certified = series.empty ? [] : series.certificates();
   if (!certified.length) {
     const every = job.spec.solver.certify_every;
-    return tile(label, "–", every === "auto" ? "checked about ten times in a run" : every ? `checked every ${count(every)} iterations` : ["not checked: ", h("code", {}, "certify_every: 100")]);
+    return tile(label, "–", every === "auto" ? "checked about ten times in a run" : every ? `checked every ${every === 1 ? "iteration" : `${count(every)} iterations`}` : ["not checked: ", h("code", {}, "certify_every: 100")]);
   }
   const worst = Math.max(...certified);
   if (BROKEN.has(number(job.latest.hypergradient_norm))) {
@@ -120,9 +117,9 @@ function short(value) {
   return value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1) : Number(value.toPrecision(2)).toString();
 }
 
-/** The tuned model against the best other candidate, by the measure of its kind of job. */
+/** The tuned model against the best rival, by the measure of its kind of job. */
 function gained(job) {
-  const label = "Gain over the best other candidate";
+  const label = "Gain over the best rival";
   if (!job.result) return tile(label, "–", TERMINAL.has(job.state) ? "no result" : "known at the end");
   if (job.result.problem) {
     const [first] = job.result.numbers;

@@ -79,7 +79,7 @@ function render(items, next) {
   if (wanted.length !== body.children.length || wanted.some((row, index) => row !== body.children[index])) {
     keepFocus(body, () => body.replaceChildren(...wanted));
   }
-  show($("#jobs"), items.length > 0);
+  for (const part of ["#jobs", "#words"]) show($(part), items.length > 0);
   show($("#empty"), items.length === 0 && !filtered);
   show($("#none"), items.length === 0 && filtered);
   show(more, next !== null);

@@ -4,7 +4,7 @@ import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
 import { ROOM_ABOVE } from "./chart.js";
 import { $, bar, h, show } from "./dom.js";
 import { Figure, axis, css, decades, faded, horizontal, layout, plottable } from "./figure.js";
-import { count, number, percent, sentenceCase, toNumber } from "./format.js";
+import { count, counted, number, percent, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 import { choose, chosen } from "./view.js";
 
@@ -198,7 +198,7 @@ export class Lambda {
         },
       ),
       legend,
-      caption: `${count(group.size)} ${group.size === 1 ? this.noun.one : this.noun.many} at ${count(iteration.length)} iterations`,
+      caption: `${count(group.size)} ${group.size === 1 ? this.noun.one : this.noun.many} at ${counted(iteration.length, "iteration")}`,
       columns: [{ key: "iteration", label: "Iteration", whole: true }, ...columns],
       rows: () => iteration.map((at, index) => [at, ...values.map((line) => line[index])]),
     });

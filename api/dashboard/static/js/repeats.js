@@ -40,7 +40,7 @@ export async function details(path, kind) {
     show($("#suspects"), found.total > 0);
     const rows = found.items.map((row) => [row.row_id, row.label, `${row.suspect} of ${row.judged}`, percent(row.probability_wrong)]);
     const made = table(["Row", "Label", "Suspect in", "Probability wrong, mean"], rows);
-    made.append(h("caption", {}, `${count(found.items.length)} of ${count(found.total)} rows that were a suspect in some repeat. A row is judged where it is a training row.`));
+    made.append(h("caption", {}, `${count(found.items.length)} of ${found.total === 1 ? "1 row that was" : `${count(found.total)} rows that were`} a suspect in some repeat. A row is judged where it is a training row.`));
     $("#suspects .scroll").replaceChildren(made);
   } else {
     const found = await get(`${path}/strengths?limit=${LISTED}`);

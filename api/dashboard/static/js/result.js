@@ -2,7 +2,7 @@
 
 import { get, jobPath } from "./api.js";
 import { $, bar, copyButton, download, h, icon, show } from "./dom.js";
-import { count, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
+import { count, counted, csv, number, percent, score, scoreName, sentenceCase, toNumber } from "./format.js";
 import { Pictures } from "./pictures.js";
 
 /** Draws the result that the job contains. */
@@ -35,7 +35,7 @@ function steps(job) {
   return [
     rows?.length && (reviewable(job) ? [h("a", { href: `/jobs/${job.id}/review` }, "Review the labels"), ", the most suspicious first, by keyboard; then tune again."] : ["Check the labels of the suspects below, the most suspicious first."]),
     worth?.length && [`A check of these rows would tell most: ${worth.slice(0, FEW).join(", ")}.`],
-    !job.spec.problem && ["Predict other rows, on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
+    !job.spec.problem && [h("a", { href: "#predict" }, "Predict other rows"), " from a file, here or on the command line: ", h("code", {}, command), " ", copyButton("Copy", () => command)],
     [h("a", { href: jobPath(job.id, "/report") }, "Print the report"), ", or send it to somebody."],
     [h("a", { href: `/new?from=${encodeURIComponent(job.id)}` }, "Start another job from this one"), ", with other settings or another seed."],
   ]
@@ -98,7 +98,7 @@ function noise(scores) {
   if (!scores) return;
   const facts = [
     ["Planted", "wrong labels in the training rows", count(scores.planted)],
-    ["Flagged", "rows with low weight", count(scores.flagged)],
+    ["Flagged", "suspects among these rows", count(scores.flagged)],
     ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
     ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
     ["F1", "of precision and recall", percent(scores.f1)],
@@ -134,10 +134,11 @@ class Own {
   }
 }
 
+const have = (many) => (many === 1 ? "has" : "have");
 let own = null;
 let ranked = false; // whether the job left all of its rows
 
-/** The rows with low weight. */
+/** The suspects: rows to look at. */
 function suspects(job) {
   const { suspects: all, suspects_total: total, rows } = job.result;
   const card = $("#suspects");
@@ -145,10 +146,10 @@ function suspects(job) {
   if (!all?.length) return;
   const wrong = job.result.wrong_rows;
   $("#suspects-about").textContent = wrong
-    ? `${count(total)} of ${count(wrong.rows)} rows have a label that is probably wrong (probability above ${percent(wrong.suspect_above)}). ` +
-      `About ${count(Math.round(wrong.expected))} labels are wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`
-    : `${count(total)} of ${count(rows)} training rows have low weight: with them, the model does worse on the trusted rows. ` +
-      "Check their labels first, starting with the lowest weight.";
+    ? `${count(total)} of ${counted(wrong.rows, "row")} ${have(total)} a label that is probably wrong (probability above ${percent(wrong.suspect_above)}). ` +
+      `About ${counted(Math.round(wrong.expected), "label")} ${Math.round(wrong.expected) === 1 ? "is" : "are"} wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`
+    : `${count(total)} of ${counted(rows, "training row")} ${have(total)} low weight: with ${total === 1 ? "it" : "them"}, the model does worse on the trusted rows. ` +
+      `Check ${total === 1 ? "its label" : "their labels"} first${total === 1 ? "" : ", starting with the lowest weight"}.`;
   if (job.result.opinion) $("#suspects-about").textContent += ` Predicted by ${job.result.opinion}, here and in the CSV files.`;
   const columns = ["rank", "row_id", "label", "weight", "predicted", "predicted_probability", ...(wrong ? ["probability_wrong"] : [])];
   const button = h("button", { type: "button", class: "button small", title: `The first ${all.length} as CSV` }, icon("download"), "CSV");
@@ -161,7 +162,7 @@ function suspects(job) {
     h("a", { id: "all-rows", class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
   );
   const more = $("#all-suspects");
-  more.textContent = `Show ${all.length} rows`;
+  more.textContent = `Show ${counted(all.length, "row")}`;
   more.onclick = () => {
     shown = all.length;
     table(job);

@@ -2,9 +2,9 @@
 
 import { ApiProblem, Unreachable, get, jobPath } from "./api.js";
 import { Decisions } from "./decisions.js";
-import { $, ask, h, icon, keepFocus, show } from "./dom.js";
+import { $, ask, h, icon, keepFocus, show, term } from "./dom.js";
 import { against, speaking, scalesOf, similar, usual } from "./evidence.js";
-import { count, percent } from "./format.js";
+import { count, counted, percent } from "./format.js";
 import { meant, shortest } from "./keys.js";
 import { offer } from "./outcome.js";
 import { Pictures } from "./pictures.js";
@@ -132,7 +132,7 @@ const classes = () => classNames;
 function frame(label) {
   show(root);
   $("#job-name").textContent = job.name ?? id;
-  $("#about").replaceChildren(h("span", {}, dataset.name), h("span", {}, `column ${label}`), h("span", { class: "figures" }, `${count(dataset.rows)} rows`));
+  $("#about").replaceChildren(h("span", {}, dataset.name), h("span", {}, `column ${label}`), h("span", { class: "figures" }, counted(dataset.rows, "row")));
   const given = [...new Set(rows.map((row) => row.label))].sort();
   const wanted = $('#filters [name="label"]');
   wanted.replaceChildren(h("option", { value: "" }, "anything"), ...given.map((name) => h("option", { value: name }, name)));
@@ -297,9 +297,10 @@ function shown(row) {
       "dl",
       { class: "verdict" },
       h("div", {}, h("dt", {}, "Labelled"), h("dd", {}, row.label)),
-      h("div", {}, h("dt", {}, "Opinion"), h("dd", { class: row.predicted === row.label ? null : "other" }, row.predicted, (row.probability ?? null) !== null && h("span", { class: "under figures" }, percent(row.probability)))),
+      h("div", {}, h("dt", {}, term("Opinion", "opinion")), h("dd", { class: row.predicted === row.label ? null : "other" }, row.predicted, (row.probability ?? null) !== null && h("span", { class: "under figures" }, percent(row.probability)))),
       wrong !== null && h("div", {}, h("dt", {}, "Label wrong"), h("dd", { class: "figures" }, percent(wrong))),
     ),
+    job.result.opinion && h("p", { class: "under" }, `The opinion is that of ${job.result.opinion}.`),
     h("p", { class: "said" }, ...(typed ? [h("strong", {}, `${typed}…`), " ", classes().length ? meant(typed, classes()).matches.join(", ") : "Enter takes this number"] : decided ? verdict(decided) : [h("span", { class: "under" }, "Not decided yet")])),
     pictures.known && h("div", { class: "large" }, pictures.picture(row.row_id, LARGE)),
     ordered.length > 0 &&
@@ -409,7 +410,7 @@ function acceptable() {
 
 function countThem() {
   const some = acceptable().length;
-  $("#bulk-count").textContent = some ? `${count(some)} rows that are not decided get the label of the opinion.` : "No undecided row is so likely to be wrong.";
+  $("#bulk-count").textContent = some ? (some === 1 ? "1 row that is not decided gets the label of the opinion." : `${count(some)} rows that are not decided get the label of the opinion.`) : "No undecided row is so likely to be wrong.";
   $('#bulk button[value="yes"]').disabled = some === 0;
 }
 
@@ -422,7 +423,7 @@ $("#many").addEventListener("click", () => {
     decisions.decide(new Map(some.map((row) => [row.row_id, { decision: "relabel", relabelled_to: row.predicted }])));
     place = null;
     go(next());
-    say("good", "check", `${count(some.length)} rows are relabelled as the opinion says.`, h("button", { type: "button", class: "link", onclick: () => (undo(), card.focus()) }, "Undo"));
+    say("good", "check", `${counted(some.length, "row")} ${some.length === 1 ? "is" : "are"} relabelled as the opinion says.`, h("button", { type: "button", class: "link", onclick: () => (undo(), card.focus()) }, "Undo"));
   });
 });
 
