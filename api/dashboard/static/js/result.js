@@ -98,7 +98,7 @@ function noise(scores) {
   if (!scores) return;
   const facts = [
     ["Planted", "wrong labels in the training rows", count(scores.planted)],
-    ["Flagged", "suspects among these rows", count(scores.flagged)],
+    ["Flagged", "suspects among the training rows", count(scores.flagged)],
     ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
     ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
     ["F1", "of precision and recall", percent(scores.f1)],
