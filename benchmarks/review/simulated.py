@@ -53,7 +53,7 @@ def reviewed(arrays: Arrays) -> list[list[float]]:
     classifier = SoftmaxRegression()
     found = []
     for _ in range(arrays["rounds"] + 1):
-        known = Labels(x[~checked], labels[~checked], x[checked], labels[checked], arrays["classes"])
+        known = Labels(x[~checked], labels[~checked], x[checked], labels[checked], arrays["classes"], picked=True)
         said = analysis.analyse(known, classifier)
         model = analysis.fit_candidate(known, classifier, said, "posterior", analysis.FINAL_STEPS)
         predicted = classifier.predict(model, arrays["x_test"]).argmax(1)

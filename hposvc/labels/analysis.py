@@ -146,6 +146,7 @@ def _explain(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[Ex
     starts, alone = [first_noise(labels, base[1])], None
     if len(labels.trusted):
         alone = trusted_alone(labels, classifier, effort.penalties, steps=effort.steps)
+    if alone is not None and labels.has_judges:
         exact = soft(one_hot(labels.trusted, labels.classes))
         model = classifier.fit(labels.trusted_features, exact, alone[0], steps=2 * effort.steps)
         starts.insert(0, noise_matrix.fit(classifier.predict(model, labels.features), labels.given))
@@ -256,7 +257,7 @@ def _climb(
             opinion = cross_fit(labels, classifier, penalty, losses, starts=opinion.models, steps=20)
         calibrated = calibrate(labels, opinion, noise, pseudo_rows=pseudo_rows, rounds=2, fit_noise=True)
         pseudo_rows, noise, optimism = noise_matrix.shrink(
-            calibrated.q, labels.given, calibrated.noise, labels.folds, dominant=not len(labels.trusted)
+            calibrated.q, labels.given, calibrated.noise, labels.folds, dominant=not labels.has_judges
         )
     value = log_likelihood(labels, opinion.q, opinion.q_trusted, noise) - optimism
     return _Start(value, penalty, noise, opinion, optimism, pseudo_rows)

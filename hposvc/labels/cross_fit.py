@@ -10,7 +10,7 @@ with q of models that were trained without row i or j. It chooses whatever is to
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -40,7 +40,9 @@ CALIBRATION_SPREAD = 0.7
 class Labels:
     """Rows whose labels were not checked, (n,), and trusted rows, (m,), of which there may be none.
 
-    ``features`` (n, d) and ``trusted_features`` (m, d) are standardized.
+    ``features`` (n, d) and ``trusted_features`` (m, d) are standardized. ``picked`` says that the trusted rows were picked
+    for a check, as a review does with the most suspicious ones. They are right, and models learn from them, but they
+    are not like the others: nothing about the others is judged by them.
     """
 
     features: Floats
@@ -49,6 +51,12 @@ class Labels:
     trusted: Integers
     classes: int
     seed: int = 0
+    picked: bool = False
+
+    @property
+    def has_judges(self) -> bool:
+        """Whether there are trusted rows that are like the others."""
+        return len(self.trusted) > 0 and not self.picked
 
     @cached_property
     def folds(self) -> Integers:
@@ -62,9 +70,7 @@ class Labels:
 
     def some(self, rows: Integers) -> Labels:
         """Only these of the unchecked rows, and all of the trusted ones."""
-        return Labels(
-            self.features[rows], self.given[rows], self.trusted_features, self.trusted, self.classes, self.seed
-        )
+        return replace(self, features=self.features[rows], given=self.given[rows])
 
 
 @dataclass(frozen=True)

@@ -57,10 +57,10 @@ def nearly_right(classes: int) -> Floats:
 def first_noise(labels: Labels, base: Opinion) -> Floats:
     """Where T may start, by the opinion ``base`` of a model that took all labels as right.
 
-    With trusted rows, by the labels that it gives to those of each class (Hendrycks et al., 2018, "Using Trusted Data
+    With trusted rows that are like the others, by the labels that it gives to those of each class (Hendrycks et al., 2018, "Using Trusted Data
     to Train Deep Networks on Labels Corrupted by Severe Noise"). Without, by confident learning.
     """
-    if not len(labels.trusted):
+    if not labels.has_judges:
         return noise_matrix.confident_joint(base.q, labels.given)
     counts = 2 * np.eye(labels.classes) + one_hot(labels.trusted, labels.classes).T @ base.q_trusted
     noise: Floats = counts / counts.sum(1, keepdims=True)

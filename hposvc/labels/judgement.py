@@ -59,15 +59,16 @@ def threshold(wrong: Floats, *, noise_likely: bool) -> float:
 
 
 def judge(labels: Labels, explanation: Explanation) -> Judgement:
-    """Judge the unchecked rows by what explains the labels, which trusted rows correct."""
+    """Judge the unchecked rows by what explains the labels, which trusted rows correct if they are like the others."""
     n, posterior, opinion = len(labels.given), explanation.posterior, explanation.opinion
     wrong = wrong_of_all(labels, posterior)
-    found = recalibrate(
-        Scores(wrong[:n], doubt(opinion.q, labels.given)), Scores(wrong[n:], doubt(opinion.q_trusted, labels.trusted))
-    )
-    if not len(labels.trusted):
+    judges = Scores(wrong[n:], doubt(opinion.q_trusted, labels.trusted))
+    if not labels.has_judges:
+        judges = Scores(wrong[:0], wrong[:0])
+    found = recalibrate(Scores(wrong[:n], doubt(opinion.q, labels.given)), judges)
+    if not labels.has_judges:
         interval = _widened(explanation.wrong_rows, found)
-        return Judgement(posterior, wrong, interval, explanation.noise_likely)
+        return Judgement(posterior[:n], wrong[:n], interval, explanation.noise_likely)
     none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
     corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
     return Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)

@@ -48,13 +48,17 @@ class Regressor(Protocol):
 
 @dataclass(frozen=True)
 class NumericLabels:
-    """Rows whose labels were not checked, (n,), and trusted rows, (m,), of which there may be none."""
+    """Rows whose labels were not checked, (n,), and trusted rows, (m,), of which there may be none.
+
+    ``picked``: see :class:`hposvc.labels.cross_fit.Labels`.
+    """
 
     features: Floats
     given: Floats
     trusted_features: Floats
     trusted: Floats
     seed: int = 0
+    picked: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,8 @@ def analyse(labels: NumericLabels, regressor: Regressor, turns: int = 3) -> Nume
             residuals, penalty = min(
                 found, key=lambda f: float(right @ np.abs(f[0].unchecked) + np.abs(f[0].trusted).sum())
             )
-            mixture = _average(residuals, labels.given)
+            judges = residuals.trusted[: 0 if labels.picked else m]
+            mixture = _average(residuals._replace(trusted=judges), labels.given)
             right = np.maximum(1 - mixture.wrong, 1e-3)
     wrong = mixture.wrong
     half = 1.645 * WIDENING * float(np.sqrt(mixture.variance))

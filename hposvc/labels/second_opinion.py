@@ -93,7 +93,7 @@ def _explain(labels: Labels, second: Opinion, first: Opinion, noise: Floats) -> 
     """The posterior by the pooled opinions, with ``noise``, or with T fitted anew where that is no chance."""
     value, pooled = _pool(labels, second, first, noise)
     q = pooled.q
-    _, fitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not len(labels.trusted))
+    _, fitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not labels.has_judges)
     gain = noise_matrix.log_likelihood(q, fitted, labels.given) - noise_matrix.log_likelihood(q, noise, labels.given)
     better = float(gain.sum()) - optimism
     if better > 0:

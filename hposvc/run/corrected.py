@@ -37,11 +37,11 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
 
     Labels ``corrected`` by the analysis are handed over unless held-out trusted rows speak for another candidate by
     more than chance (:func:`hposvc.labels.analysis.overrules`). The ``tuned`` λ is judged on the selection rows, by a
-    model that has seen neither them nor a λ that was tuned on them.
+    model that has seen neither them nor a λ that was tuned on them. Rows that were picked for a review judge nothing.
     """
     fits = _fits_with_corrected(labelling, problem, lam)
     chosen, losses = "corrected", _held_out_means(labelling)
-    if labelling.dataset.classes is not None:
+    if labelling.dataset.classes is not None and not labelling.trusts_picked:
         held_out = {HELD_OUT[name]: each for name, each in labelling.analysis.held_out.items()}
         for name in ("both", "trusted_only"):
             if name in fits and overrules(held_out[chosen], held_out[name]):
@@ -76,6 +76,7 @@ def corrected(labelling: Labelling, problem: Problem, lam: Arrays, about: About)
             int(found.suspects.sum()),
             score=score_name(problem),
             trusted=trusted,
+            picked=labelling.trusts_picked,
             by_chance=within_chance(*(_row_scores(problem, fits[name], about.test) for name in (chosen, best_rival))),
         ),
         w=fits[chosen],
@@ -155,10 +156,11 @@ def _fit_tuned(
 
 def _tuned_on_selection(labelling: Labelling, problem: Problem, lam: Arrays) -> tuple[Floats, Floats] | None:
     """The losses of the selection rows by the model of the tuned λ, and by corrected labels, (s,) each."""
-    if problem.selection is None or labelling.trusts_nobody or problem.n_classes is None:
+    judges = None if labelling.trusts_nobody or labelling.trusts_picked else problem.selection
+    if judges is None or problem.n_classes is None:
         return None
     w = _fit_tuned(labelling, problem, lam, without_selection=True)
-    features, targets = problem.selection
+    features, targets = judges
     q = predict(problem.model, w, features, problem.dtype)[np.arange(len(targets)), targets]
     return -np.log(q + 1e-12), labelling.analysis.held_out["posterior"][-len(targets) :]
 

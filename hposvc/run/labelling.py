@@ -79,6 +79,11 @@ class Labelling:
         """Whether no row is known to be right."""
         return self.spec.data.trusted == "unknown"
 
+    @property
+    def trusts_picked(self) -> bool:
+        """Whether the trusted rows were picked for a review, which shows the most suspicious ones first."""
+        return self.spec.data.trusted == "reviewed"
+
     @cached_property
     def rows(self) -> Integers:
         """The rows of the data set that were analysed, (n,)."""
@@ -103,14 +108,15 @@ class Labelling:
         """The labels as classes."""
         features, given = _stacked(self._unchecked, self.splits.train)
         trusted_features, trusted = _stacked(self._trusted, self.splits.train)
-        return Labels(features, given, trusted_features, trusted, len(self.dataset.classes or ()), self._seed)
+        classes_ = len(self.dataset.classes or ())
+        return Labels(features, given, trusted_features, trusted, classes_, self._seed, self.trusts_picked)
 
     @cached_property
     def numeric_labels(self) -> numbers.NumericLabels:
         """The labels as numbers."""
         features, given = _stacked(self._unchecked, self.splits.train)
         trusted_features, trusted = _stacked(self._trusted, self.splits.train)
-        return numbers.NumericLabels(features, given, trusted_features, trusted, self._seed)
+        return numbers.NumericLabels(features, given, trusted_features, trusted, self._seed, self.trusts_picked)
 
     @property
     def _seed(self) -> int:
@@ -161,7 +167,8 @@ class Labelling:
         network = None if self.spec.model.type == "linear" else (self.spec.model, self.dataset.image_shape)
         precision = None if network is None else self.spec.solver.dtype
         arrays = labels.features, labels.given, labels.trusted_features, labels.trusted
-        return key_of(*arrays, self.dataset.classes and len(self.dataset.classes), self._seed, network, precision)
+        classes_ = self.dataset.classes and len(self.dataset.classes)
+        return key_of(*arrays, classes_, self._seed, network, precision, self.trusts_picked)
 
     @property
     def found(self) -> classes.LabelAnalysis | numbers.NumericAnalysis:
@@ -171,7 +178,7 @@ class Labelling:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of λ that fit these labels, those with the fewest hyperparameters first."""
-        if self.trusts_nobody and self.dataset.classes is not None:
+        if (self.trusts_nobody or self.trusts_picked) and self.dataset.classes is not None:
             return ("noise_matrix",)
         return ("opinion", "posterior") if self.dataset.classes is None else ("noise_matrix", "opinion", "posterior")
 

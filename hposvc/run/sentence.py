@@ -87,11 +87,12 @@ def compose_of_labels(
     *,
     score: str,
     trusted: int | None,
+    picked: bool,
     by_chance: bool,
 ) -> str:
     """The sentence of a job that analysed its labels.
 
-    ``trusted`` is None where no row is known to be right; ``by_chance`` is whether chance explains by how much the
+    ``trusted`` is None where no row is known to be right, ``picked`` says that a review picked them; ``by_chance`` is whether chance explains by how much the
     chosen candidate and the best rival differ on the test rows.
     """
     low, high, expected = (round(value or 0) for value in (wrong.low, wrong.high, wrong.expected))
@@ -117,6 +118,11 @@ def compose_of_labels(
         return (
             f"{found} {model} No row is known to be right, so test labels may be wrong, too: check some rows by hand, "
             "those under check_next first, and run the job again with them as trusted rows."
+        )
+    if picked:
+        return (
+            f"{found} {model} The test rows are reviewed rows, picked because their labels looked wrong: on other rows "
+            "the model may do better."
         )
     return f"{found} {model}"
 

@@ -142,6 +142,31 @@ def test_rows_beyond_the_first_look_get_a_probability_too() -> None:
     assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_rows_that_a_review_picked_do_not_judge_the_others(seed: int) -> None:
+    """The rows that are shown first are of one class here. Taken for a sample, they said that most labels are wrong."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(0, 2, 900)
+    features = rng.normal(size=(900, 4))
+    features[:, 0] += 1.5 * true
+    given = np.where(rng.random(600) < 0.2, 1 - true[:600], true[:600])
+    classifier = SoftmaxRegression()
+    nobody = Labels(features[:600], given, features[:0], true[:0], 2)
+    suspicious = np.argsort(-analyse(nobody, classifier).probability_wrong, kind="stable")
+    picked = suspicious[true[suspicious] == 1][:20]
+    others = np.setdiff1d(np.arange(600), picked)
+    labels = Labels(features[others], given[others], features[picked], true[picked], 2, picked=True)
+    found = analyse(labels, classifier)
+    assert found.wrong_rows.expected < 1.5 * (given != true[:600])[others].sum()
+    assert found.suspects.sum() < len(others) / 3
+
+    def accuracy(of: Labels, name: str) -> float:
+        model = fit_candidate(of, classifier, analyse(of, classifier), name, 180)
+        return float((classifier.predict(model, features[600:]).argmax(1) == true[600:]).mean())
+
+    assert accuracy(labels, "posterior") >= accuracy(nobody, "all_rows") - 0.05
+
+
 def test_a_candidate_overrules_only_beyond_chance() -> None:
     rng = np.random.default_rng(0)
     ours = rng.exponential(size=200)

@@ -29,6 +29,21 @@ def test_labels_of_other_rows_are_found_and_ordinary_residuals_are_not(share: fl
     assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
 
 
+def test_rows_that_a_review_picked_do_not_say_how_far_right_labels_lie() -> None:
+    """A review shows the most suspicious rows first; those that are right nevertheless lie far from what is expected."""
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(560, 6))
+    expected = features @ np.array([1.0, -0.7, 0.5, 0.0, 0.0, 0.3])
+    true = expected + 0.3 * rng.normal(size=560)
+    true[500:] = expected[500:] + rng.choice([-3.0, 3.0], 60)
+    given, wrong = true.copy(), np.arange(560) < 75
+    given[wrong] += rng.choice([-2.0, 2.0], 75)
+    labels = NumericLabels(features[:500], given[:500], features[500:], true[500:], picked=True)
+    found = analyse(labels, RobustRidge())
+    assert (found.suspects & wrong[:500]).sum() / 75 > 0.8
+    assert (found.suspects & wrong[:500]).sum() / found.suspects.sum() > 0.8
+
+
 def test_outliers_do_not_move_the_robust_model() -> None:
     rng = np.random.default_rng(1)
     features = rng.normal(size=(200, 2))

@@ -15,6 +15,7 @@ import pytest
 from hposvc import training_data
 from hposvc.datasets.service import Datasets
 from hposvc.reviews.service import Reviews
+from hposvc.run.run import Run
 from hposvc.schema.spec import JobSpec
 from hposvc.storage.store import Store
 from tests.support.bad_files import NPZ, npz
@@ -152,6 +153,11 @@ def test_reviewed_rows_are_the_trusted_rows_of_the_next_job(server: Server, clie
     assert names["validation"] | names["test"] == set(checked[:29])
     assert len(names["test"]) == 6  # a fifth
     assert set(dataset.feature_names) == {"length", "width"}
+    run = Run(spec, uploads={made["id"]: datasets.upload(made["id"])})
+    list(run.iterations())
+    result = run.finish().result
+    assert result["handed_over"] == "corrected"  # rows that were picked judge no candidate
+    assert "The test rows are reviewed rows, picked because their labels looked wrong" in result["sentence"]
     refused = client.post(
         "/v1/jobs", json={"kind": "data_reweighting", "dataset": {"id": path.rpartition("/")[2], "trusted": "reviewed"}}
     )

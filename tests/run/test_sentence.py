@@ -32,7 +32,9 @@ def test_models_that_disagree_on_few_rows_may_differ_by_chance(
 
 @pytest.mark.parametrize("by_chance", [True, False])
 def test_the_sentence_says_how_many_labels_are_wrong_and_whether_a_gain_may_be_chance(*, by_chance: bool) -> None:
-    said = compose_of_labels(MODELS, "corrected", "both", WRONG, 19, score="accuracy", trusted=10, by_chance=by_chance)
+    said = compose_of_labels(
+        MODELS, "corrected", "both", WRONG, 19, score="accuracy", trusted=10, picked=False, by_chance=by_chance
+    )
     assert "About 20 of 100 labels are wrong (11 to 32 with 90 % confidence); 19 rows are suspects." in said
     assert "better than the best rival, training and trusted rows together (accuracy 90.00 % and loss 0.3000)" in said
     assert said.endswith("which may be chance." if by_chance else "loss 0.3000).")
