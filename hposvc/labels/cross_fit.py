@@ -40,9 +40,9 @@ CALIBRATION_SPREAD = 0.7
 class Labels:
     """Rows whose labels were not checked, (n,), and trusted rows, (m,), of which there may be none.
 
-    ``features`` (n, d) and ``trusted_features`` (m, d) are standardized. ``picked`` says that the trusted rows were picked
-    for a check, as a review does with the most suspicious ones. They are right, and models learn from them, but they
-    are not like the others: nothing about the others is judged by them.
+    ``features`` (n, d) and ``trusted_features`` (m, d) are standardized. ``picked`` says that the trusted rows were
+    picked for a check, as a review does with the most suspicious ones. They are right, and models learn from them, but
+    they are not like the others: nothing about the others is judged by them.
     """
 
     features: Floats

@@ -57,8 +57,9 @@ def nearly_right(classes: int) -> Floats:
 def first_noise(labels: Labels, base: Opinion) -> Floats:
     """Where T may start, by the opinion ``base`` of a model that took all labels as right.
 
-    With trusted rows that are like the others, by the labels that it gives to those of each class (Hendrycks et al., 2018, "Using Trusted Data
-    to Train Deep Networks on Labels Corrupted by Severe Noise"). Without, by confident learning.
+    With trusted rows that are like the others, by the labels that it gives to those of each class (Hendrycks et al.,
+    2018, "Using Trusted Data to Train Deep Networks on Labels Corrupted by Severe Noise"). Without, by confident
+    learning.
     """
     if not labels.has_judges:
         return noise_matrix.confident_joint(base.q, labels.given)

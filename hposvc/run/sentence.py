@@ -92,8 +92,8 @@ def compose_of_labels(
 ) -> str:
     """The sentence of a job that analysed its labels.
 
-    ``trusted`` is None where no row is known to be right, ``picked`` says that a review picked them; ``by_chance`` is whether chance explains by how much the
-    chosen candidate and the best rival differ on the test rows.
+    ``trusted`` is None where no row is known to be right, ``picked`` says that a review picked them; ``by_chance`` is
+    whether chance explains by how much the chosen candidate and the best rival differ on the test rows.
     """
     low, high, expected = (round(value or 0) for value in (wrong.low, wrong.high, wrong.expected))
     if high == 0 or expected == 0:

@@ -126,7 +126,9 @@ class DatasetSpec(SpecModel):
     """Which labels are known to be right. `split`: those of the validation and test rows. `unknown`: none; labels are
     judged by models that have not seen them. `reviewed`: those that people confirmed or corrected in the reviews that
     made the data set; a fraction `split.test` of these rows tests, the others validate, and all rows that nobody
-    checked are training rows. An object with `column`: those that the column marks. Only for `data_reweighting`.
+    checked are training rows. Reviewed rows were picked because their labels looked wrong. So models learn from them,
+    but nothing about the other rows is judged by them. An object with `column`: those that the column marks, which
+    should be like the others. Only for `data_reweighting`.
     """
     unlabelled: Literal["refuse", "leave_out"] | None = None
     """What becomes of rows of an uploaded data set that have no label. `refuse`: the job is refused. `leave_out`: it is

@@ -30,7 +30,7 @@ def test_labels_of_other_rows_are_found_and_ordinary_residuals_are_not(share: fl
 
 
 def test_rows_that_a_review_picked_do_not_say_how_far_right_labels_lie() -> None:
-    """A review shows the most suspicious rows first; those that are right nevertheless lie far from what is expected."""
+    """A review shows the most suspicious rows first; those that are right lie far from what is expected."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(560, 6))
     expected = features @ np.array([1.0, -0.7, 0.5, 0.0, 0.0, 0.3])
