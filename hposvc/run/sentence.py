@@ -110,7 +110,7 @@ def compose_of_labels(
         )
     else:
         model = (
-            f"The model trained with corrected labels has a test {_told(models, 'tuned', score)}: "
+            f"The model trained with corrected labels has test {_told(models, 'tuned', score)}: "
             f"{_verdict(models, best_rival, 'score')} ({_told(models, best_rival, score)})"
             f"{', which may be chance' if by_chance else ''}."
         )
