@@ -2,7 +2,7 @@
 
 import { ApiProblem, Unreachable, call } from "./api.js";
 import { $, h } from "./dom.js";
-import { count } from "./format.js";
+import { count, counted } from "./format.js";
 import { at } from "./place.js";
 
 /** Makes the buttons work. `say` tells a person something: tone, icon, title, and more. */
@@ -31,7 +31,7 @@ export function offer({ job, dataset, decisions, say }) {
       const made = await makeVersion();
       const done = made.reviewed;
       const file = (format, name) => h("a", { href: `${made.links.file}?format=${format}`, download: true }, name);
-      say("good", "check", `${made.name} is made: ${count(made.rows)} rows`, `${count(done.relabel)} relabelled, ${count(done.drop)} dropped, ${count(done.right)} confirmed. `, file("csv", "CSV"), " ", file("parquet", "Parquet"));
+      say("good", "check", `${made.name} is made: ${counted(made.rows, "row")}`, `${count(done.relabel)} relabelled, ${count(done.drop)} dropped, ${count(done.right)} confirmed. `, file("csv", "CSV"), " ", file("parquet", "Parquet"));
     }),
   );
 

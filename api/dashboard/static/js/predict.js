@@ -3,7 +3,7 @@
 import { at } from "./place.js";
 import { jobPath } from "./api.js";
 import { $, download, h, icon, show } from "./dom.js";
-import { count, score as scored } from "./format.js";
+import { counted, score as scored } from "./format.js";
 
 /** Shows the form where the job has left a model. */
 export function offerPrediction(form, id, there) {
@@ -40,7 +40,7 @@ async function predict(form, id, file) {
   const text = await response.text();
   const called = `${file.name.replace(/\.[^.]*$/, "")} predicted.csv`;
   download(called, text, "text/csv");
-  const told = `${count(Number(rows))} rows are predicted${score === null ? "" : `, ${name === "R2" ? "R²" : name} ${scored(Number(score), name)}`}`;
+  const told = `${counted(Number(rows), "row")} ${rows === "1" ? "is" : "are"} predicted${score === null ? "" : `, ${name === "R2" ? "R²" : name} ${scored(Number(score), name)}`}`;
   say(form, "good", "check", told, h("p", {}, h("button", { type: "button", class: "link", onclick: () => download(called, text, "text/csv") }, `Download ${called} again`)), ...warnings.map((warning) => h("p", {}, warning)));
 }
 
