@@ -53,7 +53,9 @@ def reviewed(arrays: Arrays) -> list[list[float]]:
     classifier = SoftmaxRegression()
     found = []
     for _ in range(arrays["rounds"] + 1):
-        known = Labels(x[~checked], labels[~checked], x[checked], labels[checked], arrays["classes"], picked=True)
+        were_wrong = (arrays["given"] != truth)[checked]
+        rows = x[~checked], labels[~checked], x[checked], labels[checked]
+        known = Labels(*rows, arrays["classes"], picked=True, were_wrong=were_wrong)
         said = analysis.analyse(known, classifier)
         model = analysis.fit_candidate(known, classifier, said, "posterior", analysis.FINAL_STEPS)
         predicted = classifier.predict(model, arrays["x_test"]).argmax(1)

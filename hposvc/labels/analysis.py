@@ -32,6 +32,7 @@ from hposvc.labels.explanation import (
     WrongRows,
     first_noise,
     nearly_right,
+    of_checked,
     posterior_of_all,
     without_features,
     wrong_of_all,
@@ -257,7 +258,12 @@ def _climb(
             opinion = cross_fit(labels, classifier, penalty, losses, starts=opinion.models, steps=20)
         calibrated = calibrate(labels, opinion, noise, pseudo_rows=pseudo_rows, rounds=2, fit_noise=True)
         pseudo_rows, noise, optimism = noise_matrix.shrink(
-            calibrated.q, labels.given, calibrated.noise, labels.folds, dominant=not labels.has_judges
+            calibrated.q,
+            labels.given,
+            calibrated.noise,
+            labels.folds,
+            dominant=not labels.has_judges,
+            checked=labels.checked,
         )
     value = log_likelihood(labels, opinion.q, opinion.q_trusted, noise) - optimism
     return _Start(value, penalty, noise, opinion, optimism, pseudo_rows)
@@ -274,7 +280,7 @@ def _over_amounts(labels: Labels, classifier: Classifier, effort: Effort, start:
         opinion = cross_fit(labels, classifier, start.penalty, forward(labels, noise), starts=opinion.models, steps=20)
         found = calibrate(labels, opinion, noise)
         value = log_likelihood(labels, found.q, found.q_trusted, noise) - found.penalty
-        values.append(value - amount * start.optimism)
+        values.append(value - amount * start.optimism + of_checked(labels, noise))
         posteriors.append(posterior_of_all(labels, found.q, found.q_trusted, noise))
         noises.append(noise)
     weights = np.exp(np.array(values) - max(values))

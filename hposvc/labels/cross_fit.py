@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from hposvc.labels import noise_matrix
@@ -29,6 +30,7 @@ from hposvc.labels.classifiers import (
     soft,
     softmax,
 )
+from hposvc.labels.noise_matrix import Checked
 
 FOLDS = 5
 
@@ -42,7 +44,8 @@ class Labels:
 
     ``features`` (n, d) and ``trusted_features`` (m, d) are standardized. ``picked`` says that the trusted rows were
     picked for a check, as a review does with the most suspicious ones. They are right, and models learn from them, but
-    they are not like the others: nothing about the others is judged by them.
+    they are not like the others: nothing about the others is judged by them. ``were_wrong`` (m,) says whose label was
+    corrected. Without it, the others look cleaner than they are, since wrong rows were picked from among them.
     """
 
     features: Floats
@@ -52,6 +55,18 @@ class Labels:
     classes: int
     seed: int = 0
     picked: bool = False
+    were_wrong: NDArray[np.bool_] | None = None
+
+    @cached_property
+    def checked(self) -> Checked | None:
+        """What was found in picked rows, where it is known."""
+        if not self.picked or self.were_wrong is None:
+            return None
+        right, wrong = (
+            np.bincount(self.trusted[rows], minlength=self.classes).astype(np.float64)
+            for rows in (~self.were_wrong, self.were_wrong)
+        )
+        return Checked(right, wrong)
 
     @property
     def has_judges(self) -> bool:
@@ -199,7 +214,12 @@ def calibrate(
         a = minimize(objective, a, jac=True, method="L-BFGS-B", options={"maxiter": 30}).x
         if fit_noise:
             noise = noise_matrix.fit(
-                scaled(a, logs), labels.given, noise, pseudo_rows=pseudo_rows, dominant=not len(labels.trusted)
+                scaled(a, logs),
+                labels.given,
+                noise,
+                pseudo_rows=pseudo_rows,
+                dominant=not labels.has_judges,
+                checked=labels.checked,
             )
     penalty = 0.5 * float(a @ a) / CALIBRATION_SPREAD**2
     return Calibrated(scaled(a, logs), scaled(a, logs_trusted), noise, penalty)

@@ -80,6 +80,11 @@ def wrong_of_all(labels: Labels, posterior: Floats) -> Floats:
     return wrong
 
 
+def of_checked(labels: Labels, noise: Floats) -> float:
+    """How likely ``noise`` makes what was found in picked rows, in nats; 0 where nothing is known of it."""
+    return 0.0 if labels.checked is None else labels.checked.log_likelihood(noise)
+
+
 def without_features(labels: Labels) -> float:
     """How likely the frequencies of the classes make all labels, in nats."""
     counts = np.bincount(np.concatenate([labels.given, labels.trusted]), minlength=labels.classes) + 1.0

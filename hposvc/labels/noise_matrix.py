@@ -7,12 +7,32 @@ and a row with features x and label j is of class c with the posterior probabili
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from hposvc.labels.classifiers import TINY, Floats, Integers, one_hot
 
 PSEUDO_ROWS = (1.0, 8.0, 64.0, 512.0)
 """Strengths of the prior of T, in rows for each class and label: held-out likelihood chooses."""
+
+
+class Checked(NamedTuple):
+    """What people found in rows that they picked: how many labels were right, and how many wrong, (k,) by class."""
+
+    right: Floats
+    wrong: Floats
+
+    def log_likelihood(self, noise: Floats) -> float:
+        """How likely ``noise`` (k, k) makes that, in nats."""
+        own = np.diag(noise)
+        return float(self.right @ np.log(own + TINY) + self.wrong @ np.log(1 - own + TINY))
+
+    def counts(self, noise: Floats) -> Floats:
+        """Rows by class and label that was given, (k, k): which wrong label it was is expected by ``noise``."""
+        others = noise * (1 - np.eye(len(noise)))
+        values: Floats = np.diag(self.right) + self.wrong[:, None] * others / (others.sum(1, keepdims=True) + TINY)
+        return values
 
 
 def log_likelihood(q: Floats, noise: Floats, given: Integers) -> Floats:
@@ -43,8 +63,9 @@ def fit(
     pseudo_rows: float = 1.0,
     rounds: int = 200,
     dominant: bool = False,
+    checked: Checked | None = None,
 ) -> Floats:
-    """T by expectation–maximization with ``q`` fixed.
+    """T by expectation–maximization with ``q`` fixed, and with the rows that were ``checked`` beside these.
 
     Its prior is worth ``pseudo_rows`` rows for each class and label, around uniform noise at the rate that was found.
     ``dominant`` holds that rows of a class are given no label more often than their own: where no row was checked,
@@ -56,7 +77,9 @@ def fit(
     for _ in range(rounds):
         before = noise
         counts = posterior(q, noise, given).T @ labels
-        rate = float(np.clip(1 - np.trace(counts) / max(len(given), 1), 1e-3, 0.95))
+        if checked is not None:
+            counts = counts + checked.counts(noise)
+        rate = float(np.clip(1 - np.trace(counts) / max(counts.sum(), 1), 1e-3, 0.95))
         noise = counts + k * pseudo_rows * uniform(k, rate)
         noise = noise / noise.sum(1, keepdims=True)
         if dominant:
@@ -68,7 +91,13 @@ def fit(
 
 
 def shrink(
-    q: Floats, given: Integers, start: Floats, folds: Integers, *, dominant: bool = False
+    q: Floats,
+    given: Integers,
+    start: Floats,
+    folds: Integers,
+    *,
+    dominant: bool = False,
+    checked: Checked | None = None,
 ) -> tuple[float, Floats, float]:
     """The prior's strength by the likelihood of held-out labels, T with it, and T's optimism.
 
@@ -76,11 +105,11 @@ def shrink(
     """
     best: tuple[float, float, Floats] | None = None
     for rows in PSEUDO_ROWS:
-        noise = fit(q, given, start, pseudo_rows=rows, rounds=30, dominant=dominant)
+        noise = fit(q, given, start, pseudo_rows=rows, rounds=30, dominant=dominant, checked=checked)
         held_out = 0.0
         for fold in range(folds.max() + 1):
             kept = folds != fold
-            fitted = fit(q[kept], given[kept], noise, pseudo_rows=rows, rounds=15, dominant=dominant)
+            fitted = fit(q[kept], given[kept], noise, pseudo_rows=rows, rounds=15, dominant=dominant, checked=checked)
             held_out += float(log_likelihood(q[~kept], fitted, given[~kept]).sum())
         if best is None or held_out > best[0]:
             best = held_out, rows, noise

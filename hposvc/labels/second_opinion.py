@@ -22,6 +22,7 @@ from hposvc.labels.explanation import (
     WrongRows,
     first_noise,
     nearly_right,
+    of_checked,
     posterior_of_all,
     without_features,
     wrong_of_all,
@@ -72,8 +73,9 @@ def hear(labels: Labels, first: Explanation, learner: Learner) -> Heard:
     explained = [
         _explain(labels, learner.through(labels, first.opinion, noise), first.opinion, noise) for noise in starts
     ]
-    best = max(explained, key=lambda each: each.value)
-    likely = first.noise_likely or best.value - _pool(labels, both, first.opinion, plain)[0] > LEAST_SIGNAL
+    best = max(explained, key=lambda each: each.value + of_checked(labels, each.noise))
+    gain = best.value - _pool(labels, both, first.opinion, plain)[0]
+    likely = first.noise_likely or gain + of_checked(labels, best.noise) - of_checked(labels, plain) > LEAST_SIGNAL
     last = learner.learned(labels, best.posterior[:n])
     if best.value - without_features(labels) < LEAST_SIGNAL_OF_TWO:
         return Heard(first, both, last)
@@ -93,10 +95,12 @@ def _explain(labels: Labels, second: Opinion, first: Opinion, noise: Floats) -> 
     """The posterior by the pooled opinions, with ``noise``, or with T fitted anew where that is no chance."""
     value, pooled = _pool(labels, second, first, noise)
     q = pooled.q
-    _, fitted, optimism = noise_matrix.shrink(q, labels.given, noise, labels.folds, dominant=not labels.has_judges)
+    _, fitted, optimism = noise_matrix.shrink(
+        q, labels.given, noise, labels.folds, dominant=not labels.has_judges, checked=labels.checked
+    )
     gain = noise_matrix.log_likelihood(q, fitted, labels.given) - noise_matrix.log_likelihood(q, noise, labels.given)
     better = float(gain.sum()) - optimism
-    if better > 0:
+    if better + of_checked(labels, fitted) - of_checked(labels, noise) > 0:
         noise, value = fitted, value + better
     opinion = Opinion(q, pooled.q_trusted, second.models)
     return _Explained(opinion, posterior_of_all(labels, q, pooled.q_trusted, noise), noise, value)

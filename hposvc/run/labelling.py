@@ -84,6 +84,16 @@ class Labelling:
         """Whether the trusted rows were picked for a review, which shows the most suspicious ones first."""
         return self.spec.data.trusted == "reviewed"
 
+    @property
+    def _were_wrong(self) -> NDArray[np.bool_] | None:
+        """Which of the trusted rows were picked and corrected, (m,)."""
+        corrected = self.dataset.were_wrong
+        if corrected is None or not self.trusts_picked:
+            return None
+        rows: Integers = np.concatenate([part.rows for part in self._trusted])
+        found: NDArray[np.bool_] = corrected[rows]
+        return found
+
     @cached_property
     def rows(self) -> Integers:
         """The rows of the data set that were analysed, (n,)."""
@@ -108,15 +118,23 @@ class Labelling:
         """The labels as classes."""
         features, given = _stacked(self._unchecked, self.splits.train)
         trusted_features, trusted = _stacked(self._trusted, self.splits.train)
-        classes_ = len(self.dataset.classes or ())
-        return Labels(features, given, trusted_features, trusted, classes_, self._seed, self.trusts_picked)
+        return Labels(
+            features,
+            given,
+            trusted_features,
+            trusted,
+            len(self.dataset.classes or ()),
+            self._seed,
+            picked=self.trusts_picked,
+            were_wrong=self._were_wrong,
+        )
 
     @cached_property
     def numeric_labels(self) -> numbers.NumericLabels:
         """The labels as numbers."""
         features, given = _stacked(self._unchecked, self.splits.train)
         trusted_features, trusted = _stacked(self._trusted, self.splits.train)
-        return numbers.NumericLabels(features, given, trusted_features, trusted, self._seed, self.trusts_picked)
+        return numbers.NumericLabels(features, given, trusted_features, trusted, self._seed, picked=self.trusts_picked)
 
     @property
     def _seed(self) -> int:
@@ -168,7 +186,8 @@ class Labelling:
         precision = None if network is None else self.spec.solver.dtype
         arrays = labels.features, labels.given, labels.trusted_features, labels.trusted
         classes_ = self.dataset.classes and len(self.dataset.classes)
-        return key_of(*arrays, classes_, self._seed, network, precision, self.trusts_picked)
+        picked = self.trusts_picked, self._were_wrong
+        return key_of(*arrays, classes_, self._seed, network, precision, *picked)
 
     @property
     def found(self) -> classes.LabelAnalysis | numbers.NumericAnalysis:

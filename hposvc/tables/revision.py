@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from hposvc.tables.kinds import kind_of
 
 Done = Literal["confirmed", "relabelled", "unsure"]
-CHECKED: tuple[Done, ...] = ("confirmed", "relabelled")  # the labels of these rows are right
+CORRECTED: Done = "relabelled"
+CHECKED: tuple[Done, ...] = ("confirmed", CORRECTED)  # the labels of these rows are right
 BATCH_ROWS = 4096
 
 

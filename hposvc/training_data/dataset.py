@@ -15,6 +15,7 @@ from hposvc.tables.defects import DataError, Defect
 from hposvc.tables.encoding import Encoding, fit, most_features
 from hposvc.tables.kinds import Column, Kind
 from hposvc.tables.revision import CHECKED as REVIEWED
+from hposvc.tables.revision import CORRECTED
 from hposvc.training_data.table import Array, Floats, Integers, Table, UploadedColumns, counted
 from hposvc.training_data.targets import cautions_of, combined, holds_numbers, targets_of
 
@@ -49,8 +50,9 @@ class Dataset:
 
     ``targets`` are class indices (int64) when ``classes`` names them, numbers (float64) otherwise. ``row_ids`` (n,)
     are what a person knows the rows by. ``parts`` (n,) says ``train``, ``validation`` or ``test`` for each row when
-    the data brings its own split, ``trusted`` (n,) which labels were checked, where a column says so. ``groups`` (n,)
-    are indices into ``group_names`` where groups of rows are weighted.
+    the data brings its own split, ``trusted`` (n,) which labels were checked, where a column says so, and
+    ``were_wrong`` (n,) which of them a review has corrected. ``groups`` (n,) are indices into ``group_names`` where
+    groups of rows are weighted.
     ``image_shape`` is (height, width, channels) when the features are pixels, which are then in that order, the channel
     last. Features that are made of the columns of a ``source`` are empty (n, 0) until :meth:`encoded`; afterwards
     ``encoding`` says how each was made, and ``scaled`` (d,) which of them are to be standardized: all, if it is None.
@@ -68,6 +70,7 @@ class Dataset:
     row_ids: Array
     parts: Array | None = None
     trusted: NDArray[np.bool_] | None = None
+    were_wrong: NDArray[np.bool_] | None = None
     groups: Integers | None = None
     group_names: tuple[str, ...] = ()
     image_shape: tuple[int, int, int] | None = None
@@ -187,6 +190,7 @@ def select(table: Table, spec: DatasetSpec, group_columns: Sequence[str] = ()) -
         row_ids=row_ids,
         parts=_parts(table, spec),
         trusted=_trusted(table, spec),
+        were_wrong=table.columns[_review_column(table)] == CORRECTED if spec.trusted == "reviewed" else None,
         groups=groups,
         group_names=group_names,
         image_shape=table.image_shape if all_pixels else None,

@@ -142,6 +142,14 @@ def test_rows_beyond_the_first_look_get_a_probability_too() -> None:
     assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
 
 
+def test_checked_rows_say_how_often_labels_of_a_class_are_wrong() -> None:
+    checked = noise_matrix.Checked(right=np.array([80.0, 90.0, 40.0]), wrong=np.array([20.0, 10.0, 0.0]))
+    nobody = np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
+    noise = noise_matrix.fit(*nobody, pseudo_rows=1e-6, checked=checked)
+    np.testing.assert_allclose(np.diag(noise), [0.8, 0.9, 1.0], atol=1e-4)
+    assert checked.log_likelihood(noise) > checked.log_likelihood(noise_matrix.uniform(3, 0.2))
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_rows_that_a_review_picked_do_not_judge_the_others(seed: int) -> None:
     """The rows that are shown first are of one class here. Taken for a sample, they said that most labels are wrong."""
@@ -155,9 +163,13 @@ def test_rows_that_a_review_picked_do_not_judge_the_others(seed: int) -> None:
     suspicious = np.argsort(-analyse(nobody, classifier).probability_wrong, kind="stable")
     picked = suspicious[true[suspicious] == 1][:20]
     others = np.setdiff1d(np.arange(600), picked)
-    labels = Labels(features[others], given[others], features[picked], true[picked], 2, picked=True)
+    wrong = given != true[:600]
+    labels = Labels(
+        features[others], given[others], features[picked], true[picked], 2, picked=True, were_wrong=wrong[picked]
+    )
     found = analyse(labels, classifier)
-    assert found.wrong_rows.expected < 1.5 * (given != true[:600])[others].sum()
+    assert 0.5 < found.wrong_rows.expected / wrong[others].sum() < 1.5
+    assert found.wrong_rows.low <= wrong[others].sum() <= found.wrong_rows.high
     assert found.suspects.sum() < len(others) / 3
 
     def accuracy(of: Labels, name: str) -> float:

@@ -153,6 +153,8 @@ def test_reviewed_rows_are_the_trusted_rows_of_the_next_job(server: Server, clie
     assert names["validation"] | names["test"] == set(checked[:29])
     assert len(names["test"]) == 6  # a fifth
     assert set(dataset.feature_names) == {"length", "width"}
+    assert dataset.were_wrong is not None
+    assert list(dataset.row_ids[dataset.were_wrong]) == ["f-00"]
     run = Run(spec, uploads={made["id"]: datasets.upload(made["id"])})
     list(run.iterations())
     result = run.finish().result
