@@ -371,6 +371,7 @@ class Owner:
 
 BODIES: dict[tuple[str, str], Any] = {
     ("PATCH", "/v1/jobs/{job_id}"): {"name": "renamed"},
+    ("PUT", "/v1/jobs/{job_id}/notes"): {"text": "what was tried"},
     ("PUT", "/v1/datasets/{dataset_id}/reviews"): {"decisions": [{"row": "0", "decision": "right"}]},
     ("PUT", "/v1/datasets/{dataset_id}/reviews/{row}"): {"decision": "relabel", "relabelled_to": "1"},
 }
