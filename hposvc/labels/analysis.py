@@ -207,13 +207,15 @@ def fit_candidate(labels: Labels, classifier: Classifier, analysis: LabelAnalysi
         "both": one_hot(labels.given, labels.classes),
         "all_rows": one_hot(labels.given, labels.classes),
     }
-    penalty = analysis.penalties[name]
     if name == "trusted_only":
-        return classifier.fit(labels.trusted_features, exact, penalty, steps=steps)
-    if name == "all_rows" or not len(labels.trusted):
-        return classifier.fit(labels.features, soft(unchecked[name]), penalty, steps=steps)
-    features = np.vstack([labels.features, labels.trusted_features])
-    return classifier.fit(features, join(soft(unchecked[name]), exact), penalty, steps=steps)
+        features, rows = labels.trusted_features, exact
+    elif name == "all_rows" or not len(labels.trusted):
+        features, rows = labels.features, soft(unchecked[name])
+    else:
+        features = np.vstack([labels.features, labels.trusted_features])
+        rows = join(soft(unchecked[name]), exact)
+    with threadpool_limits(1, user_api="blas"):  # sums of float32 have other bits with another number of threads
+        return classifier.fit(features, rows, analysis.penalties[name], steps=steps)
 
 
 def trusted_alone(
