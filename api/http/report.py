@@ -6,12 +6,11 @@ import math
 
 from jinja2 import Environment, PackageLoader
 
-from hposvc.schema.figures import duration, number, percent, score
+from hposvc.schema.figures import duration, number, percent, score, score_heading
 from hposvc.schema.job import JobResource
 from hposvc.schema.result import Candidate, read_result
 
 LISTED = 20
-SCORES = {"accuracy": "accuracy", "r2": "R²"}
 
 environment = Environment(loader=PackageLoader("api"), autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
@@ -22,7 +21,7 @@ def render_report(job: JobResource) -> str:
     return environment.get_template("report.html").render(
         job=job,
         result=result,
-        called=SCORES.get(result.score_name or "", "score"),
+        called=score_heading(result.score_name).removeprefix("test "),
         listed=LISTED,
         rows=list(zip(result.compared, _lengths(result.compared), strict=True)),
     )

@@ -87,13 +87,11 @@ def length(arrays: list[Var], scale: float = 1.0, offset: float = 0.0) -> Var:
     return constant(scale, found) * found if scale != 1 else found
 
 
-def stepped(arrays: list[Var], along: list[Var], step: Var, sign: int = 1) -> list[Var]:
-    """``a + sign · step · b``, array by array; ``step`` has shape (1,). Not to be differentiated."""
+def descended(arrays: list[Var], gradient: list[Var], rate: Var) -> list[Var]:
+    """``a − rate · g``, array by array; ``rate`` has shape (1,). Not to be differentiated."""
     if jt.flags.use_cuda:
-        return launches.moved(arrays, along, step, sign)
-    if sign < 0:
-        return [a - step * b for a, b in zip(arrays, along, strict=True)]
-    return [a + step * b for a, b in zip(arrays, along, strict=True)]
+        return launches.moved(arrays, gradient, rate, sign=-1)
+    return [a - rate * g for a, g in zip(arrays, gradient, strict=True)]
 
 
 def squared_norm(arrays: list[Var]) -> Var:

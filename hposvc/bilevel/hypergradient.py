@@ -21,7 +21,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from hposvc.bilevel import launches
-from hposvc.bilevel.arrays import Var, constant, detach, dot, squared_norm, stepped
+from hposvc.bilevel.arrays import Var, constant, descended, detach, dot, squared_norm
 from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_size
 from hposvc.bilevel.runtime import jt
 
@@ -110,7 +110,7 @@ def lower_step(
     gradient = detach(jt.grad(loss, w))
     if momentum is not None:
         gradient = [momentum * m + g for m, g in zip(velocity, gradient, strict=True)]
-    moved = detach(stepped(w, gradient, rate, sign=-1))
+    moved = detach(descended(w, gradient, rate))
     point = Point(objective, w, rate, lifted if keep else None)
     return Step(point, moved, detach(gradient) if momentum is not None else [], loss.detach())
 

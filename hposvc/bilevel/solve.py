@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hposvc.bilevel.arrays import Var, constant, detach, device_array, length, squared_norm, stepped
+from hposvc.bilevel.arrays import Var, constant, descended, detach, device_array, length, squared_norm
 from hposvc.bilevel.config import Implicit, SolveConfig
 from hposvc.bilevel.fused import packed
 from hposvc.bilevel.hypergradient import Point, Response, SecondOrder, implicit, unrolled
@@ -109,7 +109,7 @@ def _iterate(problem: BilevelProblem, config: SolveConfig, state: SolverState) -
         state.w, state.velocity = descent.w, descent.velocity
     else:
         rate = constant(config.dynamic_initialization, state.w[0])
-        state.w = detach(stepped(state.w, estimate.through_w.start, rate, sign=-1))
+        state.w = detach(descended(state.w, estimate.through_w.start, rate))
     state.iteration += 1
     state.lower_steps += config.lower.steps
     jt.sync([*arrays, *state.w, *state.velocity, *state.lam, *state.first_moment, *state.second_moment])

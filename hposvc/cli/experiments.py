@@ -14,7 +14,7 @@ from hposvc.cli.jobs import read_document
 from hposvc.cli.naming import ExperimentId, Yes, experiment_of, sure
 from hposvc.cli.support import Json, Url, client_of, print_json
 from hposvc.faults import Exit
-from hposvc.schema.figures import MINUS, fixed, number, score, signed
+from hposvc.schema.figures import MINUS, number, points, score, signed
 
 if TYPE_CHECKING:
     from hposvc.client import Client
@@ -261,7 +261,7 @@ def _rivals(repeated: Repeated) -> None:
 
 
 def _points(difference: float) -> str:
-    return f"{MINUS if difference < 0 else '+'}{fixed(100 * abs(difference), 2)}"
+    return f"{MINUS if difference < 0 else '+'}{points(difference)}"
 
 
 def _value(value: Any) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from hposvc.cli.terminal import visible
 from hposvc.schema.datasets import DatasetResource
-from hposvc.schema.figures import number, percent, plural, score
+from hposvc.schema.figures import number, percent, plural, score, score_heading
 from hposvc.schema.job import JobResource
 from hposvc.schema.problems import ProblemResource
 from hposvc.schema.result import GroupWeight, JobResult, Noise, OwnNumber, OwnTable, Strength, read_result
@@ -262,12 +262,11 @@ def _own_table(own: OwnTable) -> Table:
 
 
 def _models(result: JobResult) -> Table:
-    heading = {"accuracy": "test accuracy", "r2": "test R²"}.get(result.score_name or "", "test score")
     table = Table(
         title="Trained from scratch, judged on the test rows", title_justify="left", title_style="dim", box=None
     )
     table.add_column("trained on")
-    for name in (heading, "test loss", "selection loss", "training loss"):
+    for name in (score_heading(result.score_name), "test loss", "selection loss", "training loss"):
         table.add_column(name, justify="right")
     for model in result.compared:
         table.add_row(

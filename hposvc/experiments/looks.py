@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from hposvc.db.engine import read
 from hposvc.db.tables import experiment_trials, experiments, jobs
-from hposvc.experiments.curves import end_of, reached
+from hposvc.experiments.curves import FIRST_LOOK, end_of, reached
 from hposvc.schema.experiment_spec import ExperimentSpec, SearchPlan
 
-SLICES = {"none": (), "successive_halving": (9,), "hyperband": (1, 3, 9), "median": (4, 9, 18)}
+SLICES = {"none": (), "successive_halving": (FIRST_LOOK,), "hyperband": (1, 3, 9), "median": (4, 9, 18)}
 """How many slices of the iterations are complete where each pruner judges; the median is looked at in between, too."""
 
 Verdict = Literal["waits", "goes_on", "stops"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from hposvc.experiments.trials import Trial
 from hposvc.schema.experiments import Interval, Repeated, Rival, Spread
-from hposvc.schema.figures import fixed, number, plural, score
+from hposvc.schema.figures import number, plural, points, score
 
 CONFIDENCE = 0.95
 ROUNDING = 1e-9  # differences that are closer than this share of their mean are equal
@@ -71,7 +71,7 @@ def sentence(repeated: Repeated) -> str:
     if not repeated.repeats:
         return "No repeat succeeded."
     by_loss = repeated.compared_by == "loss"
-    points = repeated.score_name == "accuracy" and not by_loss
+    in_points = repeated.score_name == "accuracy" and not by_loss
     mean = repeated.loss if by_loss else repeated.score
     what = "test loss" if by_loss else f"test {_in_words(repeated.score_name)}"
     head = f"Over {plural(repeated.repeats, 'repeat')}"
@@ -88,16 +88,11 @@ def sentence(repeated: Repeated) -> str:
     gain = -difference.mean if by_loss else difference.mean
     name = rival.label[:1].lower() + rival.label[1:]
     if difference.low is None or difference.high is None:
-        apart = f"{fixed(100 * abs(gain), 2)} points" if points else number(abs(gain))
+        apart = f"{points(gain)} points" if in_points else number(abs(gain))
         how = f"{apart} {'better' if gain > 0 else 'worse'} than" if gain else "as good as"
         return f"{head} It is {how} the best rival, {name}, in each of {rival.repeats}: too alike for an interval."
     half = (difference.high - difference.low) / 2
-    gained, within = abs(gain), half
-    apart = (
-        f"{fixed(100 * gained, 2)} ± {fixed(100 * within, 2)} points"
-        if points
-        else f"{number(gained)} ± {number(within)}"
-    )
+    apart = f"{points(gain)} ± {points(half)} points" if in_points else f"{number(abs(gain))} ± {number(half)}"
     by = f"by {apart} on average (95 % interval)"
     if gain < 0:
         tail = f"It is worse than {name} {by}, and better in {rival.better} of {rival.repeats}"

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from hposvc.experiments.curves import SLICES
+from hposvc.experiments.curves import FIRST_LOOK, SLICES
 from hposvc.experiments.trials import Trial
 from hposvc.schema.experiment_spec import Choices, Parameters, Range, SearchPlan
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FACTOR = 3  # of successive halving and hyperband
-FIRST_LOOK = 9  # slices: losses cross before, so that earlier looks stop the best (docs/decisions/experiments.md)
 STARTUP = 5  # trials that the median waits for
 LEAST_FOR_IMPORTANCE = 4  # trials
 MOST_FOR_FANOVA = 200  # trials: its time grows faster than their number, to 19 s of a processor for 1,000

@@ -227,8 +227,7 @@ class Attempt:
         """The job is done."""
         failpoint("artifacts.stored")
         with write(self._engine) as connection:
-            row = self._update(connection, {"result": to_json(result)})
-            self._note_gain(connection, row.kind, result)
+            row = self._update(connection, {"result": to_json(result)} | _gain(self.spec["kind"], result))
             # An earlier attempt may have come further before it was lost, on a device that does not repeat itself.
             connection.execute(
                 iterations.delete().where(iterations.c.job_id == self.job_id, iterations.c.iteration > row.iteration)
@@ -294,11 +293,6 @@ class Attempt:
         if row is None:
             raise Fenced(self._belongs_to_another())
         return row
-
-    def _note_gain(self, connection: sa.Connection, kind: Kind, result: dict[str, Any]) -> None:
-        found = gained(kind, result)
-        if found is not None:
-            connection.execute(jobs.update().where(jobs.c.id == self.job_id).values(found._asdict()))
 
     def _belongs_to_another(self) -> str:
         return f"attempt {self.number} at job {self.job_id} is over: the job belongs to someone else now"
@@ -367,3 +361,9 @@ def claim(
 
 def _is_finite(value: float | None) -> bool:
     return value is not None and abs(value) < float("inf")
+
+
+def _gain(kind: Kind, result: dict[str, Any]) -> dict[str, Any]:
+    """The columns of ``jobs`` that say what was gained; none where that is not known."""
+    found = gained(kind, result)
+    return {} if found is None else found._asdict()

@@ -52,7 +52,14 @@ class Classifier(Protocol):
         starts: Sequence[Parameters] | None = None,
         steps: int = 30,
     ) -> list[Parameters]:
-        """A model for each fold, as :meth:`fit` makes it of the rows that ``kept`` (folds, n) says."""
+        """A model for each fold, as :meth:`fit` makes it of the rows that ``kept`` (folds, n) says: one by one, unless
+        a classifier knows better.
+        """
+        firsts = [None] * len(kept) if starts is None else starts
+        return [
+            self.fit(features[seen], rows.of(seen), penalty, start=start, steps=steps)
+            for seen, start in zip(kept, firsts, strict=True)
+        ]
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """Probabilities (n, k)."""
@@ -105,7 +112,7 @@ def one_hot(labels: Integers, classes: int) -> Floats:
     return rows
 
 
-class SoftmaxRegression:
+class SoftmaxRegression(Classifier):
     """Multinomial logistic regression by L-BFGS (Nocedal, 1980), with rows in float32. The biases are not penalized."""
 
     def fit(

@@ -34,7 +34,7 @@ from hposvc.bilevel import (
 from hposvc.bilevel.models import Model
 from hposvc.labels import analysis as classes
 from hposvc.labels import networks, numbers
-from hposvc.labels.classifiers import Floats, Integers, Parameters, RowLosses, SoftmaxRegression
+from hposvc.labels.classifiers import Classifier, Floats, Integers, Parameters, RowLosses, SoftmaxRegression
 from hposvc.labels.cross_fit import Labels
 from hposvc.run.remembered import key_of, remembered
 from hposvc.run.translation import config, model, supervised
@@ -263,7 +263,7 @@ class Labelling:
 
 
 @dataclass(frozen=True)
-class NetworkClassifier:
+class NetworkClassifier(Classifier):
     """A network as :class:`hposvc.labels.classifiers.Classifier`."""
 
     network: Model
@@ -291,23 +291,6 @@ class NetworkClassifier:
             seed=self.seed,
             iterations=steps,
         ).w
-
-    def fit_folds(
-        self,
-        features: Floats,
-        rows: RowLosses,
-        kept: NDArray[np.bool_],
-        penalty: float,
-        *,
-        starts: Sequence[Parameters] | None = None,
-        steps: int = 30,
-    ) -> list[Parameters]:
-        """See :class:`hposvc.labels.classifiers.Classifier`: one after the other."""
-        firsts = [None] * len(kept) if starts is None else starts
-        return [
-            self.fit(features[seen], rows.of(seen), penalty, start=start, steps=steps)
-            for seen, start in zip(kept, firsts, strict=True)
-        ]
 
     def predict(self, parameters: Parameters, features: Floats) -> Floats:
         """See :class:`hposvc.labels.classifiers.Classifier`."""

@@ -50,6 +50,16 @@ def score(value: float | str | None, name: str | None) -> str:
     return percent(value, 2) if name == "accuracy" else number(value)
 
 
+def points(difference: float) -> str:
+    """The size of a difference of accuracies in points, which are hundredths; without its sign."""
+    return fixed(100 * abs(difference), 2)
+
+
+def score_heading(score_name: str | None) -> str:
+    """What a column of test scores is called."""
+    return {"accuracy": "test accuracy", "r2": "test R²"}.get(score_name or "", "test score")
+
+
 def duration(seconds: float | None) -> str:
     """A time in its two largest units; below ten seconds with one decimal."""
     if seconds is None or not math.isfinite(seconds):

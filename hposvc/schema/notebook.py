@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING
 
-from hposvc.schema.figures import number, score
+from hposvc.schema.figures import number, score, score_heading
 from hposvc.schema.result import JobResult, read_result
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def _candidates(result: JobResult) -> str:
     models, name = result.compared, result.score_name
     if not models:
         return ""
-    heading = {"accuracy": "test accuracy", "r2": "test R²"}.get(name or "", "test score")
-    head = "".join(f"<th>{text}</th>" for text in ("trained on", heading, "test loss"))
+    head = "".join(f"<th>{text}</th>" for text in ("trained on", score_heading(name), "test loss"))
     rows = "".join(
         f"<tr><td>{escape(model.label or model.name or '–')}</td>"
         f"<td>{score(model.test_score, name)}</td><td>{number(model.test_loss)}</td></tr>"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -46,11 +45,9 @@ def test_every_case_is_as_near_to_float64_on_cuda_as_on_the_cpu(compared: dict[s
 
 def ended(client: Client, spec: dict[str, Any]) -> JobResource:
     """The job of this specification, after its end."""
-    submitted, deadline = client.submit(spec), time.monotonic() + PATIENCE
-    while (job := client.job(submitted.id)).state not in TERMINAL:
-        assert time.monotonic() < deadline, f"{job.state} after {PATIENCE} s"
-        time.sleep(0.2)
-    return job
+    submitted = client.submit(spec).id
+    until(lambda: client.job(submitted).state in TERMINAL, "the end of the job", PATIENCE)
+    return client.job(submitted)
 
 
 @pytest.fixture(scope="module")

@@ -25,14 +25,14 @@ HPOSVC = Path(sys.executable).with_name("hposvc")
 SPEC = "kind: data_reweighting\nname: three wines\ndataset: {id: 'sklearn:wine'}\n"
 
 
-def until(look: Callable[[], T | None], what: str) -> T:
+def until(look: Callable[[], T | None], what: str, seconds: float = SECONDS) -> T:
     """The first answer of ``look`` that is something."""
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if found := look():
             return found
         time.sleep(0.05)
-    raise AssertionError(f"{what} did not happen within {SECONDS} s")
+    raise AssertionError(f"{what} did not happen within {seconds} s")
 
 
 class ServerProcess:
