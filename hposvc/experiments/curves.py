@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from hposvc.db.tables import iterations
 
 SLICES = 27  # 3³: hyperband looks after 1, 3 and 9 of them
-FIRST_LOOK = 9  # of successive halving: losses cross before, and earlier looks stop the best trial more often
+FIRST_LOOK = 9  # of successive halving: earlier looks stop the best trial more often (docs/decisions/experiments.md)
 
 
 def reached(iteration: int, total: int) -> int:
