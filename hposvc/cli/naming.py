@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LAST = "last"
 JOB, EXPERIMENT, DATASET = "job_", "exp_", "ds_"
 WHOLE = re.compile(r"job_[0-9a-f]{20}")
-LOOKED_AT = 1000  # jobs that are looked through for a beginning
+LOOKED_AT = 1000  # jobs that are looked through for a beginning, or for the last one
 COMPLETED = 50  # the newest, which the shell is told
 NAMED = 5  # ids that the error of an ambiguous beginning lists
 
@@ -29,10 +29,11 @@ def job_of(client: Client, given: str) -> str:
     if WHOLE.fullmatch(given):
         return given
     if given == LAST:
-        newest = client.jobs_page(limit=1).items
-        if not newest:
-            raise Fault("there is no job yet", "Submit one: hposvc submit FILE", code=Exit.REFUSED)
-        return newest[0].id
+        newest = islice(client.jobs(), LOOKED_AT)
+        own = next((job for job in newest if job.experiment is None), None)  # trials begin whenever a worker is free
+        if own is None:
+            raise Fault("there is no job yet, trials aside", "Submit one: hposvc submit FILE", code=Exit.REFUSED)
+        return own.id
     begin = given if given.startswith(JOB) else JOB + given
     found = [job.id for job in islice(client.jobs(text=begin), LOOKED_AT) if job.id.startswith(begin)]
     return _only(found, given, "job", "hposvc jobs")
@@ -123,7 +124,7 @@ JobId = Annotated[
     str,
     typer.Argument(
         metavar="JOB",
-        help="The job's id, as `hposvc jobs` shows it; its beginning; or last.",
+        help="The job's id, as `hposvc jobs` shows it; its beginning; or last, the newest that is no trial.",
         autocompletion=complete_jobs,
     ),
 ]

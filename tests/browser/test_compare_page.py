@@ -108,7 +108,7 @@ def test_lines_are_smoothed_run_across_log_iterations_and_no_spike_flattens_them
     page.locator("select[name=by]").select_option("log")
     expect(page).to_have_url(f"{address}&by=log&smooth=1")
     expect(caption).to_contain_text("points: 500 of 500")
-    page.wait_for_function(f"{plot}.layout.xaxis.type === 'log'")
+    page.wait_for_function(f"() => {plot}.layout.xaxis.type === 'log'")
     page.evaluate(f"Plotly.relayout({plot}, {{'xaxis.range[0]': 1, 'xaxis.range[1]': 2}})")
     expect(caption).to_contain_text("iterations 10 to 100")
     page.reload()

@@ -16,7 +16,7 @@ from hposvc.cli.render import PlainConsole, plain_table
 from hposvc.client import Client
 from hposvc.faults import Exit
 from tests.support.browser import people
-from tests.support.commands import HPOSVC, SECONDS, SPEC, ServerProcess, run
+from tests.support.commands import HPOSVC, SECONDS, SPEC, ServerProcess, run, until
 from tests.support.environment import without_settings
 
 
@@ -47,6 +47,14 @@ def test_the_beginning_of_an_id_and_last_are_enough() -> None:
     assert "there is no job job_zzz" in none.stderr
     assert "hposvc jobs" in none.stderr
     assert state(second) == "paused"
+
+
+def test_the_last_job_is_never_a_trial(at: ServerProcess) -> None:
+    job_id = submitted()
+    made = swept()
+    with Client(at.url) as client:
+        until(lambda: list(client.jobs(experiment=made)), "trials")
+    assert run("pause", "last").output == f"{job_id} is paused\n"
 
 
 def test_data_sets_are_named_so_too(tmp_path: Path) -> None:
