@@ -215,7 +215,6 @@ def written(case: cases.Case, folder: Path, threads: int) -> dict[str, Any]:
         "threads": threads,
         "radius": cases.RADIUS,
         "lower_learning_rate": cases.LOWER_LEARNING_RATE,
-        "upper_learning_rate": cases.UPPER_LEARNING_RATE,
     }
 
 

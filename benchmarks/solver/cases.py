@@ -15,7 +15,7 @@ class Case:
     """One problem size; shapes are rows × columns of the training part, the validation part is as large.
 
     ``hidden`` empty means a linear model; ``batch`` ``None`` means full batches. Reweighting has one λ per
-    training row, regularization one log-strength per feature.
+    training row, regularization one log-strength per feature. ``upper_learning_rate`` is one at which nobody diverges.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Case:
     batch: int | None = None
     kind: str = "data_reweighting"
     validation_rows: int | None = None
+    upper_learning_rate: float = 0.05
 
 
 CASES = {
@@ -37,12 +38,11 @@ CASES = {
         Case("mlp-1024", 5_000, 784, hidden=(1024,)),
         Case("minibatch", 50_000, 784, hidden=(256,), batch=1_000, validation_rows=1_000),
         Case("rows-200k", 200_000, 50, hidden=(), validation_rows=5_000),
-        Case("features-50k", 500, 50_000, classes=2, kind="regularization_tuning"),
+        Case("features-50k", 500, 50_000, classes=2, kind="regularization_tuning", upper_learning_rate=1e-4),
     )
 }
 
 LOWER_LEARNING_RATE = 0.05
-UPPER_LEARNING_RATE = 0.05
 RADIUS = 0.01
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+from hposvc.schema import figures
 from hposvc.schema.result import Candidate, JobResult, read_result
 from hposvc.schema.spec import Kind
 
@@ -45,7 +46,8 @@ def gained(kind: Kind, stored: dict[str, Any]) -> Gained | None:
     if tuned is None or rival is None:
         return None
     losses, scores = (tuned.test_loss, rival.test_loss), (tuned.test_score, rival.test_score)
-    if by_loss(kind, result) or scores[0] == scores[1]:
+    alike = len({figures.score(score, result.score_name) for score in scores}) == 1  # as they are shown
+    if by_loss(kind, result) or alike:
         if not _finite(losses) or not rival.test_loss:
             return None
         own, other = map(float, losses)  # type: ignore[arg-type]

@@ -45,10 +45,10 @@ class SentenceParts:
 
 
 def best_of_rivals(models: Sequence[Candidate], by: Literal["score", "loss"]) -> str:
-    """The name of the best rival: the highest test score to three digits, ties by test loss; or by loss alone."""
+    """The name of the best rival: the highest test score of those shown, ties by test loss; or by loss alone."""
 
     def key(model: Candidate) -> tuple[float, float]:
-        score = 0.0 if model.test_score is None else -round(model.test_score, 3)
+        score = 0.0 if model.test_score is None else -figures.shown(model.test_score)
         return (score if by == "score" else 0.0, float("inf") if model.test_loss is None else model.test_loss)
 
     rivals = [model for model in models if model.name not in OURS]
@@ -135,7 +135,7 @@ def _told(models: Sequence[Candidate], name: str, score: str) -> str:
 def _verdict(models: Sequence[Candidate], rival: str, by: Literal["score", "loss"]) -> str:
     by_name = {model.name: model for model in models}
     tuned, other = by_name["tuned"], by_name[rival]
-    scores = tuple(round(model.test_score or 0, 3) for model in (tuned, other))
+    scores = tuple(figures.shown(model.test_score or 0) for model in (tuned, other))
     losses = tuned.test_loss or 0.0, other.test_loss or 0.0
     named = f"the best rival, {TITLES[rival]}"
     if by == "score" and scores[0] == scores[1]:

@@ -50,6 +50,11 @@ def score(value: float | str | None, name: str | None) -> str:
     return percent(value, 2) if name == "accuracy" else number(value)
 
 
+def shown(score: float) -> float:
+    """A score as exactly as ``score`` shows it: two that read the same are the same."""
+    return round(score, 4)
+
+
 def points(difference: float) -> str:
     """The size of a difference of accuracies in points, which are hundredths; without its sign."""
     return fixed(100 * abs(difference), 2)

@@ -54,6 +54,11 @@ def test_a_job_is_renamed_tagged_and_deleted(page: Page, server: Server) -> None
 def test_a_file_of_rows_is_predicted(page: Page, server: Server, tmp_path: Path, watch: Watch) -> None:
     job = job_with_model(server, tmp_path)
     page.goto(f"/jobs/{job}")
+    steps = page.locator("#next")
+    expect(steps.get_by_role("link", name="Predict other rows")).to_have_attribute("href", "#predict")
+    steps.get_by_role("button", name="Copy").click()
+    expect(steps.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == f"hposvc predict {job} FILE"
     form = page.locator("#predict")
     rows = tmp_path / "later.csv"
     rows.write_bytes(b"stars\n1\n2\n")
@@ -119,10 +124,7 @@ def test_a_result_says_what_to_do_next(page: Page, server: Server) -> None:
     page.goto(f"/jobs/{job.id}")
     steps = page.locator("#next")
     expect(steps).to_contain_text("A check of these rows would tell most: 7, 12.")
-    expect(steps.get_by_role("link", name="Predict other rows")).to_have_attribute("href", "#predict")
-    steps.get_by_role("button", name="Copy").click()
-    expect(steps.get_by_role("button", name="Copied")).to_be_visible()
-    assert page.evaluate("navigator.clipboard.readText()") == f"hposvc predict {job.id} FILE"
+    expect(steps.get_by_text("Predict other rows")).to_be_hidden()  # its model is gone
     steps.get_by_role("link", name="Start another job").click()
     expect(page.locator("#text")).to_have_value(re.compile("kind: data_reweighting"))
 

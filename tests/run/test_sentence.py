@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hposvc.run.sentence import compose_of_labels, within_chance
+from hposvc.run.sentence import SentenceParts, compose, compose_of_labels, within_chance
 from hposvc.schema.result import Candidate, WrongRows
 
 MODELS = [
@@ -38,3 +38,22 @@ def test_the_sentence_says_how_many_labels_are_wrong_and_whether_a_gain_may_be_c
     assert "About 20 of 100 labels are wrong (11 to 32 with 90 % confidence); 19 rows are suspects." in said
     assert "better than the best rival, training and trusted rows together (accuracy 90.00 % and loss 0.3000)" in said
     assert said.endswith("which may be chance." if by_chance else "loss 0.3000).")
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (0.93601, "as good as the best rival"),
+        (0.9361, "no better than"),
+        (0.9359, "better than the best"),
+    ],
+)
+def test_what_reads_the_same_is_as_good(other: float, said: str) -> None:
+    models = [
+        Candidate(name="tuned", label="tuned", test_score=0.936, test_loss=0.2),
+        Candidate(name="all_rows", label="all", test_score=other, test_loss=0.3),
+    ]
+    parts = SentenceParts("tuned weights", "all_rows", "score")
+    sentence = compose(models, "tuned", "all_rows", parts, "accuracy")
+    assert said in sentence
+    assert "accuracy 93.60 %" in sentence

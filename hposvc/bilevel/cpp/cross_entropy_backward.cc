@@ -16,13 +16,11 @@ std::vector<T> sums(parts * h, T(0));
       T g[ROWS], scale[ROWS];
       for (int64 r = 0; r < ROWS; r++) g[r] = r < rows ? in3_p[std::min(first + r, n - 1)] : T(0);
       for (int64 r = 0; r < ROWS; r++) scale[r] = g[r] / block.sum[r];
-      for (int64 j = 0; j < h; j++)
-        for (int64 r = 0; r < ROWS; r++) block.x[j * ROWS + r] *= scale[r];
       // minus the sum of the others: the own probability minus one is rounding alone where a row is sure
       T others[ROWS] = {};
       for (int64 r = 0; r < rows; r++) block.x[in2_p[first + r] * ROWS + r] = 0;
       for (int64 j = 0; j < h; j++)
-        for (int64 r = 0; r < ROWS; r++) others[r] += block.x[j * ROWS + r];
+        for (int64 r = 0; r < ROWS; r++) others[r] += block.x[j * ROWS + r] *= scale[r];
       for (int64 r = 0; r < rows; r++) block.x[in2_p[first + r] * ROWS + r] = -others[r];
       for (int64 j = 0; j < h; j++) {
         T sum = 0;

@@ -49,5 +49,5 @@ export function offer({ job, dataset, decisions, say }) {
 function again(spec, version) {
   const { split, ...data } = spec.dataset;
   const random = split && "train" in split ? { split } : {};
-  return { ...spec, dataset: { ...data, ...random, id: version.id, trusted: "reviewed" } };
+  return { ...spec, name: version.name, dataset: { ...data, ...random, id: version.id, trusted: "reviewed" } };
 }

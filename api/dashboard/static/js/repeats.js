@@ -6,7 +6,7 @@ import { count, number, percent } from "./format.js";
 
 const LISTED = 20; // rows, or strengths
 
-const points = (x) => `${x < 0 ? "−" : "+"}${(100 * Math.abs(x)).toFixed(1)}`;
+const points = (x) => `${x < 0 ? "−" : "+"}${(100 * Math.abs(x)).toFixed(2)}`;
 const signed = (x) => `${x < 0 ? "" : "+"}${number(x)}`;
 
 function table(heads, rows) {

@@ -102,7 +102,7 @@ function noise(scores) {
     ["Precision", "of the flagged rows are wrong", percent(scores.precision)],
     ["Recall", "of the wrong rows are flagged", percent(scores.recall)],
     ["F1", "of precision and recall", percent(scores.f1)],
-    ["Area under ROC", "of the ranking by weight", number(scores.auc)],
+    ["Area under ROC", "of the ranking of the training rows", number(scores.auc)],
   ];
   $("dl", card).replaceChildren(
     ...facts.flatMap(([name, meaning, value]) => [
