@@ -34,7 +34,7 @@ CLASSES = {
 NUMBERS = {
     "diabetes": ("sklearn", "diabetes", "target", []),
     "wage2": ("wooldridge", "wage2", "lwage", ["wage"]),
-    "epa2021": ("openintro", "epa2021", "comb_mpg", ["city_mpg", "hwy_mpg", "model_desc"]),
+    "epa2021": ("openintro", "epa2021", "comb_mpg", ["city_mpg", "hwy_mpg", "carline"]),
     "hitters": ("ISLR", "Hitters", "Salary", []),
     "boston": ("MASS", "Boston", "medv", []),
     "carseats": ("ISLR", "Carseats", "Sales", []),

@@ -45,9 +45,8 @@ async function allTrials() {
 
 const now = poll(async () => {
   try {
-    experiment = await getAgain(path);
     plotlyReady().catch(() => {}); // it loads while the service responds
-    trials = await allTrials();
+    [experiment, trials] = await Promise.all([getAgain(path), allTrials()]);
   } catch (error) {
     if (!(error instanceof ApiProblem) || error.problem.status !== 404) throw error;
     show(box, false);
