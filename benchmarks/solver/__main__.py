@@ -99,15 +99,18 @@ class Running:
             text=True,
             env=os.environ | {"OMP_NUM_THREADS": str(case["threads"]), "PYTHONPATH": str(contender.checkout)},
         )
-        self._answer()
+        self.end()
 
     def run(self, iterations: int) -> dict[str, Any]:
+        self.begin(iterations)
+        return self.end()
+
+    def begin(self, iterations: int) -> None:
         assert self.process.stdin is not None
         self.process.stdin.write(f"run {iterations}\n")
         self.process.stdin.flush()
-        return self._answer()
 
-    def _answer(self) -> dict[str, Any]:
+    def end(self) -> dict[str, Any]:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         while line and not line.startswith("{"):  # Jittor says on standard output what it compiles when first imported
