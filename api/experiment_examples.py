@@ -51,6 +51,7 @@ EXPERIMENT: dict[str, Any] = {
     "links": {
         "self": f"/v1/experiments/{ID}",
         "trials": f"/v1/experiments/{ID}/trials",
+        "events": f"/v1/experiments/{ID}/events",
         "jobs": f"/v1/jobs?experiment={ID}",
         "dashboard": f"/experiments/{ID}",
     },
@@ -76,6 +77,30 @@ TRIALS = {
     ],
     "next_page": None,
 }
+EVENTS = {
+    "items": [
+        {"seq": 1, "at": "2026-01-15T09:30:00Z", "type": "state", "data": {"state": "running"}},
+        {
+            "seq": 2,
+            "at": "2026-01-15T09:30:01Z",
+            "type": "trial",
+            "data": {"number": 7, "state": "succeeded", "job": JOB_ID, "value": 0.2291},
+        },
+    ],
+    "next_after": 2,
+}
+STREAM = """\
+retry: 2000
+
+id: 2
+event: trial
+data: {"seq":2,"at":"2026-01-15T09:30:01Z","type":"trial","data":{"number":7,"state":"succeeded"}}
+
+id: 3
+event: end
+data: {"state": "succeeded"}
+
+"""
 IMPORTANCE = {
     "evaluator": "mean_decrease_impurity",
     "trials": 38,

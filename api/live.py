@@ -1,4 +1,4 @@
-"""Waiting for changes of jobs: one query for all who wait, and neither a thread nor a connection for each."""
+"""Waiting for changes of jobs and experiments: few queries for all who wait, and no thread or connection for each."""
 
 from __future__ import annotations
 
@@ -10,21 +10,19 @@ from functools import partial
 
 import sqlalchemy as sa
 import structlog
+from fastapi.responses import StreamingResponse
 
 from api.http.problem_details import HTTPProblem
+from api.news import Look
 from api.turns import Turns
 from hposvc.db.engine import read
-from hposvc.db.tables import jobs
-from hposvc.jobs import queries
-from hposvc.jobs.queries import JobNotFound, Position
-from hposvc.schema.iterations import IterationColumns
-from hposvc.schema.job import EventResource
-from hposvc.schema.states import TERMINAL
+from hposvc.db.tables import experiments, jobs
+from hposvc.jobs.queries import Position
 
 log = structlog.get_logger(__name__)
 
+EVENT_STREAM = "text/event-stream"
 POLL_SECONDS = 0.5
-BATCH = 1000  # events, or iterations, in one reading
 KEEP_ALIVE_SECONDS = 15.0
 LONGEST_SECONDS = 600.0  # then a stream ends and the client takes it up again, with a key that is looked at anew
 IN_LIMIT = 500  # ids in one IN (…)
@@ -39,12 +37,13 @@ class Place:
         self._live = live
         self._waiter: asyncio.Event | None = None
 
-    async def changed(self, job_id: str, known: Position, seconds: float) -> bool:
-        """Wait until the job is no longer at ``known``, or is gone; False when it still is after ``seconds``, or when
-        the place is over.
+    async def changed(self, id_: str, known: Position, seconds: float) -> bool:
+        """Wait until the job or experiment ``id_`` is no longer at ``known``, or is gone.
+
+        False when it still is after ``seconds``, or when the place is over.
         """
         self._waiter = asyncio.Event()
-        return not self.over and await self._live.changed(job_id, known, seconds, self._waiter) and not self.over
+        return not self.over and await self._live.changed(id_, known, seconds, self._waiter) and not self.over
 
     def end(self) -> None:
         """Give the place to somebody else."""
@@ -54,7 +53,7 @@ class Place:
 
 
 class Live:
-    """Who waits for which job, in one event loop. At most ``limit`` wait at a time.
+    """Who waits for which job or experiment, in one event loop. At most ``limit`` wait at a time.
 
     When all places are taken, a tenant that has fewer than another takes one over, the oldest of the tenant that has
     most: a stream ends early, and is to be taken up again; a request that waits is responded to.
@@ -100,10 +99,10 @@ class Live:
             if not mine:
                 self._places.pop(tenant, None)
 
-    async def changed(self, job_id: str, known: Position, seconds: float, event: asyncio.Event) -> bool:
-        """Wait for ``event``, which is set when the job is no longer at ``known``; False if that takes ``seconds``."""
+    async def changed(self, id_: str, known: Position, seconds: float, event: asyncio.Event) -> bool:
+        """Wait for ``event``, which is set when ``id_`` is no longer at ``known``; False if that takes ``seconds``."""
         waiter = (known, event)
-        self._waiting.setdefault(job_id, []).append(waiter)
+        self._waiting.setdefault(id_, []).append(waiter)
         if self._poller is None or self._poller.done():
             self._poller = asyncio.create_task(self._poll())
         try:
@@ -112,9 +111,9 @@ class Live:
         except TimeoutError:
             return False
         finally:
-            self._waiting[job_id].remove(waiter)
-            if not self._waiting[job_id]:
-                del self._waiting[job_id]
+            self._waiting[id_].remove(waiter)
+            if not self._waiting[id_]:
+                del self._waiting[id_]
         return True
 
     async def _poll(self) -> None:
@@ -124,60 +123,47 @@ class Live:
             except sa.exc.SQLAlchemyError as error:
                 log.warning("the database does not answer", doing="live", error=type(error).__name__)
             else:
-                for job_id, waiters in self._waiting.items():
+                for id_, waiters in self._waiting.items():
                     for known, event in waiters:
-                        if positions.get(job_id) != known:
+                        if positions.get(id_) != known:
                             event.set()
             await asyncio.sleep(POLL_SECONDS)
 
     def _positions(self, ids: list[str]) -> dict[str, Position]:
-        columns = (jobs.c.id, jobs.c.version, jobs.c.last_event)
         positions: dict[str, Position] = {}
         with read(self._engine) as connection:
-            for begin in range(0, len(ids), IN_LIMIT):
-                some = sa.select(*columns).where(jobs.c.id.in_(ids[begin : begin + IN_LIMIT]))
-                positions |= {row.id: Position(row.version, row.last_event) for row in connection.execute(some)}
+            for table, kind in ((jobs, "job_"), (experiments, "exp_")):
+                mine = [id_ for id_ in ids if id_.startswith(kind)]
+                columns = (table.c.id, table.c.version, table.c.last_event)
+                for begin in range(0, len(mine), IN_LIMIT):
+                    some = sa.select(*columns).where(table.c.id.in_(mine[begin : begin + IN_LIMIT]))
+                    positions |= {row.id: Position(row.version, row.last_event) for row in connection.execute(some)}
         return positions
 
-    async def stream(self, job_id: str, *, tenant: str, after_event: int, after_iteration: int) -> AsyncIterator[str]:
-        """Server-sent events: the job's history and its iterations beyond those named, then each as it comes.
+    def response(self, id_: str, look: Look, *, tenant: str) -> StreamingResponse:
+        """The stream of ``id_`` as a response. Raises HTTPProblem when all places are taken."""
+        if not self.has_room(tenant):
+            raise self.refusal()
+        headers = {"Vary": "Accept", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self.stream(id_, look, tenant=tenant), media_type=EVENT_STREAM, headers=headers)
 
-        The id of each names both, ``EVENT.ITERATION``, so that a client goes on where it was. Ends with the event
-        ``end`` when the job has ended, and without one after LONGEST_SECONDS.
+    async def stream(self, id_: str, look: Look, *, tenant: str) -> AsyncIterator[str]:
+        """Server-sent events about the job or experiment ``id_``: what ``look`` finds, then more as it comes.
+
+        Ends when it has ended or is gone, and after LONGEST_SECONDS.
         """
-
-        def look() -> tuple[Position, str, list[EventResource], IterationColumns]:
-            # The state first: if it is a last one, everything that belongs to it is read after it.
-            position, state = queries.position(self._engine, job_id, tenant=tenant)
-            events = queries.events(self._engine, job_id, tenant=tenant, after=after_event, limit=BATCH)
-            found = queries.iterations(self._engine, job_id, tenant=tenant, after=after_iteration, limit=BATCH)
-            return position, state, events.items, found
-
         with self.place(tenant) as place:
             begun = time.monotonic()
             yield "retry: 2000\n\n"
             while not place.over and time.monotonic() - begun < LONGEST_SECONDS:
                 try:
-                    position, state, events, columns = await self._turns.run(tenant, look)
-                except JobNotFound:
+                    news = await self._turns.run(tenant, look)
+                except LookupError:
                     yield "event: end\ndata: {}\n\n"
                     return
-                if columns.iteration:
-                    after_iteration = columns.next_after
-                    data = columns.model_dump_json(exclude={"buckets", "downsampled"})
-                    yield message("iterations", f"{after_event}.{after_iteration}", data)
-                for event in events:
-                    after_event = event.seq
-                    yield message(event.type, f"{after_event}.{after_iteration}", event.model_dump_json())
-                if len(events) == BATCH or len(columns.iteration) == BATCH:
-                    continue
-                if state in TERMINAL:
-                    yield message("end", f"{after_event}.{after_iteration}", f'{{"state": "{state}"}}')
+                for message in news.messages:
+                    yield message
+                if news.ended:
                     return
-                if not await place.changed(job_id, position, KEEP_ALIVE_SECONDS):
+                if not news.more and not await place.changed(id_, news.position, KEEP_ALIVE_SECONDS):
                     yield ": still here\n\n"
-
-
-def message(event: str, id_: str, data: str) -> str:
-    """One server-sent event; ``data`` is JSON on one line."""
-    return f"id: {id_}\nevent: {event}\ndata: {data}\n\n"

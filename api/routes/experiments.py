@@ -7,11 +7,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 import structlog
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Response
 
-from api import examples
+from api import examples, news
 from api import experiment_examples as ours
 from api.dependencies import (
+    Accept,
     ArtifactStore,
     Engine,
     ExperimentsService,
@@ -22,13 +23,19 @@ from api.dependencies import (
     Version,
     body,
 )
+from api.http import columns
+from api.http.negotiation import preferred
+from api.http.parameters import LARGEST
 from api.http.responses import accepted, tagged
 from api.http.routing import InTurn
+from api.live import EVENT_STREAM
 from hposvc import tracing
 from hposvc.experiments import queries, rows, sampling
 from hposvc.schema.experiment_spec import ExperimentSpec, SearchPlan
 from hposvc.schema.experiments import (
+    ENDED,
     CheckedExperiment,
+    ExperimentEventPage,
     ExperimentPage,
     ExperimentResource,
     ExperimentState,
@@ -157,6 +164,61 @@ def list_trials(
     """The trials in order of their numbers: values, job, loss, and how each came along."""
     found = queries.trials_page(engine, experiment_id, tenant=tenant, limit=limit, page_token=page)
     return tagged(found, hashlib.sha256(found.model_dump_json().encode()).hexdigest()[:16], if_none_match)
+
+
+@router.get(
+    "/{experiment_id}/events",
+    summary="Get an experiment's history",
+    response_model=ExperimentEventPage,
+    responses={
+        200: examples.responses(
+            {columns.JSON: ours.EVENTS, EVENT_STREAM: ours.STREAM}, "Events in order, or a stream of them."
+        ),
+        204: {"description": "As a stream: the experiment has ended, and there is nothing beyond Last-Event-ID."},
+    },
+)
+async def get_experiment_events(
+    experiment_id: ExperimentId,
+    held: Held,
+    tenant: Tenant,
+    after: Annotated[
+        int,
+        Query(
+            ge=0,
+            le=LARGEST,
+            description="Only events after this number: `next_after` of the response before. 0: from the first on. "
+            "A stream begins here too.",
+        ),
+    ] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events. Not used by a stream.")] = 1000,
+    accept: Accept = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(
+            max_length=15,
+            pattern=r"^[0-9]{1,15}$",
+            description="The id of the last event that came: a stream goes on after it. By default `after` says where "
+            "it begins.",
+        ),
+    ] = None,
+) -> Response:
+    """Changes of state, trials that are made and that end, and notes, numbered without gaps.
+
+    With `Accept: text/event-stream` each comes when it happens; its id is its number, and a client that sends it as
+    Last-Event-ID goes on there. The event `end` says that the experiment has ended; otherwise a stream ends after ten
+    minutes, and is to be taken up again.
+    """
+    if preferred(accept, (columns.JSON, EVENT_STREAM)) == columns.JSON:
+        read = partial(queries.events, held.engine, experiment_id, tenant=tenant, after=after, limit=limit)
+        page = await held.work.reads.run(tenant, read)
+        return Response(page.model_dump_json(), media_type=columns.JSON, headers={"Vary": "Accept"})
+    begin = int(last_event_id) if last_event_id else after
+    where = partial(queries.position, held.engine, experiment_id, tenant=tenant)
+    position, state = await held.work.reads.run(tenant, where)
+    if last_event_id and state in ENDED and begin >= position.last_event:
+        return Response(status_code=204)  # an EventSource that gets this asks no more
+    look = news.of_experiment(held.engine, experiment_id, tenant=tenant, after=begin)
+    return held.live.response(experiment_id, look, tenant=tenant)
 
 
 @router.get(

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Query, Response
 from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 
-from api import examples
+from api import examples, news
 from api.dependencies import (
     Accept,
     ArtifactStore,
@@ -25,6 +25,7 @@ from api.http.parameters import LARGEST, JobId
 from api.http.problem_details import HTTPProblem
 from api.http.report import render_report
 from api.http.routing import InTurn
+from api.live import EVENT_STREAM
 from hposvc.jobs import queries
 from hposvc.jobs.iterations import downsampling
 from hposvc.schema.iterations import IterationColumns
@@ -33,8 +34,6 @@ from hposvc.schema.resource import Resource
 from hposvc.schema.states import TERMINAL
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], route_class=InTurn)
-
-EVENT_STREAM = "text/event-stream"
 
 
 class ArtifactList(Resource):
@@ -158,21 +157,17 @@ async def get_events(
     columns). The id of an event is `EVENT.ITERATION`; a client that sends it as Last-Event-ID goes on there. The event
     `end` says that the job has ended; otherwise a stream ends after ten minutes, and is to be taken up again.
     """
-    headers = {"Vary": "Accept"}
     if preferred(accept, (columns.JSON, EVENT_STREAM)) == columns.JSON:
         read = partial(queries.events, held.engine, job_id, tenant=tenant, after=after, limit=limit)
         page = await held.work.reads.run(tenant, read)
-        return Response(page.model_dump_json(), media_type=columns.JSON, headers=headers)
+        return Response(page.model_dump_json(), media_type=columns.JSON, headers={"Vary": "Accept"})
     event, iteration = (int(part) for part in last_event_id.split(".")) if last_event_id else (after, -1)
-    look = partial(queries.position, held.engine, job_id, tenant=tenant)
-    position, state = await held.work.reads.run(tenant, look)
+    where = partial(queries.position, held.engine, job_id, tenant=tenant)
+    position, state = await held.work.reads.run(tenant, where)
     if last_event_id and state in TERMINAL and event >= position.last_event:
         return Response(status_code=204)  # an EventSource that gets this asks no more
-    if not held.live.has_room(tenant):
-        raise held.live.refusal()
-    stream = held.live.stream(job_id, tenant=tenant, after_event=event, after_iteration=iteration)
-    headers |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(stream, media_type=EVENT_STREAM, headers=headers)
+    look = news.of_job(held.engine, job_id, tenant=tenant, after_event=event, after_iteration=iteration)
+    return held.live.response(job_id, look, tenant=tenant)
 
 
 @router.get(

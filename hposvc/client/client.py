@@ -15,9 +15,9 @@ from urllib.parse import quote
 import httpx
 
 from hposvc.client.bodies import Spec, by_column, encode, media_type, pieces
-from hposvc.client.connection import ATTEMPTS, FIRST_PAUSE, TRY_AGAIN, Connection
-from hposvc.client.errors import ClientError, ProblemError, ServerUnreachableError
-from hposvc.client.events import StreamedEvent, server_sent
+from hposvc.client.connection import Connection
+from hposvc.client.errors import ClientError
+from hposvc.client.events import StreamedEvent, stream
 from hposvc.client.experiments import ExperimentCalls
 from hposvc.client.notes import NoteCalls
 from hposvc.client.reviews import ReviewCalls
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Filter = str | Sequence[str] | None
 
-EVENT_STREAM = "text/event-stream"
 WAIT_SECONDS = 20  # the longest that one request waits for a change
 MEDIA_TYPES = {
     "json": "application/json",
@@ -136,24 +135,7 @@ class Client:
 
         ``last`` is the id of the event after which to begin. Raises ServerUnreachableError.
         """
-        failures = 0
-        while True:
-            headers = {"Accept": EVENT_STREAM} | ({"Last-Event-ID": last} if last else {})
-            try:
-                with self._http.stream(_path(job_id, "events"), headers=headers) as response:
-                    if response.status_code == httpx.codes.NO_CONTENT:
-                        return
-                    for event in server_sent(response.iter_lines()):
-                        failures, last = 0, event.id
-                        yield event
-                        if event.type == "end":
-                            return
-            except (ServerUnreachableError, ProblemError) as error:
-                hopeless = isinstance(error, ProblemError) and error.status not in TRY_AGAIN
-                if hopeless or failures + 1 >= ATTEMPTS:
-                    raise
-            failures += 1
-            time.sleep(FIRST_PAUSE * 2**failures)
+        return stream(self._http, _path(job_id, "events"), last)
 
     def artifacts(self, job_id: str) -> list[ArtifactResource]:
         """The files that the job left."""

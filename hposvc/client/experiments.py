@@ -14,10 +14,12 @@ import httpx
 from hposvc.client.bodies import Spec
 from hposvc.client.connection import Connection
 from hposvc.client.errors import Repeated
+from hposvc.client.events import StreamedEvent, stream
 from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.experiments import (
     ENDED,
     CheckedExperiment,
+    ExperimentEventPage,
     ExperimentPage,
     ExperimentResource,
     Importance,
@@ -93,6 +95,18 @@ class ExperimentCalls:
             yield from found.items
             if (page := found.next_page) is None:
                 return
+
+    def history(self, experiment_id: str, *, after: int = 0) -> ExperimentEventPage:
+        """The events of an experiment beyond number ``after``."""
+        found = self._http.call("GET", _path(experiment_id, "events"), params={"after": after})
+        return ExperimentEventPage.model_validate(found)
+
+    def stream(self, experiment_id: str, *, last: str | None = None) -> Iterator[StreamedEvent]:
+        """Events as they come, until the experiment has ended; a connection that breaks is taken up again.
+
+        ``last`` is the id of the event after which to begin. Raises ServerUnreachableError.
+        """
+        return stream(self._http, _path(experiment_id, "events"), last)
 
     def importance(
         self, experiment_id: str, *, evaluator: Literal["fanova", "mean_decrease_impurity"] = "mean_decrease_impurity"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import sqlalchemy as sa
@@ -20,6 +20,7 @@ from hposvc.db.clock import now
 from hposvc.db.engine import read, write
 from hposvc.db.tables import experiment_trials, experiments
 from hposvc.experiments import outcome, plans, sampling, trials
+from hposvc.experiments.events import Event, add_events
 from hposvc.experiments.trials import OpenTrial, Trial
 from hposvc.failpoints import failpoint
 from hposvc.jobs.service import IllegalTransition, JobNotFound, Jobs
@@ -176,7 +177,7 @@ class Advancing:
                 return False
             for trial in step.changed:
                 _keep(connection, row["id"], trial)
-            values = self._make(connection, seen, step.new)
+            values, made = self._make(connection, seen, step.new)
             values |= {"ended": row["ended"] + sum(not trial.is_open for trial in step.changed) + values["ended"]}
             if not seen.in_time and row["state"] == ExperimentState.RUNNING:
                 values |= {"planned": row["made"]}
@@ -189,15 +190,16 @@ class Advancing:
             if changes:
                 changes |= {"version": experiments.c.version + 1}
                 connection.execute(experiments.update().where(*mine).values(changes))
+            add_events(connection, row["id"], [*_ended(step), *made, *_changed(row, values)])
             if values.get("state", row["state"]) in ENDED:
                 outbox.experiment_ended(connection, row["id"])
             failpoint("experiment.before_commit")
         failpoint("experiment.committed")
         return True
 
-    def _make(self, connection: sa.Connection, seen: Seen, new: Sequence[New]) -> dict[str, object]:
-        """Make trials with their jobs, as many as the quotas allow; returns the columns that follow."""
-        notice, refused, made = None, 0, 0
+    def _make(self, connection: sa.Connection, seen: Seen, new: Sequence[New]) -> tuple[dict[str, object], list[Event]]:
+        """Make trials with their jobs, as many as the quotas allow; returns columns that follow, and events."""
+        notice, refused, happened = None, 0, list[Event]()
         for each in new:
             job_id, error = None, each.error
             if each.job is not None:
@@ -219,8 +221,28 @@ class Advancing:
                 values |= {"state": "refused", "summary": {"error": error}, "ended_at": now()}
                 refused += 1
             connection.execute(experiment_trials.insert().values(**values, job_id=job_id))
-            made += 1
-        return {"made": seen.row["made"] + made, "ended": refused, "notice": notice}
+            about = {"state": "refused", "error": error} if job_id is None else {"state": "queued", "job": job_id}
+            happened.append(Event("trial", {"number": each.number, **about}))
+        return {"made": seen.row["made"] + len(happened), "ended": refused, "notice": notice}, happened
+
+
+def _ended(step: Step) -> list[Event]:
+    """The trials that have ended."""
+    ended = [trial for trial in step.changed if not trial.is_open]
+    return [
+        Event("trial", to_json({"number": each.number, "state": each.state, "job": each.job_id, "value": each.value}))
+        for each in ended
+    ]
+
+
+def _changed(row: sa.RowMapping, values: Mapping[str, object]) -> list[Event]:
+    """What else a person wants to know of ``values``, which follow those in ``row``."""
+    happened = []
+    if values["notice"] is not None and values["notice"] != row["notice"]:
+        happened.append(Event("note", {"message": values["notice"]}))
+    if values.get("state", row["state"]) != row["state"]:
+        happened.append(Event("state", {"state": values["state"]}))
+    return happened
 
 
 def _parameters(spec: ExperimentSpec, number: int, past: Sequence[Trial]) -> Parameters:

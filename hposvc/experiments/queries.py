@@ -8,12 +8,15 @@ from typing import Any
 import sqlalchemy as sa
 
 from hposvc.db.engine import read
-from hposvc.db.tables import DEFAULT_TENANT, DELETED, datasets, experiment_trials, experiments, jobs
+from hposvc.db.tables import DEFAULT_TENANT, DELETED, datasets, experiment_events, experiment_trials, experiments, jobs
 from hposvc.experiments import trials
 from hposvc.experiments.errors import ExperimentNotFound
+from hposvc.jobs.queries import Position
 from hposvc.schema.experiment_spec import ExperimentSpec
 from hposvc.schema.experiments import (
     BestTrial,
+    ExperimentEvent,
+    ExperimentEventPage,
     ExperimentLinks,
     ExperimentPage,
     ExperimentResource,
@@ -95,12 +98,40 @@ def trials_page(
         .limit(limit + 1)
     )
     with read(engine) as connection:
-        exists = connection.execute(sa.select(experiments.c.id).where(*_mine(experiment_id, tenant))).first()
-        if exists is None:
-            raise ExperimentNotFound(experiment_id)
+        _assert_exists(connection, experiment_id, tenant)
         rows = connection.execute(query).mappings().all()
     items = [_trial(row) for row in rows[:limit]]
     return TrialPage(items=items, next_page=encode_page(items[-1].number) if len(rows) > limit else None)
+
+
+def position(
+    engine: sa.Engine, experiment_id: str, *, tenant: str = DEFAULT_TENANT
+) -> tuple[Position, ExperimentState]:
+    """Where the experiment is now, to notice when it no longer is, and its state. Raises ExperimentNotFound."""
+    query = sa.select(experiments.c.version, experiments.c.last_event, experiments.c.state)
+    with read(engine) as connection:
+        row = connection.execute(query.where(*_mine(experiment_id, tenant))).first()
+    if row is None:
+        raise ExperimentNotFound(experiment_id)
+    return Position(row.version, row.last_event), ExperimentState(row.state)
+
+
+def events(
+    engine: sa.Engine, experiment_id: str, *, tenant: str = DEFAULT_TENANT, after: int = 0, limit: int = 1000
+) -> ExperimentEventPage:
+    """The history after event ``after``, at most ``limit`` events. Raises ExperimentNotFound."""
+    table = experiment_events
+    query = table.select().where(table.c.experiment_id == experiment_id, table.c.seq > after)
+    with read(engine) as connection:
+        _assert_exists(connection, experiment_id, tenant)
+        rows = connection.execute(query.order_by(table.c.seq).limit(limit)).mappings().all()
+    items = [ExperimentEvent(seq=row["seq"], at=_time(row["at"]), type=row["type"], data=row["data"]) for row in rows]
+    return ExperimentEventPage(items=items, next_after=items[-1].seq if items else after)
+
+
+def _assert_exists(connection: sa.Connection, experiment_id: str, tenant: str) -> None:
+    if connection.execute(sa.select(experiments.c.id).where(*_mine(experiment_id, tenant))).first() is None:
+        raise ExperimentNotFound(experiment_id)
 
 
 def _trial(row: sa.RowMapping) -> TrialResource:
@@ -169,6 +200,7 @@ def _resource(row: sa.RowMapping) -> ExperimentResource:
         links=ExperimentLinks(
             self=path,
             trials=f"{path}/trials",
+            events=f"{path}/events",
             jobs=f"/v1/jobs?experiment={row['id']}",
             dashboard=f"/experiments/{row['id']}",
         ),

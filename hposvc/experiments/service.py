@@ -17,6 +17,7 @@ from hposvc.db.engine import write
 from hposvc.db.tables import DEFAULT_TENANT, DELETED, experiments, jobs
 from hposvc.experiments import plans, queries
 from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
+from hposvc.experiments.events import Event, add_events
 from hposvc.failpoints import failpoint
 from hposvc.jobs.service import Jobs
 from hposvc.schema.experiment_spec import ExperimentSpec, RepeatsPlan
@@ -124,6 +125,7 @@ class Experiments:
                     return queries.get_in(connection, used.id, tenant=tenant)
             assert_room(connection, tenant, int(str(values["spec_bytes"])), self._quotas)
             connection.execute(experiments.insert().values(**values))
+            add_events(connection, str(values["id"]), [Event("state", {"state": RUNNING})])
             found = queries.get_in(connection, str(values["id"]), tenant=tenant)
             failpoint("experiment.submit_inserted")
         failpoint("experiment.submitted")
@@ -168,6 +170,7 @@ class Experiments:
             if target != row.state:
                 values = {"state": target, "asked": what, "version": experiments.c.version + 1}
                 connection.execute(experiments.update().where(experiments.c.id == experiment_id).values(values))
+                add_events(connection, experiment_id, [Event("state", {"state": target})])
             found = queries.get_in(connection, experiment_id, tenant=tenant)
             failpoint("experiment.request_before_commit")
         return found

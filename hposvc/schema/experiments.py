@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -138,6 +138,8 @@ class ExperimentLinks(Resource):
     """Path of the experiment."""
     trials: str
     """Path of its trials."""
+    events: str
+    """Path of its history."""
     jobs: str
     """Path of its jobs."""
     dashboard: str
@@ -247,6 +249,30 @@ class TrialResource(Resource):
     """Seconds that its solver took. null: it has not ended."""
     error: str | None
     """Why it failed or was refused. null: it was not."""
+
+
+class ExperimentEvent(Resource):
+    """One entry in the history of an experiment."""
+
+    seq: int
+    """Number of the event within the experiment, from 1, without gaps."""
+    at: datetime
+    """When it happened."""
+    type: Literal["state", "trial", "note"]
+    """`state`: the state changed. `trial`: a trial was made, or has ended. `note`: why it does not go on."""
+    data: dict[str, Any]
+    """More about it, by type: the new `state`; of a trial its `number`, `state` and `job`, and its `value` or `error`
+    once it has one; `message`.
+    """
+
+
+class ExperimentEventPage(Resource):
+    """Events of an experiment."""
+
+    items: list[ExperimentEvent]
+    """The events, in order."""
+    next_after: int
+    """What to send as `after` to get only newer events."""
 
 
 class TrialPage(Resource):

@@ -12,6 +12,9 @@ import httpx
 import pytest
 
 from api import live
+from hposvc.client import Client, StreamedEvent
+from hposvc.jobs import queries
+from tests.support.experimenting import JOB, SEARCH, by_decay
 from tests.support.problems import problem
 from tests.support.serving import (
     PATIENCE,
@@ -146,3 +149,39 @@ def test_a_stream_ends_after_its_time_and_can_be_taken_up(
         text = response.read().decode()
     assert ": still here" in text
     assert "event: end" not in text
+
+
+def test_an_experiment_is_followed_to_its_end(client: httpx.Client, server: Server) -> None:
+    with Client(server.url) as ours:
+        begun = ours.experiments.submit({"name": "decay", "job": JOB, "plan": SEARCH | {"jobs": 3}, "at_once": 1})
+        found: list[StreamedEvent] = []
+        for event in ours.experiments.stream(begun.id):
+            found.append(event)
+            if event.data.get("data", {}).get("state") == "queued":
+                job = queries.get(server.engine, event.data["data"]["job"])
+                attempt = Worker(server.engine).take(job)
+                attempt.record(curve(1, job.spec.stop.iterations))
+                attempt.succeed(by_decay(job.spec), [])
+        said = [(event.type, event.data.get("data", event.data)["state"]) for event in found]
+        trials = [("trial", "queued"), ("trial", "succeeded")]
+        assert sorted(said[1:-2]) == sorted(3 * trials)
+        assert (said[0], said[-2:]) == (("state", "running"), [("state", "succeeded"), ("end", "succeeded")])
+        history = ours.experiments.history(begun.id)
+        assert [event.data for event in found[:-1]] == [item.model_dump(mode="json") for item in history.items]
+        assert ours.experiments.history(begun.id, after=history.next_after).items == []
+        last = str(history.next_after)
+        assert list(ours.experiments.stream(begun.id, last=last)) == []  # 204: an EventSource asks no more
+        rest = list(ours.experiments.stream(begun.id, last=str(history.next_after - 1)))
+        assert [event.id for event in rest] == [last, last]
+    missing = client.get("/v1/experiments/exp_0/events", headers={"Accept": "text/event-stream"})
+    problem(missing, 404, "experiment-not-found")
+
+
+def test_what_is_asked_of_an_experiment_is_in_its_history(client: httpx.Client) -> None:
+    plan = SEARCH | {"jobs": 2}
+    path = client.post("/v1/experiments", json={"job": JOB, "plan": plan}).json()["links"]["self"]
+    for what in ("pause", "pause", "resume", "cancel"):
+        client.post(f"{path}/{what}").raise_for_status()
+    items = client.get(f"{path}/events").json()["items"]
+    asked = [item["data"]["state"] for item in items if item["type"] == "state"][:4]
+    assert asked == ["running", "paused", "running", "cancelling"]

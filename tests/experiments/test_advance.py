@@ -51,6 +51,15 @@ def test_a_search_ends_with_the_best_of_its_trials(lab: Laboratory) -> None:
     job = lab.jobs_of(best)
     assert (job.experiment, job.name, job.tags) == (begun.id, f"decay · {best.number}", ["a"])
     assert job.spec.solver.lower.weight_decay == best.parameters[DECAY]
+    history = queries.events(lab.engine, begun.id).items
+    assert [event.seq for event in history] == list(range(1, 19))
+    assert (history[0].data, history[-1].data) == ({"state": "running"}, {"state": "succeeded"})
+    of_the_best = [event.data for event in history if event.data.get("number") == best.number]
+    assert of_the_best == [
+        {"number": best.number, "state": "queued", "job": best.job},
+        {"number": best.number, "state": "succeeded", "job": best.job, "value": best.value},
+    ]
+    assert queries.events(lab.engine, begun.id, after=17).items == history[17:]
     with read(lab.engine) as connection:
         told = connection.execute(
             webhook_deliveries.select().where(webhook_deliveries.c.experiment_id.is_not(None))

@@ -86,6 +86,10 @@ def answer(service: Service, experiment_id: str) -> list[tuple[Any, ...]]:
     assert sorted(made) == sorted(trial.job or "" for trial in trials), "one job for each trial"
     for trial in trials:
         service.assert_succeeded_exactly(trial.job or "")
+    history = queries.events(service.engine, experiment_id).items
+    assert [event.seq for event in history] == list(range(1, len(history) + 1))
+    told = sorted((event.data["number"], event.data["state"]) for event in history if event.type == "trial")
+    assert told == sorted((trial.number, state) for trial in trials for state in ("queued", trial.state)), "told once"
     return [(trial.number, trial.parameters, trial.value, trial.state, trial.curve) for trial in trials]
 
 
