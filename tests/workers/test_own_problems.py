@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +35,6 @@ def until_offered(service: Service) -> ProblemResource:
     found = eventually(lambda: [problem for problem in known(service) if problem.workers], service.logs)
     assert found is not None
     return found[0]
-
-
-@pytest.fixture
-def sqlite_service(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Service]:
-    url = f"sqlite:///{tmp_path / 'hposvc.sqlite3'}"
-    (tmp_path / "hposvc.sqlite3").write_bytes(migrated_sqlite.read_bytes())
-    service = Service(url, tmp_path)
-    yield service
-    service.close()
 
 
 def test_jobs_go_where_the_problem_is_and_stay_on_the_version_with_which_they_began(service: Service) -> None:
@@ -120,8 +110,7 @@ BAD = {
 }
 
 
-def test_whatever_a_problem_does_costs_one_attempt_and_never_the_worker(sqlite_service: Service) -> None:
-    service = sqlite_service
+def test_whatever_a_problem_does_costs_one_attempt_and_never_the_worker(service: Service) -> None:
     having, jobs = {"PYTHONPATH": str(install(service.directory / "installed"))}, Jobs(service.engine)
     worker = service.worker(real=True, environment=having, memory_limit=3 * 2**30, **PATIENT)
     until_offered(service)
