@@ -25,7 +25,7 @@ from api.dependencies import (
 )
 from api.http import columns
 from api.http.negotiation import preferred
-from api.http.parameters import LARGEST
+from api.http.parameters import AfterEvent, EventLimit
 from api.http.responses import accepted, tagged
 from api.http.routing import InTurn
 from api.live import EVENT_STREAM
@@ -181,16 +181,8 @@ async def get_experiment_events(
     experiment_id: ExperimentId,
     held: Held,
     tenant: Tenant,
-    after: Annotated[
-        int,
-        Query(
-            ge=0,
-            le=LARGEST,
-            description="Only events after this number: `next_after` of the response before. 0: from the first on. "
-            "A stream begins here too.",
-        ),
-    ] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events. Not used by a stream.")] = 1000,
+    after: AfterEvent = 0,
+    limit: EventLimit = 1000,
     accept: Accept = None,
     last_event_id: Annotated[
         str | None,

@@ -21,7 +21,7 @@ from api.dependencies import (
 from api.http import columns, rows
 from api.http.artifacts import file_response
 from api.http.negotiation import preferred
-from api.http.parameters import LARGEST, JobId
+from api.http.parameters import LARGEST, AfterEvent, EventLimit, JobId
 from api.http.problem_details import HTTPProblem
 from api.http.report import render_report
 from api.http.routing import InTurn
@@ -138,16 +138,8 @@ async def get_events(
     job_id: JobId,
     held: Held,
     tenant: Tenant,
-    after: Annotated[
-        int,
-        Query(
-            ge=0,
-            le=LARGEST,
-            description="Only events after this number: `next_after` of the response before. 0: from the first on. "
-            "A stream begins here too.",
-        ),
-    ] = 0,
-    limit: Annotated[int, Query(ge=1, le=10_000, description="At most this many events. Not used by a stream.")] = 1000,
+    after: AfterEvent = 0,
+    limit: EventLimit = 1000,
     accept: Accept = None,
     last_event_id: LastEventId = None,
 ) -> Response:
