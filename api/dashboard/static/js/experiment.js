@@ -60,12 +60,8 @@ const now = poll(async () => {
   table.render(trials, plan.type === "repeat" ? seeds() : Object.keys(plan.parameters), scoreName());
   show($("#curves"));
   show($("#best"), plan.type !== "repeat");
-  await plotlyReady();
-  drawCurves();
-  if (plan.type !== "repeat") {
-    drawBest();
-    await settings();
-  } else if (experiment.result?.repeated) {
+  await Promise.all([plan.type !== "repeat" && settings(), charts()]); // the settings are drawn while plotly loads
+  if (plan.type === "repeat" && experiment.result?.repeated) {
     rivals(experiment.result);
     if (!detailed) {
       detailed = true;
@@ -74,6 +70,12 @@ const now = poll(async () => {
   }
   return ENDED.has(experiment.state) ? "done" : experiment.state === "paused" ? "idle" : "live";
 });
+
+async function charts() {
+  await plotlyReady();
+  drawCurves();
+  if (experiment.spec.plan.type !== "repeat") drawBest();
+}
 
 const seeds = () => [...new Set(trials.flatMap(({ parameters }) => Object.keys(parameters)))];
 const scoreName = () => experiment.result?.repeated?.score_name ?? (trials.some(({ test_score: x }) => x !== null && (x < 0 || x > 1)) || experiment.spec.job.dataset?.task === "regression" ? "r2" : "accuracy");
