@@ -93,7 +93,10 @@ def strengths(cell: StrengthCell, csv: Path, arrays: Path) -> Measures:
     rng = np.random.default_rng(cell.seed)
     for column in range(cell.noise_columns):
         table = table.append_column(f"noise {column}", pa.array(rng.standard_normal(len(table))))
-    spec: dict[str, Any] = {"kind": "regularization_tuning", "dataset": {"split": {"seed": cell.seed}}}
+    dataset: dict[str, Any] = {"split": {"seed": cell.seed}}
+    if not pa.types.is_string(table["label"].type):
+        dataset["task"] = "regression"  # miles per gallon are few different whole numbers
+    spec: dict[str, Any] = {"kind": "regularization_tuning", "dataset": dataset}
     with uploaded(table, spec, UploadOptions("label")) as (named, up):
         begun = time.perf_counter()
         outcome = _solved(named, up)

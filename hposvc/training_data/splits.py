@@ -18,6 +18,8 @@ FEWEST_ROWS = 4
 # Of the validation rows where that makes enough selection rows, and none otherwise: a few rows choose by luck.
 AUTOMATIC_SELECTION, FEWEST_SELECTION_ROWS = 0.3, 30
 
+NUMBERS = "; if the labels are numbers and no classes, say dataset.task: regression (hposvc tune --task regression)"
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -247,7 +249,8 @@ def _require_rows_per_class(dataset: Dataset, least: int, field: str, why: str) 
                     field,
                     f"these classes have too few rows: {', '.join(few[:5])}"
                     + (f" and {len(few) - 5} more" if len(few) > 5 else ""),
-                    f"give every class at least {least} rows, {why}, or drop the class",
+                    f"give every class at least {least} rows, {why}, or drop the class"
+                    + (NUMBERS if all(name.lstrip("-").isdecimal() for name in dataset.classes) else ""),
                 )
             ]
         )

@@ -167,6 +167,17 @@ def test_a_column_can_divide_the_rows() -> None:
     assert len(splits.validation) == len(splits.selection) == 10
 
 
+@pytest.mark.parametrize("texts", [False, True])
+def test_numbers_that_were_taken_for_classes_may_be_said_to_be_numbers(*, texts: bool) -> None:
+    """Miles per gallon, say: few different whole numbers, some of them rare."""
+    values = np.repeat(np.arange(11, 31), 3)
+    values[-1] = 40
+    labels = np.array([f"class {value}" for value in values]) if texts else values
+    with pytest.raises(DataError) as error:
+        prepare(select(table(y=labels), DatasetSpec(id="ds_test", label="y")), job("ds_test"))
+    assert ("dataset.task: regression" in error.value.defects[0].remedy) is not texts
+
+
 def test_an_unknown_data_set_lists_the_known() -> None:
     with pytest.raises(DataError) as error:
         training_data.check(job("sklearn:digit"))
