@@ -25,7 +25,8 @@ from hposvc.labels.analysis import analyse
 from hposvc.labels.classifiers import SoftmaxRegression
 from hposvc.labels.cross_fit import Labels
 
-MEASURES = ("area", "f1", "flagged", "calibration_error", "held")
+MEASURES = ("area", "f1", "flagged", "unlikely_f1", "unlikely", "calibration_error", "held")
+"""``unlikely``: the share of labels that are not the class that the features make likeliest; F1 of marking these."""
 
 
 def judged(cell: cells.Cell, csv: Path) -> dict[str, float]:
@@ -47,10 +48,18 @@ def judged(cell: cells.Cell, csv: Path) -> dict[str, float]:
     rows = np.concatenate([part.rows for part in unchecked])
     wrong = (made.given != made.clean)[rows]
     found = analyse(labels, SoftmaxRegression())
-    return measures.of_ranking(found.probability_wrong, found.suspects, wrong) | {
-        "calibration_error": measures.calibration_error(found.probability_wrong, wrong),
-        "held": float(found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high),
-    }
+    unlikely = found.opinion.argmax(1) != labels.given
+    simple = {"unlikely": float(unlikely.mean())}
+    if wrong.any():
+        simple["unlikely_f1"] = 2 * float((unlikely & wrong).sum()) / float(unlikely.sum() + wrong.sum())
+    return (
+        measures.of_ranking(found.probability_wrong, found.suspects, wrong)
+        | simple
+        | {
+            "calibration_error": measures.calibration_error(found.probability_wrong, wrong),
+            "held": float(found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high),
+        }
+    )
 
 
 def main() -> None:
