@@ -25,6 +25,7 @@ BACKLOG = 256  # frames that wait for the supervisor; then the runner waits
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 LOG_LINES = 50
 LOG_LINE_BYTES = 4096
+LAST_WORDS_SECONDS = 2.0  # to read what a runner that has ended had printed; a process that it began may hold the pipe
 GARBAGE = "garbage"  # a message of this class, not of the runner: what came was not a frame
 
 
@@ -57,7 +58,8 @@ class Child:
         self._log: deque[bytes] = deque(maxlen=LOG_LINES)
         self._oom_kills = oom_kills()
         threading.Thread(target=self._receive, args=(read_end,), name="runner-frames", daemon=True).start()
-        threading.Thread(target=self._capture, name="runner-log", daemon=True).start()
+        self._capturing = threading.Thread(target=self._capture, name="runner-log", daemon=True)
+        self._capturing.start()
 
     @property
     def pid(self) -> int:
@@ -116,6 +118,7 @@ class Child:
         code = self._process.wait()
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
             return losses.out_of_memory()
+        self._capturing.join(LAST_WORDS_SECONDS)
         return losses.ended(code, self.last_line())
 
     def last_line(self) -> str:

@@ -322,11 +322,11 @@ def _ordering(order: Order) -> tuple[list[sa.ColumnElement[Any]], bool]:
     if order in ("newest", "oldest"):
         return [jobs.c.created_at, jobs.c.id], order == "newest"
     if order in LOWEST:
-        return [sa.func.coalesce(LOWEST[order], _NO_LOSS), jobs.c.id], False
+        return [sa.func.coalesce(LOWEST[order], _NO_LOSS), jobs.c.created_at, jobs.c.id], False
     if order in TEXTS:
         return [TEXTS[order], jobs.c.created_at, jobs.c.id], False
     if order == "gain":
-        return [sa.func.coalesce(jobs.c.gain, -_NO_LOSS), jobs.c.id], True
+        return [sa.func.coalesce(jobs.c.gain, -_NO_LOSS), jobs.c.created_at, jobs.c.id], True
     first = {"priority": jobs.c.priority, "progress": sa.cast(jobs.c.iteration, sa.Double) / jobs.c.iterations}[order]
     return [first, jobs.c.created_at, jobs.c.id], True
 

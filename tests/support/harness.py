@@ -223,6 +223,8 @@ def freeze(service: Service, pid: int) -> None:
     """Stop a process between two transactions: in the middle of one, it would keep SQLite's only lock for ever."""
     while True:
         os.kill(pid, signal.SIGSTOP)
+        while not _has_stopped(pid):
+            time.sleep(0.01)
         if service.engine.dialect.name != "sqlite":
             return
         with sqlite3.connect(str(service.engine.url.database), timeout=0.2, isolation_level=None) as connection:
@@ -233,6 +235,12 @@ def freeze(service: Service, pid: int) -> None:
                 continue
             connection.execute("ROLLBACK")
             return
+
+
+def _has_stopped(pid: int) -> bool:
+    """Whether every thread of the process has: a signal takes a moment, in which one may begin a transaction."""
+    states = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(state in "TZX" for state in states)
 
 
 def children_of(pid: int) -> list[int]:
