@@ -257,11 +257,13 @@ def _look(connection: sa.Connection, experiment_id: str) -> Seen | None:
     if row is None:
         return None
     spec = ExperimentSpec.model_validate(row["spec"])
-    open_ = trials.open_(connection, experiment_id)
+    # Another process may make trials between two queries: they belong to a later version than the row's.
+    open_ = [each for each in trials.open_(connection, experiment_id) if each.trial.number < row["made"]]
     before = [each.trial for each in open_]
     current = {each.trial.number: trials.advanced(connection, each) for each in open_}
     needs_all = isinstance(spec.plan, SearchPlan) and (plans.is_adaptive(spec) or spec.plan.pruner != "none")
-    kept = trials.all_(connection, experiment_id) if needs_all else before
+    made = trials.all_(connection, experiment_id) if needs_all else before
+    kept = [trial for trial in made if trial.number < row["made"]]
     minutes = spec.plan.minutes if isinstance(spec.plan, SearchPlan) else None
     in_time = minutes is None or row["now"] < row["created_at"] + 60 * minutes
     return Seen(row, spec, open_, before, [current.get(trial.number, trial) for trial in kept], in_time)

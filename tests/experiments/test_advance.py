@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from hposvc.access.tenants import Quotas, stored_bytes
 from hposvc.db.engine import read, write
 from hposvc.db.tables import experiment_trials, experiments, jobs, webhook_deliveries
-from hposvc.experiments import queries
+from hposvc.experiments import queries, trials
 from hposvc.experiments.errors import ExperimentChanged, ExperimentConflict, ExperimentNotFound, KeyReused
 from hposvc.jobs.queries import METRICS
 from hposvc.schema.experiments import ExperimentState
@@ -93,6 +93,26 @@ def test_at_most_so_many_at_once_whoever_carries_it_on(lab: Laboratory) -> None:
     in_order = lab.experiments.submit(experiment(SEARCH | {"jobs": 12}, at_once=3))
     lab.run(in_order.id, by_decay)
     assert [trial.parameters for trial in lab.trials(in_order.id)] == [trial.parameters for trial in trials]
+
+
+def test_a_trial_that_is_made_while_somebody_looks_belongs_to_the_next_look(
+    lab: Laboratory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = lab.experiments.submit(experiment(SEARCH | {"jobs": 4}, at_once=2))
+    lab.advancing.advance()
+    lab.play(lab.waiting(begun.id)[0], by_decay)
+    other, all_ = Laboratory(lab.engine), trials.all_
+
+    def late(connection: sa.Connection, experiment_id: str) -> list[trials.Trial]:
+        monkeypatch.setattr(trials, "all_", all_)
+        other.advancing.advance()
+        assert len(lab.trials(begun.id)) == 3
+        return all_(connection, experiment_id)
+
+    monkeypatch.setattr(trials, "all_", late)
+    lab.advancing.advance()
+    assert caplog.records == []
+    assert lab.run(begun.id, by_decay).trials.ended == 4
 
 
 def test_repeats_are_told_together(lab: Laboratory) -> None:
