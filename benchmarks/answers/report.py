@@ -255,7 +255,7 @@ def page(cells: Sequence[dict[str, Any]]) -> Iterator[str]:
     yield WHY
     if of_strengths:
         yield "## Strengths of a penalty\n"
-        yield STRENGTHS
+        yield STRENGTHS.format(seeds=len({each["cell"]["seed"] for each in of_strengths}))
         yield from strengths(of_strengths)
 
 
@@ -287,7 +287,7 @@ WHY = """### Where it is behind, and why
 """
 
 STRENGTHS = """A default job of the kind `regularization_tuning`: squared error of standardized labels, or log loss of
-classes. Optuna's TPE searches a strength for every feature for as long as the job took.
+classes. Optuna's TPE searches a strength for every feature for as long as the job took. Means over seeds: {seeds}.
 """
 
 
