@@ -29,7 +29,7 @@ BATCH = 1000
 
 
 def fill(engine: sa.Engine, number: int) -> None:
-    """Finished jobs, each with a name, a gain and a data set of its own."""
+    """Finished jobs, each with a name of its own, a gain, and one of 500 data sets."""
     model = UncheckedJobs(engine).submit(tiny_spec()).id
     with write(engine) as connection:
         row: dict[str, Any] = dict(connection.execute(jobs.select().where(jobs.c.id == model)).mappings().one())
@@ -41,7 +41,7 @@ def fill(engine: sa.Engine, number: int) -> None:
                     "id": f"job_{n * 7919 % number:020x}",
                     "state": "succeeded",
                     "created_at": row["created_at"] + n,
-                    "spec": row["spec"] | {"name": f"job {n * 104729 % number}"},
+                    "name": f"job {n * 104729 % number}",
                     "dataset_id": f"ds_{n % 500:020x}",
                     "best_upper_loss": n * 31 % 1009 / 1009,
                     "gain": n * 17 % 997 / 997,

@@ -227,12 +227,15 @@ class Advancing:
 
 
 def _ended(step: Step) -> list[Event]:
-    """The trials that have ended."""
-    ended = [trial for trial in step.changed if not trial.is_open]
-    return [
-        Event("trial", to_json({"number": each.number, "state": each.state, "job": each.job_id, "value": each.value}))
-        for each in ended
-    ]
+    """The trials that have ended, each with its value, or with the reason why it has none."""
+    happened = []
+    for each in step.changed:
+        if not each.is_open:
+            found = {"value": each.value, "error": each.summary.get("error")}
+            known = {name: value for name, value in found.items() if value is not None}
+            about = {"number": each.number, "state": each.state, "job": each.job_id}
+            happened.append(Event("trial", to_json(about | known)))
+    return happened
 
 
 def _changed(row: sa.RowMapping, values: Mapping[str, object]) -> list[Event]:

@@ -203,7 +203,9 @@ def test_a_version_is_made_and_the_next_job_trusts_its_rows(page: Page, flowers:
     page.get_by_role("button", name="Tune again").click()
     page.wait_for_url("**/jobs/job_*")
     expect(page.locator("#about")).to_contain_text("Queued")
-    spec = flowers.client.get(f"/v1/jobs/{page.url.rpartition('/')[2]}").json()["spec"]["dataset"]
+    job = flowers.client.get(f"/v1/jobs/{page.url.rpartition('/')[2]}").json()
+    assert job["name"] == "flowers v2.csv"
+    spec = job["spec"]["dataset"]
     version = flowers.client.get(f"/v1/datasets/{spec['id']}").json()
     assert (version["parent"], version["reviewed"]["relabel"], spec["trusted"]) == (flowers.dataset, 1, "reviewed")
     page.goto("/datasets")

@@ -211,6 +211,11 @@ def test_a_failed_or_deleted_job_counts_as_a_trial_without_a_loss(lab: Laborator
     ended = lab.get(begun.id)
     assert (ended.state, [trial.state for trial in lab.trials(begun.id)]) == ("failed", ["cancelled", "cancelled"])
     assert lab.trials(begun.id)[1].error == "its job was deleted"
+    told = [event.data for event in queries.events(lab.engine, begun.id).items if event.data["state"] == "cancelled"]
+    assert [(data["number"], data.get("error"), "value" in data) for data in told] == [
+        (0, None, False),
+        (1, "its job was deleted", False),
+    ]
     assert ended.result is not None
     assert ended.result.sentence == "No trial succeeded."
 

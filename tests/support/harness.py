@@ -223,8 +223,7 @@ def freeze(service: Service, pid: int) -> None:
     """Stop a process between two transactions: in the middle of one, it would keep SQLite's only lock for ever."""
     while True:
         os.kill(pid, signal.SIGSTOP)
-        while not _has_stopped(pid):
-            time.sleep(0.01)
+        eventually(lambda: _has_stopped(pid), "the process stops")
         if service.engine.dialect.name != "sqlite":
             return
         with sqlite3.connect(str(service.engine.url.database), timeout=0.2, isolation_level=None) as connection:
@@ -239,8 +238,11 @@ def freeze(service: Service, pid: int) -> None:
 
 def _has_stopped(pid: int) -> bool:
     """Whether every thread of the process has: a signal takes a moment, in which one may begin a transaction."""
-    states = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return all(state in "TZX" for state in states)
+    for file in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            if file.read_text().rpartition(")")[2].split()[0] not in "TZX":
+                return False
+    return True
 
 
 def children_of(pid: int) -> list[int]:

@@ -31,6 +31,7 @@ let experiment = null;
 let trials = [];
 let drawnAt = null; // what the slow parts were drawn of
 let detailed = false;
+let ended = false;
 
 async function allTrials() {
   const items = [];
@@ -68,7 +69,9 @@ const now = poll(async () => {
       await details(path, experiment.spec.job.kind);
     }
   }
-  return ENDED.has(experiment.state) ? "done" : experiment.state === "paused" ? "idle" : "live";
+  if (ended) return "done";
+  ended = ENDED.has(experiment.state); // one look more: its trials may have been asked for before its end
+  return experiment.state === "paused" ? "idle" : "live";
 });
 
 async function charts() {
