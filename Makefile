@@ -3,7 +3,7 @@
 # make lint         formatting, types, arrows between modules
 # make long         what `make test` leaves out: tests that take minutes each, and tests on the other database
 # make cuda         the solver and a worker on a stand-in for CUDA, and every kernel by NVIDIA's compiler (needs no GPU)
-# make cuda-fast    two cases of it, in eight minutes from nothing compiled
+# make cuda-fast    two cases of it, in six minutes from nothing compiled
 # make gpu-bundle   one file with what a machine with a GPU and no network lacks for the next one
 # make gpu-check    everything that the first GPU is to show, in ten minutes, with a verdict; exit status 3 without one
 # make durability   the tests that kill processes, then a storm of 500 kills over 200 jobs on each database

@@ -6,6 +6,7 @@ goes on bit for bit from a saved state.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,5 +58,12 @@ def batch_rows(rows: int, batch_size: int | None, seed: int, step: int) -> NDArr
     if batch_size is None or batch_size >= rows:
         return None
     epoch, position = divmod(step, rows // batch_size)
+    return _order(rows, seed, epoch)[position * batch_size : (position + 1) * batch_size]
+
+
+@lru_cache(maxsize=2)
+def _order(rows: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    """The permutation of an epoch, kept for all its steps: making it takes longer than a step on a small batch."""
     order = np.random.default_rng([seed, epoch, 1]).permutation(rows)
-    return order[position * batch_size : (position + 1) * batch_size]
+    order.flags.writeable = False
+    return order

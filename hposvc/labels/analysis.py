@@ -153,7 +153,8 @@ def _explain(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[Ex
         starts.insert(0, noise_matrix.fit(classifier.predict(model, labels.features), labels.given))
     start = max((_climb(labels, classifier, effort, noise, base) for noise in starts), key=lambda found: found.value)
     likeliest = max(start.value, log_likelihood(labels, base[1].q, base[1].q_trusted, plain))
-    if likeliest - without_features(labels) < LEAST_SIGNAL:
+    features_tell = likeliest - without_features(labels) >= LEAST_SIGNAL
+    if not features_tell:
         effort = replace(effort, amounts=(0.0,))
     average = _over_amounts(labels, classifier, effort, start)
     penalty, opinion, posterior = _refine(labels, classifier, start, average)
@@ -172,6 +173,7 @@ def _explain(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[Ex
         noise=average.noise,
         wrong_rows=_interval(average, wrong_of_all(labels, posterior)[: len(labels.given)]),
         noise_likely=_likely(average, effort.amounts),
+        features_tell=features_tell,
         held_out=held_out,
         penalties=penalties,
     )

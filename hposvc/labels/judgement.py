@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,7 +59,10 @@ def threshold(wrong: Floats, *, noise_likely: bool) -> float:
 
 
 def judge(labels: Labels, explanation: Explanation) -> Judgement:
-    """Judge the unchecked rows by what explains the labels, which trusted rows correct if they are like the others."""
+    """Judge the unchecked rows by what explains the labels, which trusted rows correct if they are like the others.
+
+    Where the features do not tell, right labels cannot be told from wrong ones: the interval holds every number.
+    """
     n, posterior, opinion = len(labels.given), explanation.posterior, explanation.opinion
     wrong = wrong_of_all(labels, posterior)
     judges = Scores(wrong[n:], doubt(opinion.q_trusted, labels.trusted))
@@ -68,10 +71,14 @@ def judge(labels: Labels, explanation: Explanation) -> Judgement:
     found = recalibrate(Scores(wrong[:n], doubt(opinion.q, labels.given)), judges)
     if not labels.has_judges:
         interval = _widened(explanation.wrong_rows, found)
-        return Judgement(posterior[:n], wrong[:n], interval, explanation.noise_likely)
-    none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
-    corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
-    return Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)
+        judgement = Judgement(posterior[:n], wrong[:n], interval, explanation.noise_likely)
+    else:
+        none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
+        corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
+        judgement = Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)
+    if explanation.features_tell:
+        return judgement
+    return replace(judgement, wrong_rows=WrongRows(judgement.wrong_rows.expected, 0.0, float(n)))
 
 
 def _counted(found: Recalibrated) -> WrongRows:

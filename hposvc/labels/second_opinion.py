@@ -87,6 +87,7 @@ def hear(labels: Labels, first: Explanation, learner: Learner) -> Heard:
         noise=best.noise,
         wrong_rows=_counted(wrong_of_all(labels, best.posterior)[:n], first.wrong_rows),
         noise_likely=likely,
+        features_tell=True,
     )
     return Heard(explanation, both, last)
 

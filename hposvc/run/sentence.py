@@ -96,7 +96,9 @@ def compose_of_labels(
     whether chance explains by how much the chosen candidate and the best rival differ on the test rows.
     """
     low, high, expected = (round(value or 0) for value in (wrong.low, wrong.high, wrong.expected))
-    if high == 0 or expected == 0:
+    if wrong.anything:
+        found = f"The features say too little about the labels to tell how many of {wrong.rows:,} are wrong."
+    elif high == 0 or expected == 0:
         found = f"No label of {wrong.rows:,} rows seems wrong (at most {high:,} may be)."
     else:
         found = (

@@ -122,11 +122,16 @@ class WrongRows(ResultPart):
     low: Number | None = None
     """The lower end of the 90 % interval."""
     high: Number | None = None
-    """The upper end of the 90 % interval."""
+    """The upper end of the 90 % interval: `rows` where the features say too little about the labels to tell."""
     rows: Count = None
     """How many rows were not checked."""
     suspect_above: Number | None = None
     """A row is a suspect if the probability that its label is wrong exceeds this, at most ½."""
+
+    @property
+    def anything(self) -> bool:
+        """Whether any number of them may be wrong."""
+        return self.rows is not None and (self.high or 0) >= self.rows
 
 
 class Tried(ResultPart):

@@ -95,7 +95,19 @@ def test_features_that_say_nothing_accuse_no_row() -> None:
     features, labels = rng.normal(size=(400, 5)), rng.integers(0, 3, 400)
     found = analysed(labels, features, labels, 0)
     assert not found.suspects.any()
-    assert found.wrong_rows.high < 40  # nobody is trusted: up to a tenth cannot be ruled out
+
+
+@pytest.mark.parametrize("trusted", [12, 0])
+@pytest.mark.parametrize("rate", [0.0, 0.6])
+def test_how_many_are_wrong_is_left_open_where_features_say_nothing_about_the_labels(rate: float, trusted: int) -> None:
+    """Useless features and very many wrong labels look alike, and an interval around none would miss the second."""
+    features, true = clouds(120, spread=0.5 if rate else 50)
+    given = with_noise(true, noise_matrix.uniform(3, rate))
+    wrong = given[trusted:] != true[trusted:]
+    found = analysed(given, features, true, trusted)
+    assert found.wrong_rows.low <= wrong.sum() <= found.wrong_rows.high
+    if not rate:
+        assert found.wrong_rows.high == len(wrong)
 
 
 def test_the_corrected_model_is_better_than_that_of_the_labels_as_they_came() -> None:

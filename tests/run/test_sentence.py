@@ -40,6 +40,14 @@ def test_the_sentence_says_how_many_labels_are_wrong_and_whether_a_gain_may_be_c
     assert said.endswith("which may be chance." if by_chance else "loss 0.3000).")
 
 
+def test_the_sentence_says_when_the_number_of_wrong_labels_cannot_be_told() -> None:
+    open_ended = WrongRows(expected=1.5, low=0, high=100, rows=100)
+    said = compose_of_labels(
+        MODELS, "corrected", "both", open_ended, 0, score="accuracy", trusted=10, picked=False, by_chance=False
+    )
+    assert said.startswith("The features say too little about the labels to tell how many of 100 are wrong. ")
+
+
 @pytest.mark.parametrize(
     ("other", "said"),
     [

@@ -147,7 +147,9 @@ function suspects(job) {
   const wrong = job.result.wrong_rows;
   $("#suspects-about").textContent = wrong
     ? `${count(total)} of ${counted(wrong.rows, "row")} ${have(total)} a label that is probably wrong (probability above ${percent(wrong.suspect_above)}). ` +
-      `About ${counted(Math.round(wrong.expected), "label")} ${Math.round(wrong.expected) === 1 ? "is" : "are"} wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`
+      (wrong.high >= wrong.rows
+        ? "The features say too little about the labels to tell how many are wrong."
+        : `About ${counted(Math.round(wrong.expected), "label")} ${Math.round(wrong.expected) === 1 ? "is" : "are"} wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`)
     : `${count(total)} of ${counted(rows, "training row")} ${have(total)} low weight: with ${total === 1 ? "it" : "them"}, the model does worse on the trusted rows. ` +
       `Check ${total === 1 ? "its label" : "their labels"} first${total === 1 ? "" : ", starting with the lowest weight"}.`;
   if (job.result.opinion) $("#suspects-about").textContent += ` Predicted by ${job.result.opinion}, here and in the CSV files.`;
