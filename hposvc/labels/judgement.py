@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,6 +15,9 @@ from hposvc.labels.recalibration import Recalibrated, Scores, doubt, recalibrate
 
 LEAST_SHARE = 0.02
 """Fewer wrong rows than this share of all are taken for none."""
+
+WIDER = 1.25
+"""By how much intervals are wider than by the models' own account: real tables fit models worse than models know."""
 
 LEAST_THRESHOLD = 0.2
 """No row is a suspect whose label is right with a higher probability than one minus this."""
@@ -63,22 +66,19 @@ def judge(labels: Labels, explanation: Explanation) -> Judgement:
 
     Where the features do not tell, right labels cannot be told from wrong ones: the interval holds every number.
     """
-    n, posterior, opinion = len(labels.given), explanation.posterior, explanation.opinion
-    wrong = wrong_of_all(labels, posterior)
-    judges = Scores(wrong[n:], doubt(opinion.q_trusted, labels.trusted))
+    n, opinion = len(labels.given), explanation.opinion
+    posterior, every = explanation.posterior[:n], wrong_of_all(labels, explanation.posterior)
+    wrong, judges = every[:n], Scores(every[n:], doubt(opinion.q_trusted, labels.trusted))
     if not labels.has_judges:
-        judges = Scores(wrong[:0], wrong[:0])
-    found = recalibrate(Scores(wrong[:n], doubt(opinion.q, labels.given)), judges)
-    if not labels.has_judges:
-        interval = _widened(explanation.wrong_rows, found)
-        judgement = Judgement(posterior[:n], wrong[:n], interval, explanation.noise_likely)
+        judges = Scores(every[:0], every[:0])
+    found = recalibrate(Scores(wrong, doubt(opinion.q, labels.given)), judges)
+    if labels.has_judges:
+        likely = float(found.weights[found.numbers < LEAST_SHARE * n].sum()) < 0.5
+        posterior, wrong, number = _with_wrong(posterior, labels.given, found.wrong), found.wrong, _counted(found)
     else:
-        none = float(found.weights[found.numbers < LEAST_SHARE * n].sum())
-        corrected = _with_wrong(posterior[:n], labels.given, found.wrong)
-        judgement = Judgement(corrected, found.wrong, _counted(found), noise_likely=none < 0.5)
-    if explanation.features_tell:
-        return judgement
-    return replace(judgement, wrong_rows=WrongRows(judgement.wrong_rows.expected, 0.0, float(n)))
+        likely, number = explanation.noise_likely, _widened(explanation.wrong_rows, found)
+    number = _wider(number, n) if explanation.features_tell else WrongRows(number.expected, 0.0, float(n))
+    return Judgement(posterior, wrong, number, likely)
 
 
 def _counted(found: Recalibrated) -> WrongRows:
@@ -92,6 +92,12 @@ def _widened(believed: WrongRows, found: Recalibrated) -> WrongRows:
     """``believed`` with an interval that allows that the models are wrong, which no trusted row can tell."""
     low, high = _ends(found)
     return WrongRows(believed.expected, min(believed.low, float(low)), max(believed.high, float(high)))
+
+
+def _wider(number: WrongRows, rows: int) -> WrongRows:
+    expected, low, high = number.expected, number.low, number.high
+    low, high = expected - WIDER * (expected - low), expected + WIDER * (high - expected)
+    return WrongRows(expected, max(0.0, low), min(float(rows), high))
 
 
 def _ends(found: Recalibrated) -> Floats:
