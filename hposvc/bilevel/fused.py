@@ -18,12 +18,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from hposvc.bilevel import launches
 from hposvc.bilevel.runtime import jt
 
 Var = Any  # jittor.Var; Jittor ships no types
+Kernel = dict[str, str]
+"""What :func:`jittor.code` takes: the source of a kernel, and what stands before it."""
 
 _CPP, _CUDA = Path(__file__).with_name("cpp"), Path(__file__).with_name("cuda")
 
@@ -97,7 +97,7 @@ def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
 
 def correct(z: Var, bias: Var, labels: Var) -> Var:
     """One for each row of z + bias whose first largest entry is that of its label, and zero for the others: (n,)."""
-    return _code((z.shape[0],), [z, bias, labels], ("correct.cc",), {})
+    return _code((z.shape[0],), [z, bias, labels], ("correct.cc",))
 
 
 def packed(numbers: list[Var]) -> Var:
@@ -119,11 +119,9 @@ class AdamStep(NamedTuple):
 
 def adam(lam: Var, h: Var, first: Var, second: Var, settings: AdamSettings) -> AdamStep:
     """A step of Adam on one array, in one pass. It is not differentiated."""
-    shapes, dtypes, arrays = [lam.shape] * 3, [lam.dtype] * 3, [lam, h, first, second]
-    if jt.flags.use_cuda:
-        return AdamStep(*jt.code(shapes, dtypes, arrays, **_cuda("adam.cu", {}), data=settings._asdict()))
-    inputs = [*arrays, jt.array(np.array(settings, dtype=str(lam.dtype)), dtype=str(lam.dtype))]
-    return AdamStep(*jt.code(shapes, dtypes, inputs, cpu_header=_header({}), cpu_src=_source("adam.cc")))
+    kernel = _cuda_kernel("adam.cu") if jt.flags.use_cuda else _cpu_kernel(("adam.cc",))
+    arrays = [lam, h, first, second]
+    return AdamStep(*jt.code([lam.shape] * 3, [lam.dtype] * 3, arrays, **kernel, data=settings._asdict()))
 
 
 class AdamSettings(NamedTuple):
@@ -149,10 +147,6 @@ class Formula(NamedTuple):
     value: str
     slope: str
 
-    def macros(self) -> dict[str, str]:
-        """What ``VALUE`` and ``SLOPE`` stand for in kernels."""
-        return {"VALUE": self.value, "SLOPE": self.slope}
-
 
 FORMULAS = {
     "relu": Formula("y = x > 0 ? x : T(0);", "slope = x > 0 ? T(1) : T(0);"),
@@ -164,14 +158,17 @@ FORMULAS = {
     ),
 }
 
-# What is added to an entry of the rows: the bias and, in a moved kernel, the step. Inputs end with along and step.
-_PLAIN = {"ALONG": "", "ENTRY": "z[j] + in1_p[j]", "PARAMETERS": "", "ARGUMENTS": ""}
 
+def _macros(formula: Formula | None, moved_after: int | None) -> dict[str, str]:
+    """What kernels call ``VALUE`` and ``SLOPE``, and what is added to an entry of the rows.
 
-def _moved(inputs: int) -> dict[str, str]:
-    """The same where ``inputs`` others come before along and step."""
-    along, step = f"in{inputs}_p", f"in{inputs + 1}_p"
-    return {
+    That is the bias and, where ``moved_after`` is the number of other inputs, the step; along and step come after them.
+    """
+    formulas = {} if formula is None else {"VALUE": formula.value, "SLOPE": formula.slope}
+    if moved_after is None:
+        return formulas | {"ALONG": "", "ENTRY": "z[j] + in1_p[j]", "PARAMETERS": "", "ARGUMENTS": ""}
+    along, step = f"in{moved_after}_p", f"in{moved_after + 1}_p"
+    return formulas | {
         "ALONG": f"const T* __restrict__ t = {along} + i * h; const T step = {step}[0];",
         "ENTRY": "z[j] + step * t[j] + in1_p[j]",
         "PARAMETERS": f"const T* __restrict__ {along}, const T* __restrict__ {step},",
@@ -180,42 +177,41 @@ def _moved(inputs: int) -> dict[str, str]:
 
 
 @cache
-def _source(*names: str) -> str:
-    """The C++ of files in ``cpp``, one after the other. What follows "kernel:" in one names it in profiles."""
-    return "".join(_CPP.joinpath(name).read_text() for name in names)
-
-
-def _header(macros: dict[str, str]) -> str:
-    """What stands before a kernel: ``macros`` come last, so that they change no header."""
-    return _source("columns.h") + "".join(f"#define {name} {text}\n" for name, text in macros.items())
+def _cpu_kernel(names: tuple[str, ...], formula: Formula | None = None, moved_after: int | None = None) -> Kernel:
+    """The files ``names`` in ``cpp``, one after the other. What follows "kernel:" in one names it in profiles."""
+    macros = {
+        name: text for name, text in _macros(formula, moved_after).items() if name not in {"PARAMETERS", "ARGUMENTS"}
+    }
+    header = _CPP.joinpath("columns.h").read_text() + _defined(macros)  # macros last, so that they change no header
+    return {"cpu_header": header, "cpu_src": "".join(_CPP.joinpath(name).read_text() for name in names)}
 
 
 @cache
-def _cuda_source(name: str) -> tuple[str, str]:
-    """The kernels of a file in ``cuda``, and the lines that launch them."""
+def _cuda_kernel(name: str, formula: Formula | None = None, moved_after: int | None = None) -> Kernel:
+    """A file in ``cuda``: its kernels, and the lines that launch them."""
     kernels, _, launches = _CUDA.joinpath(name).read_text().partition("// launches\n")
-    return kernels, launches
+    macros = _defined(_macros(formula, moved_after)).replace("std::min", "smaller").replace("std::exp", "exp")
+    return {"cuda_header": _CUDA.joinpath("rows.h").read_text() + macros + kernels, "cuda_src": launches}
 
 
-def _cuda(name: str, macros: dict[str, str]) -> dict[str, str]:
-    """The kernel of a file in ``cuda`` for Jittor, in which ``macros`` stand for C++."""
-    kernels, launches = _cuda_source(name)
-    defined = "".join(f"#define {macro} {text}\n" for macro, text in macros.items())
-    on_device = defined.replace("std::min", "smaller").replace("std::exp", "exp")
-    return {"cuda_header": _CUDA.joinpath("rows.h").read_text() + on_device + kernels, "cuda_src": launches}
+def _defined(macros: dict[str, str]) -> str:
+    return "".join(f"#define {name} {text}\n" for name, text in macros.items())
 
 
 def _code(
-    shapes: Any, inputs: list[Var], names: tuple[str, ...], macros: dict[str, str], motion: tuple[Var, ...] = ()
+    shapes: Any,
+    inputs: list[Var],
+    names: tuple[str, ...],
+    formula: Formula | None = None,
+    motion: tuple[Var, ...] = (),
 ) -> Any:
-    """The kernel of the files ``names``, in which ``macros`` stand for C++, of ``inputs`` and what moves their rows."""
-    dtype, entries = inputs[0].dtype, _moved(len(inputs)) if motion else _PLAIN
+    """The kernel of the files ``names`` for ``formula``, of ``inputs`` and what moves their rows."""
+    dtype, moved_after = inputs[0].dtype, len(inputs) if motion else None
     if not jt.flags.use_cuda:
-        used = macros | {name: entries[name] for name in ("ALONG", "ENTRY")}
         dtypes = dtype if isinstance(shapes, tuple) else [dtype] * len(shapes)
-        source = _source("shapes.cc", *names)
-        return jt.code(shapes, dtypes, [*inputs, *motion], cpu_header=_header(used), cpu_src=source)
-    kernel = _cuda(names[-1].replace(".cc", ".cu"), macros | entries)
+        kernel = _cpu_kernel(("shapes.cc", *names), formula, moved_after)
+        return jt.code(shapes, dtypes, [*inputs, *motion], **kernel)
+    kernel = _cuda_kernel(names[-1].replace(".cc", ".cu"), formula, moved_after)
     if isinstance(shapes, tuple):
         return jt.code(shapes, dtype, [*inputs, *motion], **kernel)
     rows, columns = inputs[0].shape
@@ -234,7 +230,7 @@ def _functions(activation: str) -> _Functions:
     """Jittor's classes for one activation; made when first needed, since their base lies in Jittor."""
 
     def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], *names: str) -> Any:
-        return _code(shapes, inputs, names, FORMULAS[activation].macros(), motion)
+        return _code(shapes, inputs, names, FORMULAS[activation], motion)
 
     class Activate(jt.Function):  # type: ignore[misc]
         def execute(self, z: Var, bias: Var, motion: tuple[Var, ...]) -> Var:
@@ -261,7 +257,7 @@ def _functions(activation: str) -> _Functions:
 def _softmax_function() -> Callable[[Var, Var, tuple[Var, ...]], Var]:
 
     def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], *names: str) -> Any:
-        return _code(shapes, inputs, ("softmax.cc", *names), {}, motion)
+        return _code(shapes, inputs, ("softmax.cc", *names), None, motion)
 
     class CrossEntropy(jt.Function):  # type: ignore[misc]
         def execute(self, z: Var, bias: Var, others: tuple[Var, ...]) -> Var:
