@@ -3,8 +3,8 @@
 Jittor's own element-wise kernels run on one thread and write every intermediate array to memory; beside the products in
 oneDNN that is what an iteration costs. The passes over arrays of rows × units and rows × classes are therefore written
 out, forward and backward, in C++ (``cpp/``), and for a GPU, where each kernel costs a launch, in CUDA (``cuda/``). They
-can be differentiated once. For more derivatives, build within :func:`differentiable_twice`, where :func:`usable`
-returns False.
+can be differentiated once. For second derivatives, build within :func:`differentiable_twice`, where :func:`usable`
+returns False: cross-entropy has a kernel for them, and the others do not.
 
 The first two take their array of rows as ``base + step · along``, too (:class:`Moved`), so that finite differences
 write no perturbed array to memory.
@@ -38,7 +38,7 @@ _twice = False
 
 @contextmanager
 def differentiable_twice() -> Iterator[None]:
-    """What is built within can be differentiated any number of times."""
+    """What is built within can be differentiated twice."""
     global _twice  # noqa: PLW0603 - graphs are built by the one thread that Jittor has
     before, _twice = _twice, True
     try:
@@ -90,9 +90,14 @@ def hidden_layer(z: Var | Moved, bias: Var, weight: Var, activation: str) -> Var
 
 
 def cross_entropy(z: Var | Moved, bias: Var | Moved, labels: Var) -> Var:
-    """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32."""
+    """−log softmax(z + bias)[label] of each row, (n,), for ``z`` (n, k), ``bias`` (k,) and ``labels`` (n,), int32.
+
+    It can be differentiated twice within :func:`differentiable_twice`.
+    """
+    if _twice:
+        return _softmax_functions().twice(as_array(z), as_array(bias), labels)
     base, motion = _parts(z)
-    return _softmax_function()(base, as_array(bias), (labels, *motion))
+    return _softmax_functions().once(base, as_array(bias), (labels, *motion))
 
 
 def correct(z: Var, bias: Var, labels: Var) -> Var:
@@ -253,13 +258,19 @@ def _functions(activation: str) -> _Functions:
     return _Functions(Activate.apply, Product.apply)
 
 
+class _SoftmaxFunctions(NamedTuple):
+    once: Callable[[Var, Var, tuple[Var, ...]], Var]
+    twice: Callable[[Var, Var, Var], Var]
+
+
 @cache
-def _softmax_function() -> Callable[[Var, Var, tuple[Var, ...]], Var]:
+def _softmax_functions() -> _SoftmaxFunctions:
+    """Jittor's classes for cross-entropy, and for what can be differentiated twice."""
 
     def code(shapes: Any, inputs: list[Var], motion: tuple[Var, ...], *names: str) -> Any:
         return _code(shapes, inputs, ("softmax.cc", *names), None, motion)
 
-    class CrossEntropy(jt.Function):  # type: ignore[misc]
+    class Once(jt.Function):  # type: ignore[misc]
         def execute(self, z: Var, bias: Var, others: tuple[Var, ...]) -> Var:
             labels, *motion = others
             self.inputs, self.motion = [z, bias, labels], tuple(motion)
@@ -269,5 +280,25 @@ def _softmax_function() -> Callable[[Var, Var, tuple[Var, ...]], Var]:
             shapes = [v.shape for v in self.inputs[:2]]
             return [*code(shapes, [*self.inputs, g], self.motion, "cross_entropy_backward.cc"), None]
 
-    apply: Callable[[Var, Var, tuple[Var, ...]], Var] = CrossEntropy.apply
-    return apply
+    class Twice(Once):
+        def __init__(self, z: Var, bias: Var) -> None:
+            self.given = z, bias  # what execute gets stands for them; further derivatives do not reach them through it
+
+        def grad(self, g: Var) -> list[Var | None]:
+            return [*Backward.apply(*self.given, g, (self.inputs[2],)), None]
+
+    class Backward(jt.Function):  # type: ignore[misc]
+        def execute(self, z: Var, bias: Var, g: Var, others: tuple[Var]) -> list[Var]:
+            self.inputs = [z, bias, *others, g]
+            return list(code([z.shape, bias.shape], self.inputs, (), "cross_entropy_backward.cc"))
+
+        def grad(self, of_z: Var | None, of_bias: Var | None) -> list[Var | None]:
+            z, bias, _, g = self.inputs
+            of_z, of_bias = (jt.zeros_like(v) if of is None else of for v, of in ((z, of_z), (bias, of_bias)))
+            shapes = [z.shape, bias.shape, g.shape]
+            return [*code(shapes, [*self.inputs, of_z, of_bias], (), "cross_entropy_second.cc"), None]
+
+    def twice(z: Var, bias: Var, labels: Var) -> Var:
+        return Twice(z, bias)(z, bias, (labels,))
+
+    return _SoftmaxFunctions(Once.apply, twice)

@@ -32,7 +32,7 @@ class CrossEntropy:
 
     def __call__(self, outputs: Outputs, targets: Var) -> Var:
         """The loss of each row, shape (n,)."""
-        losses = fused.cross_entropy(*outputs, targets) if fused.usable() else cross_entropy(outputs.total(), targets)
+        losses = fused.cross_entropy(*outputs, targets)
         if self.class_weights is None:
             return losses
         return device_array(np.array(self.class_weights), str(losses.dtype))[targets] * losses
@@ -68,20 +68,6 @@ class Huber:
 def default_loss(n_classes: int | None) -> Loss:
     """Cross-entropy for classes, squared error for numbers."""
     return SquaredError() if n_classes is None else CrossEntropy()
-
-
-def cross_entropy(logits: Var, labels: Var) -> Var:
-    """−log softmax(logits)[label] of each row, shape (n,), in Jittor's own operations. ``labels`` are (n,).
-
-    As log(1 + Σ e^{z_c − z_label}) over the other classes: its derivatives are sums of their probabilities. That of the
-    label's own probability minus one would be rounding alone where a row is sure.
-    """
-    onehot = (jt.index(logits.shape, 1) == labels.reshape([-1, 1])).cast(logits.dtype)
-    ahead = logits - (logits * onehot).sum(1).reshape([-1, 1])
-    top = ahead.max(1, keepdims=True).stop_grad()  # at least 0; the loss does not depend on it, its rounding does
-    others = (jt.exp(ahead - top) * (constant(1, logits) - onehot)).sum(1)
-    top = top.reshape([-1])
-    return jt.log(jt.exp(-top) + others) + top
 
 
 def log_sum_exp(logits: Var) -> Var:
