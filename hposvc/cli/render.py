@@ -228,7 +228,7 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
     if result.noise:
         parts += [Text(), _noise(result.noise)]
     if result.groups:
-        parts += [Text(), _groups(result.groups, suspects)]
+        parts += [Text(), _groups(result.groups, suspects, noise=result.per == "noise_matrix")]
     if result.strengths:
         parts += [Text(), _strengths(result.strengths, suspects)]
     parts += [Text(f"! {warning}", "yellow") for warning in result.warnings]
@@ -312,14 +312,16 @@ def _noise(noise: Noise) -> Text:
     )
 
 
-def _groups(groups: Sequence[GroupWeight], most: int) -> Table:
-    title = f"The {min(most, len(groups))} with the smallest weights"
+def _groups(groups: Sequence[GroupWeight], most: int, *, noise: bool) -> Table:
+    title, headings = f"The {min(most, len(groups))} with the smallest weights", ("group", "rows", "weight")
+    if noise:
+        title = "a → b: of the rows of class a that were labelled a or b, the share that was labelled b"
+        headings = ("wrong label", "rows with it", "share")
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
-    table.add_column("group")
-    for heading in ("rows", "weight"):
-        table.add_column(heading, justify="right")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
     for row in groups[:most]:
-        table.add_row(row.name or "–", count(row.rows), number(row.weight))
+        table.add_row(row.name or "–", count(row.rows), percent(row.weight) if noise else number(row.weight))
     return table
 
 

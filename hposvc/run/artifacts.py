@@ -167,9 +167,10 @@ def model_file(spec: JobSpec, dataset: training_data.Dataset, splits: training_d
     return bytes(save(arrays, metadata={"description": json.dumps(description)}))
 
 
-def lightest(table: pa.Table) -> list[GroupWeight]:
-    """The groups of the smallest weights, at most ``LISTED``."""
-    ranked = table.rename_columns(["name", "rows", "lam", "weight"]).sort_by("weight")
+def listed(table: pa.Table) -> list[GroupWeight]:
+    """The groups of the smallest weights, or the largest shares of a noise matrix, at most ``LISTED``."""
+    order = "descending" if "noise_matrix" in table.column_names else "ascending"
+    ranked = table.rename_columns(["name", "rows", "lam", "weight"]).sort_by([("weight", order)])
     return [GroupWeight(**row) for row in ranked.slice(0, LISTED).to_pylist()]
 
 

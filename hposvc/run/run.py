@@ -32,7 +32,7 @@ from hposvc.bilevel.arrays import Arrays
 from hposvc.bilevel.radius import configured_oracle
 from hposvc.bilevel.stopping import FLUSH_ITERATIONS
 from hposvc.run import evaluation
-from hposvc.run.artifacts import HyperparameterTable, Problem, lightest, model_file, parquet, rows_table, strongest
+from hposvc.run.artifacts import HyperparameterTable, Problem, listed, model_file, parquet, rows_table, strongest
 from hposvc.run.corrected import corrected
 from hposvc.run.labelling import Labelling, starts_at_labels
 from hposvc.run.outcome import Outcome
@@ -172,7 +172,7 @@ class Run(Solving):
             ),
             rows=len(self._splits.train),
             strengths=strongest(table, problem_.parts) if isinstance(problem_, RegularizationProblem) else None,
-            groups=lightest(table) if grouped else None,
+            groups=listed(table) if grouped else None,
             columns=None
             if self._dataset.encoding is None
             else [Column(**c) for c in self._dataset.encoding.described()],

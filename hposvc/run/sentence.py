@@ -118,8 +118,8 @@ def compose_of_labels(
         )
     if trusted is None:
         return (
-            f"{found} {model} No row is known to be right, so test labels may be wrong, too: check some rows by hand, "
-            "those under check_next first, and run the job again with them as trusted rows."
+            f"{found} {model} No row is known to be right, so test labels may be wrong, too: check some rows by hand "
+            "(the result says which would tell most), and run the job again with them as trusted rows."
         )
     if picked:
         return (

@@ -241,7 +241,9 @@ class JobResult(ResultPart):
     strengths: Annotated[list[Strength] | None, BeforeValidator(_some_parts)] = None
     """The strongest penalties, at most 50. null unless strengths were tuned."""
     groups: Annotated[list[GroupWeight] | None, BeforeValidator(_some_parts)] = None
-    """The groups with the smallest weights, at most 50. null unless λ belongs to groups of rows."""
+    """The groups with the smallest weights, or the largest shares of a noise matrix, at most 50. null unless λ belongs
+    to groups of rows.
+    """
     columns: Annotated[list[Column] | None, BeforeValidator(_some_parts)] = None
     """What was done to each column. null for bundled data sets."""
     sentence: Text = None

@@ -31,6 +31,7 @@ from tests.support.serving import (
     strengths,
     submit,
     succeeded,
+    take_lambda,
     watch_lambda,
     weights_of_groups,
     weights_of_rows,
@@ -411,6 +412,36 @@ def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch
     expect(page.get_by_role("button", name="Next")).to_be_disabled()
     page.get_by_role("button", name="Only the first").click()
     expect(rows).to_have_count(10)
+
+
+def test_a_noise_matrix_is_told_in_shares(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 100)
+    for iteration, shares in ((0, (0.02, 0.1)), (100, (0.01, 0.25))):
+        lam = np.log(np.array(shares) / (1 - np.array(shares)))
+        take_lambda(attempt, iteration, lam, {"noise matrix": 2}, "logistic")
+    page.goto(f"/jobs/{job.id}")
+    tile = page.locator("#tiles .tile", has_text="Noise matrix")
+    expect(tile).to_contain_text("25.0 %")
+    expect(tile).not_to_contain_text("½")
+    expect(page.get_by_role("heading", name="The highest shares so far")).to_be_visible()
+    expect(page.locator("#entries-about")).to_contain_text("the share that was labelled b")
+    tile.get_by_role("link", name="Noise matrix").click()
+    expect(page.locator("#noise-matrix")).to_be_visible()
+
+
+@pytest.mark.parametrize(("start", "said"), [((0.8, 0.8), "all started at 0.8"), ((0.3, 0.8), "now 0.4 to 0.6")])
+def test_where_weights_started_is_said_where_it_was_one_place(
+    page: Page, server: Server, start: tuple[float, float], said: str
+) -> None:
+    job, attempt = running(server.engine, 100)
+    for iteration, weights in ((0, start), (100, (0.4, 0.6))):
+        lam = np.log(np.array(weights) / (1 - np.array(weights)))
+        take_lambda(attempt, iteration, lam, {"opinions": 2}, "logistic")
+    page.goto(f"/jobs/{job.id}")
+    tile = page.locator("#tiles .tile", has_text="Weights of 2 opinions")
+    expect(tile).to_contain_text(said)
+    expect(tile.locator(".under")).to_contain_text("now 0.4 to 0.6")
+    assert ("started" in tile.inner_text()) == (start[0] == start[1])
 
 
 def test_a_job_at_a_glance(page: Page, server: Server) -> None:

@@ -95,6 +95,15 @@ def test_the_terminal_names_the_model_that_predicts_the_suspects() -> None:
     assert "Predicted by" not in shown(results(RESULT))
 
 
+def test_a_noise_matrix_is_told_in_shares_and_groups_in_weights() -> None:
+    groups = [{"name": "no → yes", "rows": 47, "lam": -1.1, "weight": 0.25}]
+    said = shown(results(RESULT | {"groups": groups, "per": "noise_matrix"}))
+    assert "the share that was labelled b" in said
+    assert "25.0 %" in said
+    assert "smallest weights" not in said
+    assert "The 1 with the smallest weights" in shown(results(RESULT | {"groups": groups, "per": "group"}))
+
+
 def test_one_is_singular() -> None:
     text = shown(results(RESULT | {"suspects": RESULT["suspects"][:1], "suspects_total": 1}))
     assert "The 1 row to look at first, of 1 suspect in 1,077 rows" in text

@@ -76,6 +76,9 @@ def test_each_kind_lowers_the_upper_loss_and_resumes_bit_for_bit(per: str) -> No
     assert {**ours, "seconds": None} == {**theirs, "seconds": None}
     assert ours["upper_loss"]["best"] < ours["upper_loss"]["first"]
     assert ours["per"] == per
+    if per != "posterior":
+        values = [group["weight"] for group in ours["groups"]]  # shares of a noise matrix, or weights
+        assert values == sorted(values, reverse=per == "noise_matrix")
 
 
 def test_a_run_that_is_ended_keeps_that_in_its_checkpoint() -> None:

@@ -3,7 +3,7 @@
 import { h, term } from "./dom.js";
 import { age, count, duration, number, percent, sentenceCase, toNumber } from "./format.js";
 import { bestCandidate, byLoss, gain } from "./gain.js";
-import { hardlyMoved } from "./lambda.js";
+import { hardlyMoved, isNoise } from "./lambda.js";
 import { TERMINAL, progressBar } from "./states.js";
 
 const WORDS = { "Upper loss": "upper-loss", "Hypergradient norm": "hypergradient", "Hypergradient error": "certificate", λ: "hyperparameters", "Gain over the best rival": "gain" };
@@ -105,10 +105,19 @@ function hyperparameters(lambda, ended) {
     return tile(`Strengths: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "of the whole model" : `median ${median}`, "", "strength");
   }
   if (now.scale === "linear") return tile(`λ: ${count(now.size)}`, now.size === 1 ? number(low) : `${short(low)} – ${short(high)}`, now.size === 1 ? "one number" : `median of ${now.groups[0].name} ${median}`);
+  const values = now.groups[0].quantiles.value;
+  if (isNoise(now)) return tile("Noise matrix", percent(toNumber(values.at(-1))), `the largest share of a class that was given one other label · ${count(now.size)} shares, median ${percent(toNumber(values[3]))}`, "", "noise-matrix");
   const { counts } = now.groups[0].histogram;
   const below = counts.slice(0, counts.length / 2).reduce((sum, counted) => sum + counted, 0);
   const { name } = now.groups[0]; // "all" where it is not known what they are of
-  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `all started at ½ · now ${short(low)} to ${short(high)}, median ${median}`, "", "weight");
+  return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `${started(lambda.past)}now ${short(low)} to ${short(high)}, median ${median}`, "", "weight");
+}
+
+/** Where all weights started, if that was at one place. */
+function started({ iteration, groups }) {
+  if (iteration[0] !== 0) return "";
+  const ends = groups.flatMap(({ value }) => [value[0][0], value.at(-1)[0]]).map(toNumber);
+  return Math.max(...ends) - Math.min(...ends) < 1e-9 ? `all started at ${ends[0] === 0.5 ? "½" : short(ends[0])} · ` : "";
 }
 
 /** Two digits: 0.052, 5.8, 7.9e-6. */

@@ -20,6 +20,12 @@ const NOUNS = {
   linear: { one: "λ", many: "values of λ", lam: "λ" },
 };
 
+/** Of a noise matrix: how many rows of one class were given another label. */
+const SHARES = { one: "share", many: "shares", lam: "λ (logit)" };
+
+/** Whether λ is a noise matrix, whose values are shares of rows. */
+export const isNoise = ({ groups }) => groups[0]?.name === "noise matrix";
+
 /** Whether strengths from `low` to `high` are as good as one. */
 export const hardlyMoved = (low, high) => low > 0 && high / low < ALIKE;
 
@@ -89,7 +95,7 @@ export class Lambda {
     const before = this.now;
     if (before !== null && !tail.iteration.length && before.final === ended) return false;
     // The lowest weights of a finished job are the suspects, which the page shows above.
-    this.order ??= tail.scale === "logistic" && !suspects ? "lowest" : "highest";
+    this.order ??= tail.scale === "logistic" && !isNoise(tail) && !suspects ? "lowest" : "highest";
     this.now = await get(jobPath(this.jobId, `/hyperparameters?order=${this.order}&limit=${this.rows}`));
     if (this.walk && this.now.size > 0 && this.walk.page?.final !== this.now.final) await this.#begin();
     return this.now.iteration !== null || this.now.size > 0;
@@ -105,7 +111,7 @@ export class Lambda {
   }
 
   get noun() {
-    return NOUNS[this.now.scale];
+    return isNoise(this.now) ? SHARES : NOUNS[this.now.scale];
   }
 
   async draw() {
@@ -189,7 +195,7 @@ export class Lambda {
       traces,
       layout: layout(
         horizontal(this.across.title, this.across.axis()),
-        axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: this.past.scale === "logistic" ? [0, 1] : undefined }),
+        axis(this.noun.one, { type: log ? "log" : "linear", tickformat: "~g", dtick: log ? decades(...extent) : undefined, range: this.past.scale === "logistic" && !isNoise(this.past) ? [0, 1] : undefined }),
         {
           hovermode: lines ? "closest" : "x unified",
           ...(answer === null ? {} : ROOM_ABOVE),
@@ -233,7 +239,7 @@ export class Lambda {
         axis("", { tickformat: ",d", rangemode: "tozero", dtick: Math.max(...histogram.counts) <= 5 ? 1 : undefined }),
         { hovermode: "closest", bargap: 0, dragmode: false },
       ),
-      legend: [{ label: `How many${name === "all" ? "" : ` ${name}`} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
+      legend: [{ label: `How many${name === "all" ? "" : ` ${isNoise(this.now) ? "pairs of labels" : name}`} have which ${this.noun.one}`, colour: "--upper", dash: "band inner" }],
       caption: `${count(size)} ${size === 1 ? this.noun.one : this.noun.many}${this.now.iteration === null ? "" : ` after iteration ${count(this.now.iteration)}`}${alike ? ` · they hardly moved apart: the strongest is ${percent(high / low - 1)} above the weakest` : ""}`,
       columns: [
         { key: "from", label: "From" },
@@ -306,7 +312,8 @@ export class Lambda {
     const page = this.walk?.page ?? null;
     $("#entries-heading").textContent = page ? `All ${this.noun.many}, the ${this.order} first` : `The ${this.order} ${this.noun.many}${final ? "" : " so far"}`;
     const when = final ? "Of the result." : `After iteration ${count(iteration)}${page ? ", the newest checkpoint when you opened this list. The values do not change while you read." : "."}`;
-    $("#entries-about").textContent = [this.walk?.said, when].filter(Boolean).join(" ");
+    const meaning = isNoise(this.now) ? "a → b: of the rows of class a that were labelled a or b, the share that was labelled b." : null;
+    $("#entries-about").textContent = [this.walk?.said, meaning, when].filter(Boolean).join(" ");
     const first = page ? this.walk.place * MOST : 0;
     show($("#more-entries"), !page && items.length < Math.min(size, MOST));
     show($("#all-entries"), !this.walk && size > MOST);
@@ -334,7 +341,7 @@ export class Lambda {
       h(
         "table",
         { class: "entries" },
-        h("thead", {}, h("tr", {}, head("Name"), images && head("Image"), has("label") && head("Labelled"), has("rows") && head("Training rows", true), has("penalty") && head("Penalty"), head(sentenceCase(this.noun.one), true), h("td", { class: "bar-cell" }), meant && head(this.noun.lam, true))),
+        h("thead", {}, h("tr", {}, head("Name"), images && head("Image"), has("label") && head("Labelled"), has("rows") && head(isNoise(this.now) ? "Rows with the second label" : "Training rows", true), has("penalty") && head("Penalty"), head(sentenceCase(this.noun.one), true), h("td", { class: "bar-cell" }), meant && head(this.noun.lam, true))),
         h(
           "tbody",
           {},
