@@ -228,7 +228,9 @@ def results(stored: Mapping[str, Any], *, suspects: int = 10) -> RenderableType:
     if result.noise:
         parts += [Text(), _noise(result.noise)]
     if result.groups:
-        parts += [Text(), _groups(result.groups, suspects, noise=result.per == "noise_matrix")]
+        noise = result.per == "noise_matrix"
+        parts += [Text(), _groups(result.groups, suspects, noise=noise)]
+        parts += [Text(NOISE_SHARES, "dim")] if noise else []
     if result.strengths:
         parts += [Text(), _strengths(result.strengths, suspects)]
     parts += [Text(f"! {warning}", "yellow") for warning in result.warnings]
@@ -312,10 +314,13 @@ def _noise(noise: Noise) -> Text:
     )
 
 
+NOISE_SHARES = "a → b: of the rows of class a that were labelled a or b, the share that was labelled b."
+
+
 def _groups(groups: Sequence[GroupWeight], most: int, *, noise: bool) -> Table:
     title, headings = f"The {min(most, len(groups))} with the smallest weights", ("group", "rows", "weight")
     if noise:
-        title = "a → b: of the rows of class a that were labelled a or b, the share that was labelled b"
+        title = "The noise matrix"
         headings = ("wrong label", "rows with it", "share")
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
     for place, heading in enumerate(headings):
