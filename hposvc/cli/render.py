@@ -318,7 +318,7 @@ NOISE_SHARES = "a → b: of the rows of class a that were labelled a or b, the s
 
 
 def _groups(groups: Sequence[GroupWeight], most: int, *, noise: bool) -> Table:
-    title, headings = f"The {min(most, len(groups))} with the smallest weights", ("group", "rows", "weight")
+    title, headings = "The smallest weights", ("group", "rows", "weight")
     if noise:
         title = "The noise matrix"
         headings = ("wrong label", "rows with it", "share")
