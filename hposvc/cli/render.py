@@ -282,9 +282,10 @@ def _models(result: JobResult) -> Table:
 
 def _suspects(result: JobResult, most: int) -> Table:
     shown = (result.suspects or [])[:most]
+    judged_rows = result.rows if result.wrong_rows is None else result.wrong_rows.rows
     title = (
         f"The {plural(len(shown), 'row')} to look at first, of {_many(result.suspects_total, 'suspect')} in "
-        f"{_many(result.rows, 'row')}"
+        f"{_many(judged_rows, 'row')}"
     )
     table = Table(title=title, title_justify="left", title_style="dim", box=None)
     judged = any(row.probability_wrong is not None for row in shown)

@@ -95,6 +95,13 @@ def test_the_terminal_names_the_model_that_predicts_the_suspects() -> None:
     assert "Predicted by" not in shown(results(RESULT))
 
 
+def test_suspects_are_counted_among_all_rows_that_were_judged() -> None:
+    """Without trusted rows, validation rows are judged as well."""
+    counted = {"expected": 20, "low": 10, "high": 30, "rows": 1436, "suspect_above": 0.5}
+    assert "suspects in 1,436 rows" in shown(results(RESULT | {"wrong_rows": counted}))
+    assert "suspects in 1,077 rows" in shown(results(RESULT))
+
+
 def test_a_noise_matrix_is_told_in_shares_and_groups_in_weights() -> None:
     groups = [{"name": "no → yes", "rows": 47, "lam": -1.1, "weight": 0.25}]
     said = shown(results(RESULT | {"groups": groups, "per": "noise_matrix"}))
