@@ -414,6 +414,20 @@ def test_every_value_of_a_running_job_is_paged(page: Page, server: Server, watch
     expect(rows).to_have_count(10)
 
 
+def test_suspects_that_are_no_training_rows_have_their_columns_too(page: Page, server: Server, tmp_path: Path) -> None:
+    count = len(RESULT["suspects"])
+    parts = ["train"] * (count - 3) + ["validation", "validation", "selection"]
+    wrong = {"expected": 20, "low": 10, "high": 30, "rows": 1436, "suspect_above": 0.5}
+    rows = ranked_rows(tmp_path, part=parts, town=["Oslo"] * count)
+    job = succeeded(server.engine, RESULT | {"wrong_rows": wrong}, [rows])
+    page.goto(f"/jobs/{job.id}")
+    page.locator("#all-suspects").click()
+    expect(page.locator("#suspects td.own")).to_have_text(["Oslo"] * count)
+    with page.expect_download() as download:
+        page.get_by_role("link", name="All rows").click()
+    assert len(Path(download.value.path()).read_text().splitlines()) == 1 + count
+
+
 def test_a_noise_matrix_is_told_in_shares(page: Page, server: Server) -> None:
     job, attempt = running(server.engine, 100)
     for iteration, shares in ((0, (0.02, 0.1)), (100, (0.01, 0.25))):

@@ -176,7 +176,7 @@ def checkpoint(folder: Path, iteration: int) -> attempts.StoredFile:
 
 
 def ranked_rows(folder: Path, **own: Any) -> attempts.StoredFile:
-    """The suspects of RESULT, ranked, with columns of the user's own."""
+    """The suspects of RESULT, ranked, with columns of the user's own; they may name other parts."""
     suspects = RESULT["suspects"]
     columns = {name: [row[name] for row in suspects] for name in ("row_id", "rank", "weight", "label", "predicted")}
     return answer(folder, columns | {"part": ["train"] * len(suspects)} | own, "rows")

@@ -161,7 +161,7 @@ function suspects(job) {
   $(".tools", card).replaceChildren(
     h("a", { class: "button small primary", href: `/jobs/${job.id}/review`, hidden: !reviewable(job) }, "Review"),
     button,
-    h("a", { id: "all-rows", class: "button small", href: jobPath(job.id, "/rows"), download: true, title: "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
+    h("a", { id: "all-rows", class: "button small", href: jobPath(job.id, wrong ? "/rows?part=all" : "/rows"), download: true, title: wrong ? "Every row with its columns, ranked by part" : "Every training row with its columns, ranked", hidden: !ranked }, icon("download"), "All rows (CSV)"),
   );
   const more = $("#all-suspects");
   more.textContent = `Show ${counted(all.length, "row")}`;
@@ -184,7 +184,10 @@ async function complete(job) {
   const pictures = Pictures.of(job.id);
   if (await pictures.fetch(all.slice(0, shown).map((row) => row.row_id))) table(job);
   if (own || pictures.known || !ranked) return;
-  own = new Own((await get(jobPath(job.id, `/rows?format=json&limit=${all.length}`))).items);
+  // Where nobody knows which rows to trust, other rows than those of training are suspects, too.
+  const parts = job.result.wrong_rows ? ["train", "validation", "selection"] : ["train"];
+  const pages = await Promise.all(parts.map((part) => get(jobPath(job.id, `/rows?format=json&part=${part}&limit=${all.length}`))));
+  own = new Own(pages.flatMap(({ items }) => items));
   table(job);
 }
 
