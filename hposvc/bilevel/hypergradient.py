@@ -22,7 +22,7 @@ import numpy as np
 
 from hposvc.bilevel import launches
 from hposvc.bilevel.arrays import Var, constant, descended, detach, dot, squared_norm
-from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_size
+from hposvc.bilevel.oracle import Move, Oracle, automatic_radius, directional_derivative, moved, step_sizes
 from hposvc.bilevel.runtime import jt
 
 Method = Literal["neumann", "cg"]
@@ -85,7 +85,7 @@ class SecondOrder:
             u,
             t,
             self.oracle,
-            step_size(p, radius),
+            step_sizes(p, radius),
             point.objective.move,
         )
         wanted = [*(lam if mixed else []), *(point.w if hessian else [])]

@@ -24,8 +24,7 @@ _THREADS, _BLOCKS = 256, 512
 _SUM = """
 typedef long long Index;
 __device__ unsigned arrived;
-template <class T> __global__ void sum_up(T* __restrict__ out, double* __restrict__ held, PARAMETERS double x0,
-                                          double x1) {
+template <class T> __global__ void sum_up(OUTPUTS double* __restrict__ held, PARAMETERS double x0, double x1) {
   __shared__ double sums[256];
   __shared__ bool last;
   const Index first = Index(blockIdx.x) * 256 + threadIdx.x, stride = Index(gridDim.x) * 256;
@@ -55,24 +54,27 @@ template <class T> __global__ void sum_up(T* __restrict__ out, double* __restric
   if (threadIdx.x == 0) {
     arrived = 0;
     const double total = sums[0];
-    out[0] = T(RESULT);
+    RESULTS
   }
 }
 """
 
 
-def _summed(arrays: Sequence[Var], terms: str, result: str, x: tuple[float, float] = (0.0, 0.0)) -> Var:
-    """``result``, C++ in terms of ``total``, x0 and x1, of the sum that the loops ``terms`` make. Shape (1,)."""
+def _summed(arrays: Sequence[Var], terms: str, *results: str, x: tuple[float, float] = (0.0, 0.0)) -> list[Var]:
+    """``results``, C++ in terms of ``total``, x0 and x1, of the sum that the loops ``terms`` make. Shape (1,) each."""
+    n = len(results)
+    outputs = "".join(f"T* __restrict__ out{i}_p, " for i in range(n))
     parameters = ", ".join(f"const T* __restrict__ in{i}_p, Index size{i}" for i in range(len(arrays)))
     values = ", ".join(f"in{i}_p, in{i}->num" for i in range(len(arrays)))
-    header = _SUM.replace("PARAMETERS", f"{parameters},").replace("TERMS", terms).replace("RESULT", result)
+    lines = " ".join(f"out{i}_p[0] = T({result});" for i, result in enumerate(results))
+    header = _SUM.replace("OUTPUTS ", outputs).replace("PARAMETERS", f"{parameters},").replace("TERMS", terms)
+    header = header.replace("RESULTS", lines)
     blocks = min(max(-(-max(a.numel() for a in arrays) // (16 * _THREADS)), 1), _BLOCKS)
-    launch = f'sum_up<<<out1->num / 2, 256>>>(out0_p, (double*)out1_p, {values}, data["x0"], data["x1"]);'
-    dtype = arrays[0].dtype
-    data = {"x0": x[0], "x1": x[1]}
-    return jt.code([(1,), (2 * blocks,)], [dtype, dtype], list(arrays), cuda_header=header, cuda_src=launch, data=data)[
-        0
-    ].stop_grad()
+    named = ", ".join(f"out{i}_p" for i in range(n))
+    launch = f'sum_up<<<out{n}->num / 2, 256>>>({named}, (double*)out{n}_p, {values}, data["x0"], data["x1"]);'
+    shapes, dtypes, data = [(1,)] * n + [(2 * blocks,)], [arrays[0].dtype] * (n + 1), {"x0": x[0], "x1": x[1]}
+    found = jt.code(shapes, dtypes, list(arrays), cuda_header=header, cuda_src=launch, data=data)
+    return [value.stop_grad() for value in found[:n]]
 
 
 def _loop(index: int, term: str) -> str:
@@ -86,14 +88,15 @@ def _squares(count: int) -> str:
 
 def length(arrays: Sequence[Var], scale: float = 1.0, offset: float = 0.0) -> Var:
     """``scale`` · (``offset`` + ‖a‖) over a list of arrays, shape (1,). Not differentiated."""
-    return _summed(arrays, _squares(len(arrays)), "x0 * (x1 + sqrt(total))", (scale, offset))
+    return _summed(arrays, _squares(len(arrays)), "x0 * (x1 + sqrt(total))", x=(scale, offset))[0]
 
 
-def quotient_by_length(radius: Var, arrays: Sequence[Var], smallest: float) -> Var:
-    """``radius`` / max(‖a‖, ``smallest``), shape (1,). Not differentiated."""
+def quotient_by_length(radius: Var, arrays: Sequence[Var], smallest: float) -> tuple[Var, Var]:
+    """``radius`` / max(‖a‖, ``smallest``), and minus that, shape (1,) each. Not differentiated."""
     n = len(arrays)
-    result = f"in{n}_p[0] / (sqrt(total) > x0 ? sqrt(total) : x0)"
-    return _summed([*arrays, radius], _squares(n), result, (smallest, 0.0))
+    quotient = f"in{n}_p[0] / (sqrt(total) > x0 ? sqrt(total) : x0)"
+    ahead, behind = _summed([*arrays, radius], _squares(n), quotient, f"-{quotient}", x=(smallest, 0.0))
+    return ahead, behind
 
 
 def moved(arrays: Sequence[Var], along: Sequence[Var], step: Var, sign: int = 1) -> list[Var]:
@@ -180,7 +183,7 @@ def _functions() -> tuple[Callable[..., Var], ...]:
     class Mean(jt.Function):  # type: ignore[misc]
         def execute(self, values: Var) -> Var:
             self.shape = tuple(values.shape)
-            return _summed([values], _loop(0, "in0_p[i]"), "total / size0")
+            return _summed([values], _loop(0, "in0_p[i]"), "total / size0")[0]
 
         def grad(self, g: Var) -> Var:
             size = 1
@@ -191,7 +194,7 @@ def _functions() -> tuple[Callable[..., Var], ...]:
     class WeightedMean(jt.Function):  # type: ignore[misc]
         def execute(self, weights: Var, values: Var) -> Var:
             self.inputs = weights, values
-            return _summed([weights, values], _loop(0, "double(in0_p[i]) * in1_p[i]"), "total / size0")
+            return _summed([weights, values], _loop(0, "double(in0_p[i]) * in1_p[i]"), "total / size0")[0]
 
         def grad(self, g: Var) -> tuple[Var, Var]:
             weights, values = self.inputs

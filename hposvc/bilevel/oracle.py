@@ -68,9 +68,9 @@ def moved(u: list[Var], t: list[Var], step: Var) -> list[Var]:
 
 
 def directional_derivative(
-    loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, step: Var, move: Move = moved
+    loss: Lifted, u: list[Var], t: list[Var], oracle: Oracle, steps: tuple[Var, Var], move: Move = moved
 ) -> Var:
-    """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``step`` is η (finite differences only).
+    """D_p f, shape (1,), to be differentiated. ``u`` = L w and ``t`` = L p; ``steps`` are η and −η, for differences.
 
     ``move`` makes u ± ηt, in a form of its own if the loss takes one.
     """
@@ -78,13 +78,15 @@ def directional_derivative(
         apart = [a.clone() for a in u]  # L w contains w beside X W: the partial derivatives of φ must not mix them
         with differentiable_twice():
             return dot(jt.grad(loss(apart), apart), t)
-    ahead, behind = loss(move(u, t, step)), loss(move(u, t, -step))
+    ahead, behind = (loss(move(u, t, each)) for each in steps)
+    step, _ = steps
     return launches.difference(ahead, behind, step) if in_one_launch() else (ahead - behind) / (step + step)
 
 
-def step_size(p: list[Var], radius: Var) -> Var:
-    """η = r/‖p‖, shape (1,). The floor keeps η finite: p = 0 then gives a product of exactly zero."""
+def step_sizes(p: list[Var], radius: Var) -> tuple[Var, Var]:
+    """η = r/‖p‖ and −η, shape (1,) each. The floor keeps η finite: p = 0 then gives a product of exactly zero."""
     if in_one_launch():
         return launches.quotient_by_length(radius, p, SMALLEST_NORM)
     norm = length(p)
-    return (radius / jt.maximum(norm, constant(SMALLEST_NORM, norm))).stop_grad()
+    step = (radius / jt.maximum(norm, constant(SMALLEST_NORM, norm))).stop_grad()
+    return step, -step

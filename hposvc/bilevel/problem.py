@@ -42,10 +42,14 @@ class Batch(NamedTuple):
 
 
 class UpperValue(NamedTuple):
-    """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²), if there is one."""
+    """The upper loss F that is differentiated, and the score that a person reads (accuracy or R²), if there is one.
+
+    ``reads_lambda`` is whether the loss depends on λ other than through w.
+    """
 
     loss: Var
     score: Var | None
+    reads_lambda: bool = True
 
 
 AggregatedLoss = Callable[[list[Var], list[Var], Any, Var], Var]
@@ -233,7 +237,7 @@ class Supervised(ABC):
             loss = loss + constant(self.shrinkage, loss) * squared_norm(
                 [a - b for a, b in zip(lam, self._start, strict=True)]
             )
-        return UpperValue(loss, score.stop_grad())
+        return UpperValue(loss, score.stop_grad(), reads_lambda=bool(self.shrinkage))
 
     @property
     def aggregated_loss(self) -> None:

@@ -135,7 +135,7 @@ def _estimate(
     """
     descent = descend(problem, config, state)
     upper = problem.upper(descent.w, state.lam)
-    gradients = detach(jt.grad(upper.loss, [*descent.w, *state.lam]))
+    gradients = detach(jt.grad(upper.loss, [*descent.w, *(state.lam if upper.reads_lambda else [])]))
     upper_gradient, direct = gradients[: len(descent.w)], gradients[len(descent.w) :]
     response = _response(problem, config, state, descent, upper_gradient)
     if second_order is None:
@@ -143,7 +143,10 @@ def _estimate(
         state.oracle, state.radius_factor = fitted
         second_order = configured_oracle(config, fitted)
     through_w = response(second_order)
-    total = detach([a + b for a, b in zip(direct, through_w.hypergradient, strict=True)])
+    total = through_w.hypergradient
+    if direct:
+        total = [a + b for a, b in zip(direct, total, strict=True)]
+    total = detach(total)
     return _Estimate(total, descent, upper, through_w)
 
 

@@ -26,7 +26,7 @@ from hposvc.bilevel import (
 )
 from hposvc.bilevel.arrays import device_array
 from hposvc.bilevel.curvature import CURVATURE_EVERY
-from hposvc.bilevel.oracle import directional_derivative, step_size
+from hposvc.bilevel.oracle import directional_derivative, step_sizes
 from hposvc.bilevel.runtime import jt
 from tests.support.references import Array, Measured, relative_error, ridge
 from tests.support.solving import central_differences, classes, estimate, flat, started, upper_loss_of
@@ -264,8 +264,8 @@ def test_the_product_with_a_known_hessian() -> None:
         return quadratic + (device["lam"] * jt.matmul(device["b"], u[0])).sum()
 
     for oracle in ("finite_difference", "exact"):
-        step = step_size([device["p"]], device_array(np.array([0.1]), "float64"))
-        along = directional_derivative(loss, [device["w"]], [device["p"]], oracle, step)
+        steps = step_sizes([device["p"]], device_array(np.array([0.1]), "float64"))
+        along = directional_derivative(loss, [device["w"]], [device["p"]], oracle, steps)
         mixed, hessian = jt.grad(along, [device["lam"], device["w"]])
         np.testing.assert_allclose(hessian.numpy(), a @ p, rtol=1e-11)
         np.testing.assert_allclose(mixed.numpy(), b @ p, rtol=1e-11)
