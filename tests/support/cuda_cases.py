@@ -43,6 +43,7 @@ from hposvc.bilevel.problem import Supervised
 from tests.support.stand_in import Counts
 
 ROWS, FEATURES, CLASSES = 24, 6, 3
+MANY = 4200  # so many that sums over their parts take a launch of their own
 
 DEFAULT = SolveConfig()
 
@@ -89,6 +90,9 @@ def cases() -> Iterator[tuple[str, Case]]:
         "reweighting per class, exact",
         Case(reweighting(per="class", model=MLP((5,), "tanh")), SolveConfig(oracle="exact")),
     )
+    many = (rng.normal(size=(MANY, FEATURES)), np.arange(MANY) % CLASSES)
+    large = {"train": many, "upper_rows": many, "selection": None, "model": MLP((5,), "tanh")}
+    yield "reweighting, many rows, exact", Case(reweighting(**large), SolveConfig(oracle="exact"))
     groups = {"per": "group", "row_groups": np.arange(ROWS) % 4}
     yield "reweighting per group, sgd", Case(reweighting(**groups), SolveConfig(upper=UpperConfig("sgd")))
     batches = SolveConfig(lower=LowerConfig(batch_size=8))

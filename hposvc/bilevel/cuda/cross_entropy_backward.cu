@@ -3,7 +3,7 @@
 template <class T, class L>
 __global__ void cross_entropy_backward(const T* __restrict__ in0_p, const T* __restrict__ in1_p,
                                        const L* __restrict__ in2_p, const T* __restrict__ in3_p,
-                                       PARAMETERS T* out0_p, T* __restrict__ held, Index n, Index h) {
+                                       PARAMETERS T* out0_p, T* __restrict__ out1_p, T* held, Index n, Index h) {
   const Index first = Index(blockIdx.x) * ROWS, last = first + ROWS < n ? first + ROWS : n;
   const Index i = first + threadIdx.x;
   if (i < last) {
@@ -35,8 +35,14 @@ __global__ void cross_entropy_backward(const T* __restrict__ in0_p, const T* __r
     for (Index r = first; r < last; r++) sum += out0_p[r * h + j];
     held[blockIdx.x * h + j] = sum;
   }
+  if (gridDim.x > FEW_PARTS || !is_last_block()) return;
+  for (Index j = threadIdx.x; j < h; j += ROWS) {
+    T sum = 0;
+    for (Index p = 0; p < gridDim.x; p++) sum += ((volatile T*)held)[p * h + j];
+    out1_p[j] = sum;
+  }
 }
 // launches
 const Index n = in0_shape0, h = in0_shape1, parts = (n + ROWS - 1) / ROWS;
-cross_entropy_backward<<<parts, ROWS>>>(in0_p, in1_p, in2_p, in3_p, ARGUMENTS out0_p, out2_p, n, h);
-sum_parts<<<h, 256>>>(out2_p, out1_p, parts, h);
+cross_entropy_backward<<<parts, ROWS>>>(in0_p, in1_p, in2_p, in3_p, ARGUMENTS out0_p, out1_p, out2_p, n, h);
+if (parts > FEW_PARTS) sum_parts<<<h, 256>>>(out2_p, out1_p, parts, h);

@@ -5,6 +5,24 @@ const Index ROWS = 64;  // of a part
 
 template <class T> __device__ inline T smaller(T a, T b) { return b < a ? b : a; }  // NaN stays NaN, if it is a
 
+// Up to so many parts, the block that ends last adds them up itself, which spares a launch.
+const Index FEW_PARTS = 64;
+__device__ unsigned ended;  // blocks that have; 0 between launches
+
+// Whether all other blocks have ended, and what they wrote can be read. To be asked once, by every thread of a block.
+__device__ inline bool is_last_block() {
+  __shared__ bool last;
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0 && threadIdx.y == 0) {
+    last = atomicAdd(&ended, 1u) == gridDim.x * gridDim.y - 1;
+    if (last) ended = 0;
+  }
+  __syncthreads();
+  __threadfence();
+  return last;
+}
+
 // The sums of `parts` numbers for each of h columns: parts (parts, h) to out (h). A block for each column.
 template <class T>
 __global__ void sum_parts(const T* __restrict__ held, T* __restrict__ out, Index parts, Index h) {
