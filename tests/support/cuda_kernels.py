@@ -36,12 +36,17 @@ def commands(home: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def for_nvcc(command: list[str], target: Path) -> list[str]:
-    """The same command for the real nvcc, with its own headers and libraries, and for both architectures."""
+    """What the device runs of it, compiled by the real nvcc with its own headers, for both architectures.
+
+    The rest of the source is C++, which g++ has compiled for the stand-in.
+    """
     own = [*stand_in.real_overlay(), *(f"-gencode=arch=compute_{n},code=sm_{n}" for n in ARCHITECTURES)]
-    skipped = re.compile(r"-arch=|-code=|--use_fast_math|-std=|-[IL].*/hposvc/cuda-")
+    skipped = re.compile(
+        r"-arch=|-code=|--use_fast_math|-std=|-I.*/hposvc/cuda-|-[Ll]|-shared$|--cudart=|-Xlinker$|-rpath="
+    )
     rest = [argument for argument in command[1:] if not skipped.match(argument)]
     rest[rest.index("-o") + 1] = str(target)
-    return [str(stand_in.WHEELS / "bin" / "nvcc"), "-std=c++17", *rest, *own]
+    return [str(stand_in.WHEELS / "bin" / "nvcc"), "--fatbin", "-std=c++17", *rest, *own]
 
 
 def compile_kernels(home: str | Path, folder: Path | None = None, processes: int = 2) -> Done:
@@ -52,7 +57,7 @@ def compile_kernels(home: str | Path, folder: Path | None = None, processes: int
 
     def one(item: tuple[str, list[str]]) -> tuple[str, str]:
         name, command = item
-        target = results / f"{name[-60:]}.so"
+        target = results / f"{name[-60:]}.fatbin"
         if target.exists():
             return name, ""
         run = subprocess.run(
