@@ -24,6 +24,9 @@ LARGEST_PLAIN_RATE = 100.0
 # An error of so much of the hypergradient is more than its direction can be trusted with.
 LARGEST_ERROR = 0.05
 
+# So much smaller than the largest, a hypergradient moves λ no more, and what is left of it is rounding.
+NEGLIGIBLE = 1e-3
+
 # So much above its lowest value, the selection loss says that λ overfits: of its fall, and of the value itself.
 RISE_OF_FALL, RISE_OF_VALUE = 0.1, 0.01
 
@@ -59,7 +62,11 @@ class Record(Protocol):
 
 @dataclass(frozen=True)
 class Seen:
-    """What a run has shown so far. ``largest_stable_rate`` is measured where a lower learning rate was given."""
+    """What a run has shown so far.
+
+    ``largest_error`` is that of hypergradients that were not yet negligible beside the largest.
+    ``largest_stable_rate`` is measured where a lower learning rate was given.
+    """
 
     iterations: int = 0
     first_upper_loss: float = math.nan
@@ -72,16 +79,18 @@ class Seen:
 
     def after(self, record: Record) -> Seen:
         """With one iteration more."""
-        errors = [error for error in (self.largest_error, record.fd_relative_error) if error is not None]
+        largest_norm = max(self.largest_norm, record.hypergradient_norm)
+        tells = record.hypergradient_norm >= NEGLIGIBLE * largest_norm
+        errors = [self.largest_error, record.fd_relative_error if tells else None]
         return replace(
             self,
             iterations=self.iterations + 1,
             first_upper_loss=self.first_upper_loss if self.iterations else record.upper_loss,
             last_upper_loss=record.upper_loss,
             smallest_norm=min(self.smallest_norm, record.hypergradient_norm),
-            largest_norm=max(self.largest_norm, record.hypergradient_norm),
+            largest_norm=largest_norm,
             last_norm=record.hypergradient_norm,
-            largest_error=max(errors, default=None),
+            largest_error=max((error for error in errors if error is not None), default=None),
         )
 
 

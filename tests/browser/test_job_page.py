@@ -504,6 +504,16 @@ def test_an_error_of_the_hypergradient_that_is_too_large_is_said(page: Page, ser
     expect(page.locator("#tiles")).to_contain_text("40.00 %")
 
 
+def test_the_error_after_lambda_has_settled_is_not_held_against_a_job(page: Page, server: Server) -> None:
+    job, attempt = running(server.engine, 40)
+    rows = curve(41, 60)
+    rows[2]["fd_relative_error"] = 0.002
+    rows[5] |= {"fd_relative_error": 0.4, "hypergradient_norm": 1e-9}
+    attempt.record(rows)
+    page.goto(f"/jobs/{job.id}")
+    expect(page.locator("#tiles")).to_contain_text("≤ 0.20 %to be trusted · relative, the largest before λ settled")
+
+
 @pytest.mark.parametrize(
     ("solver", "said"),
     [({}, "checked about ten times in a run"), ({"certify_every": 0}, "not checked: certify_every: 100")],

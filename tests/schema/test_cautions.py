@@ -52,6 +52,12 @@ def test_what_can_be_seen_is_said(settings: dict[str, Any], sizes: Sizes, what_w
     assert said in sentence
 
 
+def test_an_error_is_told_while_lambda_moves_and_not_after_it_has_settled() -> None:
+    before, after = Record(0.9, 1e-2, 0.3), Record(0.9, 1e-4, 0.3)
+    assert len([*of_run(spec(), ENOUGH, seen(Record(), before), "iterations")]) == 1
+    assert [*of_run(spec(), ENOUGH, seen(Record(), after), "iterations")] == []
+
+
 @pytest.mark.parametrize("level", ["lower", "upper"])
 def test_a_learning_rate_of_a_thousand_is_doubted_before_the_job_runs(level: str) -> None:
     doubtful = spec(solver={level: {"learning_rate": 1000}})

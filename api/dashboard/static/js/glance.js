@@ -84,12 +84,14 @@ function certificate(job, series) {
     const every = job.spec.solver.certify_every;
     return tile(label, "–", every === "auto" ? "checked about ten times in a run" : every ? `checked every ${every === 1 ? "iteration" : `${count(every)} iterations`}` : ["not checked: ", h("code", {}, "certify_every: 100")]);
   }
-  const worst = Math.max(...certified);
+  const telling = series.telling();
+  if (!telling.length) return tile(label, "–", "checked only after λ had settled, where rounding is all that is left");
+  const worst = Math.max(...telling);
   if (BROKEN.has(number(job.latest.hypergradient_norm))) {
     return tile(label, number(job.latest.hypergradient_norm), [h("strong", { class: "bad" }, "not to be trusted"), ` · ≤ ${percent(worst, worst < 1e-3 ? 4 : 2)} while it was finite`]);
   }
   const [tone, word] = worst <= GOOD_ERROR ? ["good", "to be trusted"] : worst <= BEARABLE_ERROR ? ["warn", "rough"] : ["bad", "not to be trusted"];
-  return tile(label, Number.isFinite(worst) ? `≤ ${percent(worst, worst < 1e-3 ? 4 : 2)}` : number(worst), [h("strong", { class: tone }, word), " · relative, the largest so far"], "");
+  return tile(label, Number.isFinite(worst) ? `≤ ${percent(worst, worst < 1e-3 ? 4 : 2)}` : number(worst), [h("strong", { class: tone }, word), telling.length < certified.length ? " · relative, the largest before λ settled" : " · relative, the largest so far"], "");
 }
 
 function hyperparameters(lambda, ended) {

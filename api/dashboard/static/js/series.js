@@ -6,6 +6,8 @@ import { toNumber } from "./format.js";
 export const METRICS = ["upper_loss", "hypergradient_norm", "lower_loss", "selection_loss", "fd_relative_error"];
 const MAX_POINTS = 1000;
 
+const NEGLIGIBLE = 1e-3; // a hypergradient so much smaller than the largest
+
 // So much above its lowest value, the selection loss says that λ overfits: of its fall, and of the value itself.
 const RISE_OF_FALL = 0.1;
 const RISE_OF_VALUE = 0.01;
@@ -61,6 +63,21 @@ export class Series {
   /** The errors of the hypergradient, the largest of each bucket; in the whole run, or in a view. */
   certificates({ buckets, fd_relative_error: errors } = this.whole) {
     return (buckets?.fd_relative_error.max ?? errors).filter((value) => value !== null);
+  }
+
+  /**
+   * Those of hypergradients that were not yet negligible beside the largest so far: where λ has settled, what is left of
+   * them is rounding, and moves nothing.
+   */
+  telling() {
+    const { buckets, fd_relative_error, hypergradient_norm } = this.whole;
+    const errors = buckets?.fd_relative_error.max ?? fd_relative_error;
+    const norms = buckets?.hypergradient_norm.max ?? hypergradient_norm;
+    let largest = 0;
+    return errors.filter((error, place) => {
+      if (norms[place] > largest) largest = norms[place];
+      return error !== null && !(norms[place] < NEGLIGIBLE * largest);
+    });
   }
 
   /**
