@@ -47,9 +47,6 @@ PENALTIES = (300.0, 100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
 AMOUNTS = (1.2, 1.0, 0.85, 0.7, 0.5, 0.3, 0.15, 0.0)
 """Shares s of the noise that was found, T_s = (1 − s) I + s T."""
 
-LEAST_AMOUNT = 0.15
-"""No more noise than this share of what was found is taken for none."""
-
 FEWEST_TO_OVERRULE = 20
 """So many trusted rows at least can speak against the model of the posterior."""
 
@@ -172,7 +169,6 @@ def _explain(labels: Labels, classifier: Classifier, effort: Effort) -> tuple[Ex
         posterior=posterior,
         noise=average.noise,
         wrong_rows=_interval(average, wrong_of_all(labels, posterior)[: len(labels.given)]),
-        noise_likely=_likely(average, effort.amounts),
         features_tell=features_tell,
         held_out=held_out,
         penalties=penalties,
@@ -319,11 +315,6 @@ def _refine(
         posterior = posterior_of_all(labels, found.q, found.q_trusted, average.noise)
     mean = np.sqrt(average.posterior * posterior)
     return penalty, opinion, mean / (mean.sum(1, keepdims=True) + TINY)
-
-
-def _likely(average: _Average, amounts: tuple[float, ...]) -> bool:
-    """Whether noise is likelier than none."""
-    return float(average.weights[np.array(amounts) <= LEAST_AMOUNT].sum()) < 0.5
 
 
 def _interval(average: _Average, wrong: Floats) -> WrongRows:

@@ -35,16 +35,15 @@ class Explanation:
 
     ``opinion`` holds the probability of each class by the features alone, ``noise`` (k, k) is T, and ``posterior``
     (n + m, k) the probability of each class given features and label, of trusted rows as if nobody had checked them.
-    ``wrong_rows`` and ``noise_likely`` are what is claimed where there are no trusted rows. ``features_tell`` is
-    whether the features make held-out labels likelier by more than chance. ``held_out`` has the loss of each trusted
-    row under models that have not seen it, (m,), by candidate, and ``penalties`` those of the candidates.
+    ``wrong_rows`` is what is claimed where there are no trusted rows. ``features_tell`` is whether the features make
+    held-out labels likelier by more than chance. ``held_out`` has the loss of each trusted row under models that have
+    not seen it, (m,), by candidate, and ``penalties`` those of the candidates.
     """
 
     opinion: Opinion
     posterior: Floats
     noise: Floats
     wrong_rows: WrongRows
-    noise_likely: bool
     features_tell: bool
     held_out: dict[str, Floats]
     penalties: dict[str, float]

@@ -19,7 +19,7 @@ LEAST_SHARE = 0.02
 WIDER = 1.25
 """By how much intervals are wider than by the models' own account: real tables fit models worse than models know."""
 
-LEAST_THRESHOLD = 0.2
+LEAST_THRESHOLD = 0.15
 """No row is a suspect whose label is right with a higher probability than one minus this."""
 
 
@@ -28,18 +28,17 @@ class Judgement:
     """What is claimed of n unchecked rows in k classes.
 
     ``posterior`` (n, k) is the probability of each class given features and label, ``probability_wrong`` (n,) that the
-    label is not the class. ``noise_likely`` is whether wrong labels are likelier than none.
+    label is not the class.
     """
 
     posterior: Floats
     probability_wrong: Floats
     wrong_rows: WrongRows
-    noise_likely: bool
 
     @cached_property
     def threshold(self) -> float:
         """What the probability to be wrong has to exceed for a suspect."""
-        return threshold(self.probability_wrong, noise_likely=self.noise_likely)
+        return threshold(self.probability_wrong)
 
     @property
     def suspects(self) -> NDArray[np.bool_]:
@@ -47,15 +46,12 @@ class Judgement:
         return self.probability_wrong > self.threshold
 
 
-def threshold(wrong: Floats, *, noise_likely: bool) -> float:
-    """What ``wrong`` (n,) has to exceed for a suspect: one half, or less where noise is likely, down to one fifth.
+def threshold(wrong: Floats) -> float:
+    """What ``wrong`` (n,) has to exceed for a suspect: one half at most, and less where that finds more wrong rows.
 
     Half of the highest expected F1 of any set of rows is the threshold of highest expected F1 (Lipton et al., 2014,
-    "Optimal Thresholding of Classifiers to Maximize F1 Measure"). Suspects are listed so that wrong rows are found,
-    and where noise is not likely there may be none.
+    "Optimal Thresholding of Classifiers to Maximize F1 Measure").
     """
-    if not noise_likely:
-        return 0.5
     falling = np.sort(wrong)[::-1]
     expected = 2 * falling.cumsum() / (np.arange(1, len(wrong) + 1) + wrong.sum() + TINY)
     return float(np.clip(expected.max() / 2, LEAST_THRESHOLD, 0.5))
@@ -73,12 +69,11 @@ def judge(labels: Labels, explanation: Explanation) -> Judgement:
         judges = Scores(every[:0], every[:0])
     found = recalibrate(Scores(wrong, doubt(opinion.q, labels.given)), judges)
     if labels.has_judges:
-        likely = float(found.weights[found.numbers < LEAST_SHARE * n].sum()) < 0.5
         posterior, wrong, number = _with_wrong(posterior, labels.given, found.wrong), found.wrong, _counted(found)
     else:
-        likely, number = explanation.noise_likely, _widened(explanation.wrong_rows, found)
+        number = _widened(explanation.wrong_rows, found)
     number = _wider(number, n) if explanation.features_tell else WrongRows(number.expected, 0.0, float(n))
-    return Judgement(posterior, wrong, number, likely)
+    return Judgement(posterior, wrong, number)
 
 
 def _counted(found: Recalibrated) -> WrongRows:

@@ -29,9 +29,6 @@ DEGREES = (3.0, 5.0, 10.0, 30.0)
 SHARES = np.concatenate([[0.0, 0.001, 0.0025, 0.005], np.arange(0.01, 0.7, 0.01)])
 PENALTIES = (1000.0, 100.0, 10.0, 1.0, 0.1)
 
-LEAST_SHARE = 0.02
-"""A smaller share of wrong labels than this is no reason to list suspects below one half."""
-
 HUBER = 1.345
 """Where the Huber loss turns, in spreads: 95 % as efficient as least squares on normal residuals."""
 
@@ -113,7 +110,6 @@ class _Mixture(NamedTuple):
     wrong: Floats
     mean: float
     variance: float
-    none: float  # the weight of shares that are next to none
 
 
 def analyse(labels: NumericLabels, regressor: Regressor, turns: int = 3) -> NumericAnalysis:
@@ -137,7 +133,7 @@ def analyse(labels: NumericLabels, regressor: Regressor, turns: int = 3) -> Nume
     centre = float(wrong.sum())
     return NumericAnalysis(
         probability_wrong=wrong,
-        threshold=threshold(wrong, noise_likely=mixture.none < 0.5),
+        threshold=threshold(wrong),
         opinion=labels.given - residuals.unchecked,
         wrong_rows=WrongRows(centre, max(0.0, centre - half), min(float(n), centre + half)),
         penalty=penalty,
@@ -186,8 +182,7 @@ def _average(residuals: _Residuals, given: Floats) -> _Mixture:
     numbers = wrong.sum(1)
     mean = float(weights @ numbers)
     variance = float(weights @ (numbers - mean) ** 2 + weights @ (wrong * (1 - wrong)).sum(1))
-    none = float(weights.reshape(len(DEGREES), -1)[:, SHARES <= LEAST_SHARE].sum())
-    return _Mixture(weights @ wrong, mean, variance, none)
+    return _Mixture(weights @ wrong, mean, variance)
 
 
 def _wrong(r: Floats, wide: Floats, share: float, spread: float, degrees: float) -> Floats:

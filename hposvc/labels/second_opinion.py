@@ -16,7 +16,6 @@ from hposvc.labels import noise_matrix
 from hposvc.labels.classifiers import TINY, Floats
 from hposvc.labels.cross_fit import Calibrated, Labels, Opinion, calibrate, log_likelihood
 from hposvc.labels.explanation import (
-    LEAST_SIGNAL,
     WIDENING,
     Explanation,
     WrongRows,
@@ -74,8 +73,6 @@ def hear(labels: Labels, first: Explanation, learner: Learner) -> Heard:
         _explain(labels, learner.through(labels, first.opinion, noise), first.opinion, noise) for noise in starts
     ]
     best = max(explained, key=lambda each: each.value + of_checked(labels, each.noise))
-    gain = best.value - _pool(labels, both, first.opinion, plain)[0]
-    likely = first.noise_likely or gain + of_checked(labels, best.noise) - of_checked(labels, plain) > LEAST_SIGNAL
     last = learner.learned(labels, best.posterior[:n])
     if best.value - without_features(labels) < LEAST_SIGNAL_OF_TWO:
         return Heard(first, both, last)
@@ -86,7 +83,6 @@ def hear(labels: Labels, first: Explanation, learner: Learner) -> Heard:
         posterior=best.posterior,
         noise=best.noise,
         wrong_rows=_counted(wrong_of_all(labels, best.posterior)[:n], first.wrong_rows),
-        noise_likely=likely,
         features_tell=True,
     )
     return Heard(explanation, both, last)

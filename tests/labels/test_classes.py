@@ -87,7 +87,7 @@ def test_nothing_is_claimed_where_no_label_is_wrong(trusted: int, spread: float)
     found = analysed(true, features, true, trusted)
     assert found.suspects.mean() < 0.03
     assert found.wrong_rows.low == 0
-    assert (found.probability_wrong[found.suspects] > 0.2).all()  # no row that is almost certainly right
+    assert (found.probability_wrong[found.suspects] > 0.15).all()  # at least one in seven: nobody reads rows in vain
 
 
 def test_features_that_say_nothing_accuse_no_row() -> None:

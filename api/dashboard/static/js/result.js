@@ -146,7 +146,7 @@ function suspects(job) {
   if (!all?.length) return;
   const wrong = job.result.wrong_rows;
   $("#suspects-about").textContent = wrong
-    ? `${count(total)} of ${counted(wrong.rows, "row")} ${have(total)} a label that is probably wrong (probability above ${percent(wrong.suspect_above)}). ` +
+    ? `${count(total)} of ${counted(wrong.rows, "row")} ${have(total)} a label that ${wrong.suspect_above < 0.5 ? "may well be" : "is probably"} wrong (probability above ${percent(wrong.suspect_above)}). ` +
       (wrong.high >= wrong.rows
         ? "The features say too little about the labels to tell how many are wrong."
         : `About ${counted(Math.round(wrong.expected), "label")} ${Math.round(wrong.expected) === 1 ? "is" : "are"} wrong, ${count(Math.round(wrong.low))} to ${count(Math.round(wrong.high))} with 90 % confidence.`)
