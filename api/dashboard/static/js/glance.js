@@ -117,7 +117,7 @@ function hyperparameters(lambda, ended) {
 
 /** Where all weights started, if that was at one place. */
 function started({ iteration, groups }) {
-  if (iteration[0] !== 0) return "";
+  if (iteration[0] !== 0 || !groups.length) return "";
   const ends = groups.flatMap(({ value }) => [value[0][0], value.at(-1)[0]]).map(toNumber);
   return Math.max(...ends) - Math.min(...ends) < 1e-9 ? `all started at ${ends[0] === 0.5 ? "½" : short(ends[0])} · ` : "";
 }
