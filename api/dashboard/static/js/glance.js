@@ -115,10 +115,10 @@ function hyperparameters(lambda, ended) {
   return tile(name === "all" ? `Weights: ${count(now.size)}` : `Weights of ${count(now.size)} ${name}`, `${count(below)} below ½`, `${started(lambda.past)}now ${short(low)} to ${short(high)}, median ${median}`, "", "weight");
 }
 
-/** Where all weights started, if that was at one place. */
-function started({ iteration, groups }) {
-  if (iteration[0] !== 0 || !groups.length) return "";
-  const ends = groups.flatMap(({ value }) => [value[0][0], value.at(-1)[0]]).map(toNumber);
+/** Where all weights started, if that was at one place, by their history: null after a new attempt began. */
+function started(past) {
+  if (past?.iteration[0] !== 0 || !past.groups.length) return "";
+  const ends = past.groups.flatMap(({ value }) => [value[0][0], value.at(-1)[0]]).map(toNumber);
   return Math.max(...ends) - Math.min(...ends) < 1e-9 ? `all started at ${ends[0] === 0.5 ? "½" : short(ends[0])} · ` : "";
 }
 
