@@ -96,7 +96,7 @@ def compose_of_labels(
     whether chance explains by how much the chosen candidate and the best rival differ on the test rows.
     """
     low, high, expected = (round(value or 0) for value in (wrong.low, wrong.high, wrong.expected))
-    if wrong.anything:
+    if wrong.cannot_be_told:
         found = f"The features say too little about the labels to tell how many of {wrong.rows:,} are wrong."
     elif high == 0 or expected == 0:
         found = f"No label of {wrong.rows:,} rows seems wrong (at most {high:,} may be)."

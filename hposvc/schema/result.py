@@ -129,8 +129,8 @@ class WrongRows(ResultPart):
     """A row is a suspect if the probability that its label is wrong exceeds this, at most ½."""
 
     @property
-    def anything(self) -> bool:
-        """Whether any number of them may be wrong."""
+    def cannot_be_told(self) -> bool:
+        """Whether any number of them may be wrong, as far as the features tell."""
         return self.rows is not None and (self.high or 0) >= self.rows
 
 
