@@ -30,17 +30,7 @@ __global__ void cross_entropy_backward(const T* __restrict__ in0_p, const T* __r
     out0_p[i * h + in2_p[i]] = -others;
   }
   __syncthreads();
-  for (Index j = threadIdx.x; j < h; j += ROWS) {
-    T sum = 0;
-    for (Index r = first; r < last; r++) sum += out0_p[r * h + j];
-    held[blockIdx.x * h + j] = sum;
-  }
-  if (gridDim.x > FEW_PARTS || !is_last_block()) return;
-  for (Index j = threadIdx.x; j < h; j += ROWS) {
-    T sum = 0;
-    for (Index p = 0; p < gridDim.x; p++) sum += ((volatile T*)held)[p * h + j];
-    out1_p[j] = sum;
-  }
+  sum_columns(out0_p, held, out1_p, first, last, h);
 }
 // launches
 const Index n = in0_shape0, h = in0_shape1, parts = (n + ROWS - 1) / ROWS;

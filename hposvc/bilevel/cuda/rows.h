@@ -23,6 +23,23 @@ __device__ inline bool is_last_block() {
   return last;
 }
 
+// The sums of the columns of `values` (n, h): those of this block's rows, from `first` to `last`, to `held`, and, where
+// parts are few, of all rows to `out`. For blocks of ROWS threads, after they are in step.
+template <class T>
+__device__ void sum_columns(const T* values, T* held, T* out, Index first, Index last, Index h) {
+  for (Index j = threadIdx.x; j < h; j += ROWS) {
+    T sum = 0;
+    for (Index r = first; r < last; r++) sum += values[r * h + j];
+    held[blockIdx.x * h + j] = sum;
+  }
+  if (gridDim.x > FEW_PARTS || !is_last_block()) return;
+  for (Index j = threadIdx.x; j < h; j += ROWS) {
+    T sum = 0;
+    for (Index p = 0; p < gridDim.x; p++) sum += ((volatile T*)held)[p * h + j];
+    out[j] = sum;
+  }
+}
+
 // The sums of `parts` numbers for each of h columns: parts (parts, h) to out (h). A block for each column.
 template <class T>
 __global__ void sum_parts(const T* __restrict__ held, T* __restrict__ out, Index parts, Index h) {
